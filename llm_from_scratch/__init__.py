@@ -1,0 +1,56 @@
+"""llm_from_scratch: how the open large language models of 2023 are built, in plain NumPy.
+
+The names below are loaded when first used, so that importing the package costs next to nothing and compiles nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives.
+_HOMES = {
+    "Tensor": "autograd",
+    "no_grad": "autograd",
+    "gradcheck": "autograd",
+    "primitive": "autograd",
+    "cross_entropy": "functional",
+    "build": "models",
+    "spec": "models",
+    "from_pretrained": "models",
+    "ModelSpec": "models",
+    "Tokenizer": "tokenizers",
+    "AdamW": "training",
+    "clip_grad_norm": "training",
+    "cosine_schedule": "training",
+    "accumulate_gradients": "training",
+}
+_ROOMS = (
+    "autograd",
+    "data",
+    "files",
+    "functional",
+    "generation",
+    "grading",
+    "kernels",
+    "layers",
+    "models",
+    "tokenizers",
+    "training",
+)
+
+__all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

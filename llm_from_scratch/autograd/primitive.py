@@ -1,0 +1,140 @@
+"""`@primitive`: a forward, its hand-derived backward and an example, on one screen.
+
+The forward is an ordinary function on ndarrays that returns its output and whatever the backward wants to see again.
+Positional arguments are tensors (or None, or integer arrays such as token ids); keywords are fixed settings. The
+backward receives `needs`, one flag a positional argument, and computes no gradient that nobody asked for. The example
+feeds the checks that every primitive must pass (tests/autograd/test_primitive_sweep.py).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .graph import Edge, Node
+from .tensor import FLOATS, Tensor, grad_enabled
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+Example = Callable[[np.random.Generator], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+class Primitive:
+    """A differentiable operation; made by the `@primitive` decorator, called like the function it wraps."""
+
+    __name__: str
+    __wrapped__: Callable[..., Any]
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, forward)
+        self._backward: Callable[..., Any] | None = None
+        self.examples: list[Example] = []
+        key = f"{forward.__module__}.{forward.__qualname__}"
+        PRIMITIVES[key] = self
+
+    def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Register `function(dy, saved, needs) -> one gradient (or None) a positional argument`.
+
+        A primitive with several outputs receives a tuple of cotangents. Return fresh arrays, or views of the cotangent;
+        never an array that was saved.
+        """
+        self._backward = function
+        return function
+
+    def example(self, function: Example) -> Example:
+        """Register `function(rng) -> (positional inputs in float64, keywords)`; several may be given."""
+        self.examples.append(function)
+        return function
+
+    def call_backward(
+        self, cotangents: tuple[np.ndarray, ...], saved: Any, needs: tuple[bool, ...]
+    ) -> Sequence[np.ndarray | None]:
+        """The gradients for the positional arguments, one each."""
+        if self._backward is None:
+            raise ValueError(f"{self.__name__} has no backward: register one with @{self.__name__}.backward")
+        result = self._backward(cotangents[0] if len(cotangents) == 1 else cotangents, saved, needs)
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        if len(results) != len(needs):
+            raise ValueError(
+                f"the backward of {self.__name__} returned {len(results)} gradients for {len(needs)} inputs"
+            )
+        return results
+
+    def __call__(self, *inputs: Any, **settings: Any) -> Any:
+        dtype = _common_float(self.__name__, inputs)
+        arrays = [_as_array(value, dtype) for value in inputs]
+        result, saved = self.__wrapped__(*arrays, **settings)
+        several = isinstance(result, tuple)
+        outputs = tuple(_bare(array) for array in (result if several else (result,)))
+        if grad_enabled():
+            edges = tuple(_edge(value) for value in inputs)
+            needs = tuple(edge is not None for edge in edges)
+            if any(needs):
+                node = Node(self, edges, needs, saved)
+                node.outputs = tuple((array.data.shape, array.data.dtype) for array in outputs)
+                for number, tensor in enumerate(outputs):
+                    if tensor.data.dtype in FLOATS:
+                        tensor.requires_grad, tensor._node, tensor._output = True, node, number
+        return outputs if several else outputs[0]
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.__name__}>"
+
+
+def primitive(forward: Callable[..., Any]) -> Primitive:
+    """Turn `forward(*arrays, **settings) -> (output, saved)` into a differentiable operation.
+
+    >>> @primitive
+    ... def cube(x, /):
+    ...     return x * x * x, x
+    >>> @cube.backward
+    ... def _(dy, x, needs):
+    ...     return 3 * x * x * dy
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array([12.])
+    >>> _ = PRIMITIVES.popitem()       # only an illustration: keep it out of the sweep
+    """
+    return Primitive(forward)
+
+
+def _edge(value: Any) -> Edge:
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return None
+    return value if value._node is None else (value._node, value._output)
+
+
+def _bare(array: np.ndarray) -> Tensor:
+    return Tensor(array if isinstance(array, np.ndarray) else np.asarray(array))
+
+
+def _common_float(name: str, inputs: tuple[Any, ...]) -> np.dtype | None:
+    """The one floating dtype of the inputs. Plain numbers adapt to it; two different ones are an error."""
+    found: np.dtype | None = None
+    for value in inputs:
+        array = value.data if isinstance(value, Tensor) else value
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and (array.ndim or isinstance(value, Tensor)):
+            if found is not None and array.dtype != found:
+                raise TypeError(
+                    f"{name} got both {found} and {array.dtype}: nothing is converted silently; "
+                    "bring its inputs to one dtype with .astype(...)"
+                )
+            found = array.dtype
+    return found
+
+
+def _as_array(value: Any, dtype: np.dtype | None) -> np.ndarray | None:
+    if value is None or type(value) is np.ndarray and value.ndim:
+        return value
+    if isinstance(value, Tensor):
+        return value.data
+    array = np.asarray(value)
+    if dtype is not None and array.dtype.kind in "fiu" and array.ndim == 0:
+        return array.astype(dtype)  # a number takes the dtype of the arrays around it
+    if dtype is not None and array.dtype.kind == "f":
+        return array.astype(dtype)  # so does a list of numbers
+    return array

@@ -1,0 +1,188 @@
+"""A NumPy array that remembers how it was computed.
+
+`Tensor` holds the values; a `Node` (one application of a primitive, see `graph.py`) holds what the backward pass needs.
+What this module does not do: any mathematics. Operations are primitives, see `primitive.py` and `ops.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from .graph import Node, deliver, propagate
+
+Arrayish = Union["Tensor", np.ndarray, float, int, list, tuple]
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+_state = threading.local()  # each thread has its own switch: a sampling thread must not stop a training one
+
+
+def grad_enabled() -> bool:
+    """Whether operations in this thread are being recorded for a backward pass."""
+    return getattr(_state, "enabled", True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside the block (in this thread): for evaluation and sampling.
+
+    >>> w = Tensor([2.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    False
+    """
+    before = grad_enabled()
+    _state.enabled = False
+    try:
+        yield
+    finally:
+        _state.enabled = before
+
+
+class Tensor:
+    """An array with, if asked for, a gradient.
+
+    `data` is the ndarray; `grad` (an ndarray of the same shape, or None) is filled by `backward()` on leaves, that is
+    on tensors made with `requires_grad=True`. Gradients add up until they are set to None.
+
+    >>> a = Tensor([1.0, 2.0], requires_grad=True)
+    >>> b = a + a                      # a is used twice …
+    >>> c = (b * b).sum()              # … and so is b
+    >>> c.backward()
+    >>> a.grad                         # d(4a²)/da = 8a
+    array([ 8., 16.])
+    """
+
+    __slots__ = ("__weakref__", "_node", "_output", "data", "grad", "requires_grad")
+    __array_priority__ = 1000  # ndarray + Tensor asks Tensor first
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        array = np.asarray(data)
+        if array.dtype not in FLOATS and array.dtype.kind not in "iub":
+            raise TypeError(
+                f"a Tensor holds float32, float64, integers or booleans, not {array.dtype}; "
+                "convert first, for example with .astype(np.float32)"
+            )
+        if requires_grad and array.dtype not in FLOATS:
+            raise TypeError(f"only float32 and float64 tensors can require a gradient, not {array.dtype}")
+        self.data: np.ndarray = array
+        self.grad: np.ndarray | None = None
+        self.requires_grad = requires_grad
+        self._node: Node | None = None
+        self._output = 0
+
+    # What an array can tell about itself.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The array's dtype."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self.data.size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def item(self) -> float:
+        """The single entry as a Python number; an error if there is more than one."""
+        return self.data.item()
+
+    def numpy(self) -> np.ndarray:
+        """The ndarray itself (not a copy)."""
+        return self.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def detach(self) -> Tensor:
+        """The same values, cut off from the graph."""
+        return Tensor(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(")
+        return f"Tensor({body}{', requires_grad=True' if self.requires_grad and self._node is None else ''})"
+
+    def backward(self, gradient: np.ndarray | None = None, *, into: dict[Tensor, np.ndarray] | None = None) -> None:
+        """Add the derivative of this tensor to the `.grad` of every leaf it was computed from.
+
+        gradient: the cotangent, same shape as this tensor; may be left out for a single number (then it is 1).
+        into: collect the leaves' gradients in this dictionary instead of in `.grad` (for threads that share leaves).
+
+        The graph is released on the way: a second backward through it raises ValueError.
+        """
+        if not self.requires_grad:
+            raise ValueError(
+                "backward() on a tensor that depends on nothing with requires_grad=True (or was computed under no_grad)"
+            )
+        if gradient is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward() without a gradient needs a single number, this tensor has shape {self.shape}; "
+                    "reduce it first (.sum(), .mean()) or pass the gradient"
+                )
+            gradient = np.ones(self.shape, self.dtype)
+        gradient = np.asarray(gradient, dtype=self.dtype)
+        if gradient.shape != self.shape:
+            raise ValueError(f"the gradient has shape {gradient.shape}, the tensor {self.shape}")
+        if self._node is None:
+            deliver(self, gradient, False, into)
+        else:
+            propagate(self._node, self._output, gradient, into)
+
+
+    if TYPE_CHECKING:  # put on the class by operators.py
+
+        def __add__(self, other: Arrayish) -> Tensor: ...
+        def __radd__(self, other: Arrayish) -> Tensor: ...
+        def __sub__(self, other: Arrayish) -> Tensor: ...
+        def __rsub__(self, other: Arrayish) -> Tensor: ...
+        def __mul__(self, other: Arrayish) -> Tensor: ...
+        def __rmul__(self, other: Arrayish) -> Tensor: ...
+        def __truediv__(self, other: Arrayish) -> Tensor: ...
+        def __rtruediv__(self, other: Arrayish) -> Tensor: ...
+        def __matmul__(self, other: Arrayish) -> Tensor: ...
+        def __rmatmul__(self, other: Arrayish) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pow__(self, exponent: float) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, a: int, b: int) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+
+
+def as_tensor(value: Arrayish) -> Tensor:
+    """`value` itself if it is a Tensor, else a Tensor of it."""
+    return value if isinstance(value, Tensor) else Tensor(value)

@@ -1,0 +1,5 @@
+"""Settings for the whole suite: one BLAS thread unless a test asks for more (results repeat, cores are shared)."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
