@@ -1,8 +1,8 @@
 """Write files so that a reader sees the old content or the new, never half of either.
 
-One file: write under a temporary name in the same folder, flush to the disk, rename. Several files that belong
-together: fill a `NAME.tmp` directory and rename that. A crash, Ctrl-C or a full disk leaves what stood there before.
-These functions do not lock: of two writers of one path, the last to finish wins, whole.
+One file: write under a temporary name in the same folder, flush to the disk, rename. Several files that
+belong together: fill a `NAME.tmp` directory and rename that. A crash, Ctrl-C or a full disk leaves what
+stood there before. These functions do not lock: of two writers of one path, the last to finish wins, whole.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     r"""Open `path` for writing; it takes its new content only when the block ends without an error.
 
-    mode: "w" (UTF-8, line ends written as they are on every platform) or "wb". Missing parent folders are made.
-    Raises ValueError for another mode or a target that is not a plain file, OSError when the disk refuses;
-    on any failure the temporary file is removed and the old file is intact.
+    mode: "w" (UTF-8, line ends written as they are on every platform) or "wb". Missing parent folders are
+    made. Raises ValueError for another mode or a target that is not a plain file, OSError when the disk
+    refuses; on any failure the temporary file is removed and the old file is intact.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -94,9 +94,10 @@ def write_json(path: str | os.PathLike[str], obj: object) -> None:
 def atomic_directory(final: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty directory `FINAL.tmp`; it becomes `final` only when the block ends without an error.
 
-    Every file and directory in it is flushed to the disk before the rename. A `FINAL.tmp` that a killed run left is
-    removed first. An existing `final` is moved aside to `FINAL.old` and removed after the rename (a kill between the
-    two renames is repaired at the next call). On failure the temporary directory is removed and `final` is as before.
+    Every file and directory in it is flushed to the disk before the rename. A `FINAL.tmp` that a killed run
+    left is removed first. An existing `final` is moved aside to `FINAL.old` and removed after the rename (a
+    kill between the two renames is repaired at the next call). On failure the temporary directory is removed
+    and `final` is as before.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
