@@ -1,0 +1,150 @@
+"""Compiled versions of `kernels.activations`: one vectorised loop each over the flattened arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..dispatch import compiled
+from . import elementary
+
+SQRT_2_OVER_PI = 0.7978845608028654
+CUBIC = 0.044715
+
+
+def _one(loop):
+    """The Python face of a loop (x, y)."""
+
+    def function(x):
+        y = np.empty_like(x)
+        loop(x.reshape(-1), y.reshape(-1))
+        return y
+
+    return function
+
+
+def _two(loop):
+    """The Python face of a loop (a, b, y) over two arrays of one shape."""
+
+    def function(a, b):
+        if a.shape != b.shape:
+            raise ValueError(f"arrays of one shape are needed, got {a.shape} and {b.shape}")
+        y = np.empty_like(a)
+        loop(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+        return y
+
+    return function
+
+
+def _gated_backward(loop):
+    """The Python face of a loop (dy, gate, up, dgate, dup)."""
+
+    def function(dy, gate, up):
+        if not dy.shape == gate.shape == up.shape:
+            raise ValueError(f"arrays of one shape are needed, got {dy.shape}, {gate.shape} and {up.shape}")
+        dgate, dup = np.empty_like(gate), np.empty_like(up)
+        loop(dy.reshape(-1), gate.reshape(-1), up.reshape(-1), dgate.reshape(-1), dup.reshape(-1))
+        return dgate, dup
+
+    return function
+
+
+@compiled
+def _exp(x, y):
+    for i in range(x.size):
+        y[i] = elementary.exp(x[i])
+
+
+@compiled
+def _tanh(x, y):
+    for i in range(x.size):
+        y[i] = elementary.tanh(x[i])
+
+
+@compiled
+def _sigmoid(x, y):
+    for i in range(x.size):
+        y[i] = elementary.sigmoid(x[i])
+
+
+@compiled
+def _silu(x, y):
+    for i in range(x.size):
+        y[i] = x[i] * elementary.sigmoid(x[i])
+
+
+@compiled
+def _silu_backward(dy, x, dx):
+    one = x.dtype.type(1.0)
+    for i in range(x.size):
+        s = elementary.sigmoid(x[i])
+        dx[i] = dy[i] * (s * (one + x[i] * (one - s)))
+
+
+@compiled
+def _gelu(x, y):
+    for i in range(x.size):
+        below, _ = elementary.normal(x[i])
+        y[i] = x[i] * below
+
+
+@compiled
+def _gelu_backward(dy, x, dx):
+    for i in range(x.size):
+        below, density = elementary.normal(x[i])
+        dx[i] = dy[i] * (below + x[i] * density)
+
+
+@compiled
+def _gelu_tanh(x, y):
+    twice, cubic = x.dtype.type(2.0 * SQRT_2_OVER_PI), x.dtype.type(2.0 * SQRT_2_OVER_PI * CUBIC)
+    for i in range(x.size):
+        u = x[i] * (twice + cubic * (x[i] * x[i]))
+        y[i] = x[i] * elementary.sigmoid(u)
+
+
+@compiled
+def _gelu_tanh_backward(dy, x, dx):
+    one = x.dtype.type(1.0)
+    twice, cubic = x.dtype.type(2.0 * SQRT_2_OVER_PI), x.dtype.type(2.0 * SQRT_2_OVER_PI * CUBIC)
+    three_cubic = x.dtype.type(3.0 * 2.0 * SQRT_2_OVER_PI * CUBIC)
+    for i in range(x.size):
+        square = x[i] * x[i]
+        s = elementary.sigmoid(x[i] * (twice + cubic * square))
+        dx[i] = dy[i] * (s * (one + x[i] * ((one - s) * (twice + three_cubic * square))))
+
+
+@compiled
+def _swiglu(gate, up, y):
+    for i in range(gate.size):
+        y[i] = gate[i] * elementary.sigmoid(gate[i]) * up[i]
+
+
+@compiled
+def _swiglu_backward(dy, gate, up, dgate, dup):
+    one = gate.dtype.type(1.0)
+    for i in range(gate.size):
+        s = elementary.sigmoid(gate[i])
+        dup[i] = dy[i] * (gate[i] * s)
+        dgate[i] = dy[i] * up[i] * (s * (one + gate[i] * (one - s)))
+
+
+@compiled
+def _geglu(gate, up, y):
+    for i in range(gate.size):
+        below, _ = elementary.normal(gate[i])
+        y[i] = gate[i] * below * up[i]
+
+
+@compiled
+def _geglu_backward(dy, gate, up, dgate, dup):
+    for i in range(gate.size):
+        below, density = elementary.normal(gate[i])
+        dup[i] = dy[i] * (gate[i] * below)
+        dgate[i] = dy[i] * up[i] * (below + gate[i] * density)
+
+
+exp, tanh, sigmoid, silu = _one(_exp), _one(_tanh), _one(_sigmoid), _one(_silu)
+gelu, gelu_tanh = _one(_gelu), _one(_gelu_tanh)
+silu_backward, gelu_backward, gelu_tanh_backward = _two(_silu_backward), _two(_gelu_backward), _two(_gelu_tanh_backward)
+swiglu, geglu = _two(_swiglu), _two(_geglu)
+swiglu_backward, geglu_backward = _gated_backward(_swiglu_backward), _gated_backward(_geglu_backward)
