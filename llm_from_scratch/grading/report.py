@@ -1,0 +1,132 @@
+"""Turns reports into the text a learner reads and the JSON a program reads."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .runner import ChapterReport, TaskReport
+from .session import FIXED_SEED, CheckResult
+from .tasks import Task
+
+WIDTH = 110
+SHOWN_OUTPUT_LINES = 12
+
+
+def _indent(text: str, by: int) -> str:
+    return textwrap.indent(text, " " * by)
+
+
+def _wrap(text: str, by: int, first: str = "") -> str:
+    """Prose folded to the page, each line moved in."""
+    pad = " " * by
+    return textwrap.fill(" ".join(text.split()), WIDTH, initial_indent=pad + first, subsequent_indent=pad + " " * len(first))
+
+
+def _failure(check: CheckResult) -> list[str]:
+    lines = [_indent(check.message, 11)]
+    if check.cause:
+        lines.append(_wrap(check.cause, 11, "likely cause: "))
+    if check.seed is not None and check.seed != FIXED_SEED:
+        lines.append(_indent(f"(with the inputs of seed {check.seed})", 11))
+    return lines
+
+
+def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
+    """One task: its line, its checks if any failed, the first failure in detail, the hints asked for."""
+    task = report.task
+    points = f"{report.points} of {task.points} point{'s' * (task.points != 1)}"
+    passed = sum(check.passed for check in report.checks)
+    verdict = {"passed": f"all {passed} checks passed", "not started": "not started"}.get(
+        report.status, f"{passed} of {len(report.checks)} checks passed"
+    )
+    lines = [f"  {task.name:<24} {points:<14} {verdict}   ({task.difficulty}, about {task.minutes} min)"]
+    if report.status == "failed":
+        if task.uses:
+            lines.append(f"    (graded with the worked {' and '.join(task.uses)})")
+        detailed = False
+        for check in report.checks:
+            lines.append(f"    {'pass' if check.passed else 'FAIL'}   {check.name}: {check.about}")
+            if not check.passed and not detailed:
+                lines += _failure(check)
+                detailed = True
+        if report.stopped:
+            lines.append(_indent("FAIL   " + report.stopped, 4))
+            if report.cause:
+                lines.append(_wrap(report.cause, 11, "likely cause: "))
+        lines += output_lines(report.output)
+    if report.status != "passed" and hint_steps:
+        lines += hint_lines(task, hint_steps)
+    return lines
+
+
+def output_lines(output: str) -> list[str]:
+    """What the learner's code printed, cut to a dozen lines."""
+    printed = output.strip().splitlines()
+    if not printed:
+        return []
+    lines = ["    Your code printed:"] + [f"      | {line[:WIDTH]}" for line in printed[:SHOWN_OUTPUT_LINES]]
+    if len(printed) > SHOWN_OUTPUT_LINES:
+        last = printed[-1] if printed[-1].startswith("... and") else f"... and {len(printed) - SHOWN_OUTPUT_LINES} more lines"
+        lines.append(f"      | {last}")
+    return lines
+
+
+def hint_lines(task: Task, steps: int) -> list[str]:
+    """The first `steps` hints, and the titles of the others."""
+    lines = ["    Hints:"]
+    for number, (title, text) in enumerate(task.hints.items(), 1):
+        if number <= steps:
+            lines += [_wrap(title, 6, f"{number}. "), _wrap(text, 9)]
+        else:
+            lines.append(_wrap(title, 6, f"{number}. ") + f"  [{'--hint ' * number}unfolds it]".replace(" unfolds", " unfolds"))
+    return lines
+
+
+def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
+    """One chapter with all its tasks."""
+    lines = ["", report.file.name]
+    if report.unloadable:
+        lines += ["  The file could not be loaded, so no task was graded:", _indent(report.unloadable, 4)]
+        if report.cause:
+            lines.append(_wrap(report.cause, 4, "likely cause: "))
+        return lines + output_lines(report.output)
+    lines += output_lines(report.output)
+    for task in report.tasks:
+        lines += task_lines(task, hint_steps)
+    return lines
+
+
+def total_line(reports: Sequence[ChapterReport]) -> str:
+    tasks = [task for report in reports for task in report.tasks]
+    points, out_of = sum(t.points for t in tasks), sum(t.task.points for t in tasks)
+    counts = {status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")}
+    parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return f"Total: {points} of {out_of} points; tasks: {parts}."
+
+
+def to_json(reports: Sequence[ChapterReport], folder: Path, seed: int) -> dict[str, Any]:
+    """Everything the text says, for programs."""
+    chapters = [
+        {
+            "chapter": report.chapter.name, "file": str(report.file), "passed": report.passed,
+            "unloadable": report.unloadable, "cause": report.cause,
+            "tasks": [
+                {
+                    "task": t.task.name, "status": t.status, "points": t.points, "out_of": t.task.points,
+                    "stopped": t.stopped, "cause": t.cause, "seconds": round(t.seconds, 3), "output": t.output,
+                    "checks": [check.to_json() for check in t.checks],
+                }
+                for t in report.tasks
+            ],
+        }
+        for report in reports
+    ]  # fmt: skip
+    tasks = [task for report in reports for task in report.tasks]
+    return {
+        "folder": str(folder), "fixed_seed": FIXED_SEED, "seed": seed,
+        "points": sum(t.points for t in tasks), "out_of": sum(t.task.points for t in tasks),
+        "passed": all(report.passed for report in reports), "chapters": chapters,
+    }  # fmt: skip
