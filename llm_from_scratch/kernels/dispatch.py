@@ -132,7 +132,8 @@ class Kernel:
             raise TypeError(f"kernel {self.__name__} has no example: add one with @{self.__name__}.example")
 
         def convert(value: Any) -> Any:
-            return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+            floating = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f"
+            return value.astype(dtype) if floating else value
 
         for args, kwargs in self._example(rng):
             yield tuple(map(convert, args)), {name: convert(value) for name, value in kwargs.items()}

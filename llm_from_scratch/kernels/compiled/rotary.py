@@ -1,0 +1,72 @@
+"""Compiled version of `kernels.rotary`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..dispatch import compiled
+
+
+def rotary(x, cos, sin, interleaved):
+    if x.ndim != 4:
+        raise ValueError(f"x (B, T, H, D) is needed, got shape {x.shape}")
+    fitting = (x.shape[1:2], x.shape[:2])
+    if cos.shape != sin.shape or cos.shape[:-1] not in fitting or 2 * cos.shape[-1] > x.shape[-1]:
+        raise ValueError(f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D")
+    if x.size == 0:
+        return np.empty_like(x)
+    source, strides = _window(x)
+    if source is None:
+        x = np.array(x, order="C")
+        source, strides = _window(x)
+    y = np.empty_like(x)  # keeps the order of the axes in memory
+    target, target_strides = _window(y)
+    per_row = cos.ndim == 3
+    _rotary(
+        source, strides, np.ascontiguousarray(cos).reshape(-1), np.ascontiguousarray(sin).reshape(-1),
+        target, target_strides, x.shape, cos.shape[-1], per_row, bool(interleaved),
+    )  # fmt: skip
+    return y
+
+
+def _window(x):
+    """The memory under a view as one contiguous array that starts at its first entry, and its strides in entries.
+
+    (None, ()) for a view whose last axis is not contiguous, or that runs backwards. Numba would otherwise compile the
+    loop for unknown strides, which does not vectorise.
+    """
+    strides = tuple(stride // x.itemsize for stride in x.strides[:3])
+    usable = x.flags.aligned and x.flags.writeable and (x.strides[3] == x.itemsize or x.shape[3] == 1)
+    if not usable or min(strides) < 0 or any(stride % x.itemsize for stride in x.strides[:3]):
+        return None, ()
+    if x.flags.c_contiguous:
+        return x.reshape(-1), strides
+    extent = sum((count - 1) * stride for count, stride in zip(x.shape, strides)) + x.shape[3]
+    return np.lib.stride_tricks.as_strided(x, (extent,), (x.itemsize,)), strides
+
+
+@compiled
+def _rotary(x, strides, cos, sin, y, target_strides, shape, half, per_row, interleaved):
+    batch, length, heads, width = shape
+    for b in range(batch):
+        for t in range(length):
+            at = (b * length + t if per_row else t) * half
+            c, s = cos[at : at + half], sin[at : at + half]
+            for h in range(heads):
+                start = b * strides[0] + t * strides[1] + h * strides[2]
+                row = x[start : start + width]
+                start = b * target_strides[0] + t * target_strides[1] + h * target_strides[2]
+                out = y[start : start + width]
+                if interleaved:
+                    for i in range(c.size):
+                        out[2 * i] = row[2 * i] * c[i] - row[2 * i + 1] * s[i]
+                        out[2 * i + 1] = row[2 * i + 1] * c[i] + row[2 * i] * s[i]
+                else:
+                    first, second = row[:half], row[half : 2 * half]
+                    out_first, out_second = out[:half], out[half : 2 * half]
+                    for i in range(c.size):
+                        out_first[i] = first[i] * c[i] - second[i] * s[i]
+                        out_second[i] = second[i] * c[i] + first[i] * s[i]
+                rest, out_rest = row[2 * half :], out[2 * half :]
+                for i in range(rest.size):
+                    out_rest[i] = rest[i]

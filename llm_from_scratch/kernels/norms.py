@@ -1,0 +1,150 @@
+"""Layer and root-mean-square normalisation of the last axis, forward and backward.
+
+Variances take two passes (mean first, then squared distances): the one-pass formula cancels where the mean is large.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .dispatch import kernel
+
+Needs = tuple[bool, ...]
+
+
+@kernel
+def layer_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Subtract each row's mean, divide by its standard deviation, scale and shift.
+
+    x (..., D), weight and bias (D,) or None -> y (..., D), mean (...,), inverse_std (...,)
+
+    >>> layer_norm(np.array([[1.0, 3.0]]), None, np.array([0.5, 0.5]), 0.0)[0]
+    array([[-0.5,  1.5]])
+    """
+    _check(x, weight, bias)
+    mean = x.mean(-1)
+    centred = x - mean[..., None]
+    inverse_std = 1 / np.sqrt((centred * centred).mean(-1) + x.dtype.type(eps))
+    y = centred * inverse_std[..., None]
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return y, mean, inverse_std
+
+
+@kernel
+def layer_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    inverse_std: np.ndarray,
+    needs: Needs = (True, True, True),
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """The gradients (dx, dweight, dbias) of layer_norm; `needs` says which are wanted, the others are None.
+
+    With n = (x - mean) r the normalised row and g = dy weight: dx = r (g - mean(g) - n mean(g n)).
+    """
+    _check(x, weight)
+    n = (x - mean[..., None]) * inverse_std[..., None]
+    dx = dweight = dbias = None
+    if needs[0]:
+        g = dy if weight is None else dy * weight
+        along = (g * n).mean(-1, keepdims=True)
+        dx = inverse_std[..., None] * (g - g.mean(-1, keepdims=True) - n * along)
+    if needs[1]:
+        dweight = (dy * n).reshape(-1, x.shape[-1]).sum(0)
+    if needs[2]:
+        dbias = dy.reshape(-1, x.shape[-1]).sum(0)
+    return dx, dweight, dbias
+
+
+@kernel
+def rms_norm(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Divide each row by its root mean square, then scale.
+
+    x (..., D), weight (D,) or None -> y (..., D), inverse_rms (...,)
+
+    >>> rms_norm(np.array([[3.0, 4.0]]), None, 0.0)[0].round(4)     # rms = sqrt((9 + 16) / 2) = 3.5355
+    array([[0.8485, 1.1314]])
+    """
+    _check(x, weight)
+    inverse_rms = 1 / np.sqrt((x * x).mean(-1) + x.dtype.type(eps))
+    y = x * inverse_rms[..., None]
+    return (y if weight is None else y * weight), inverse_rms
+
+
+@kernel
+def rms_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    inverse_rms: np.ndarray,
+    needs: Needs = (True, True),
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The gradients (dx, dweight) of rms_norm; `needs` says which are wanted, the others are None.
+
+    With n = x r the normalised row and g = dy weight: dx = r (g - n mean(g n)).
+    """
+    _check(x, weight)
+    n = x * inverse_rms[..., None]
+    dx = dweight = None
+    if needs[0]:
+        g = dy if weight is None else dy * weight
+        dx = inverse_rms[..., None] * (g - n * (g * n).mean(-1, keepdims=True))
+    if needs[1]:
+        dweight = (dy * n).reshape(-1, x.shape[-1]).sum(0)
+    return dx, dweight
+
+
+def _check(x: np.ndarray, *parameters: np.ndarray | None) -> None:
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"x must have a last axis of at least one entry, got shape {x.shape}")
+    for parameter in parameters:
+        if parameter is not None and parameter.shape != x.shape[-1:]:
+            raise ValueError(f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}")
+
+
+def _shapes(rng: np.random.Generator) -> Any:
+    for shape in ((5,), (2, 3, 7), (130, 33), (0, 4)):
+        yield shape, 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
+
+
+@layer_norm.example
+def _(rng):
+    for _, x, weight, bias in _shapes(rng):
+        yield (x, weight, bias, 1e-5), {}
+        yield (x, weight, None, 1e-5), {}
+        yield (x, None, None, 1e-5), {}
+
+
+@layer_norm_backward.example
+def _(rng):
+    for shape, x, weight, _ in _shapes(rng):
+        statistics = layer_norm.__wrapped__(x, weight, None, 1e-5)[1:]
+        dy = rng.normal(size=shape)
+        for needs in ((True, True, True), (True, False, False), (False, True, False), (False, False, True)):
+            yield (dy, x, weight, *statistics, needs), {}
+        yield (dy, x, None, *statistics, (True, False, False)), {}
+
+
+@rms_norm.example
+def _(rng):
+    for _, x, weight, _ in _shapes(rng):
+        yield (x, weight, 1e-6), {}
+        yield (x, None, 1e-6), {}
+
+
+@rms_norm_backward.example
+def _(rng):
+    for shape, x, weight, _ in _shapes(rng):
+        inverse_rms = rms_norm.__wrapped__(x, weight, 1e-6)[1]
+        dy = rng.normal(size=shape)
+        for needs in ((True, True), (True, False), (False, True)):
+            yield (dy, x, weight, inverse_rms, needs), {}
+        yield (dy, x, None, inverse_rms, (True, False)), {}
