@@ -1,0 +1,86 @@
+"""The plain layers: linear, embedding, learned positions and the two norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import functional as F
+from ..autograd import Tensor
+from .initialization import ONES, ZEROS, Normal
+from .module import Initializer, Module, parameter
+
+
+class Linear(Module):
+    """y = x W + b with W stored (in, out): x (..., in) -> (..., out).
+
+    >>> layer = Linear(3, 2, rng=np.random.default_rng(0))
+    >>> layer(Tensor(np.ones((4, 3), np.float32))).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        bias: bool = True,
+        init: Initializer = Normal(0.02),
+        rng: np.random.Generator | None,
+    ) -> None:
+        self.weight = parameter(rng, (inputs, outputs), init)
+        self.bias = parameter(rng, (outputs,), ZEROS) if bias else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """One row a token: ids (...) -> (..., dim)."""
+
+    def __init__(
+        self, rows: int, dim: int, *, init: Initializer = Normal(0.02), rng: np.random.Generator | None
+    ) -> None:
+        self.weight = parameter(rng, (rows, dim), init)
+
+    def __call__(self, ids: np.ndarray) -> Tensor:
+        return F.embedding(self.weight, ids)
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """A normalisation over the last axis: LayerNorm ("layer") or RMSNorm ("rms").
+
+    weight and bias say whether the learned scale and shift exist (Galactica's paper has neither).
+    """
+
+    size: int
+    kind: str = "layer"
+    eps: float = 1e-5
+    weight: bool = True
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("layer", "rms"):
+            raise ValueError(f"a norm is 'layer' or 'rms', not {self.kind!r}")
+        if not self.eps >= 0 or self.eps == np.inf:
+            raise ValueError(f"the eps of a norm is a small number >= 0, not {self.eps}")
+
+    def build(self, rng: np.random.Generator | None) -> Norm:
+        """The layer itself."""
+        return Norm(self, rng)
+
+
+class Norm(Module):
+    """Applies its `NormSpec`: (..., size) -> (..., size)."""
+
+    def __init__(self, spec: NormSpec, rng: np.random.Generator | None) -> None:
+        self.spec = spec
+        self.weight = parameter(rng, (spec.size,), ONES) if spec.weight else None
+        self.bias = parameter(rng, (spec.size,), ZEROS) if spec.bias and spec.kind == "layer" else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.spec.kind == "rms":
+            return F.rms_norm(x, self.weight, eps=self.spec.eps)
+        return F.layer_norm(x, self.weight, self.bias, eps=self.spec.eps)

@@ -1,0 +1,69 @@
+"""The feed-forward part: two matrices around an activation, or three with a gate (SwiGLU, GeGLU)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import functional as F
+from ..autograd import Tensor
+from .basic import Linear
+from .context import Context
+from .initialization import Normal
+from .module import Initializer, Module
+
+ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": F.gelu_tanh, "silu": F.silu, "relu": F.relu}
+GATED = {"silu": F.swiglu, "gelu": F.geglu}  # activation(gate) ⊙ up in one pass
+
+
+@dataclass(frozen=True)
+class FeedForwardSpec:
+    """down(activation(up(x))), or down(activation(gate(x)) ⊙ up(x)) when gated.
+
+    activation: "gelu" (exact), "gelu_tanh", "silu" or "relu".
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    activation: str = "gelu_tanh"
+    gated: bool = False
+    bias: bool = True
+    init: Initializer = Normal(0.02)
+    output_init: Initializer = Normal(0.02)
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "intermediate_size"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"feed-forward: {name} must be a positive integer, not {getattr(self, name)!r}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {self.activation!r}: one of {', '.join(ACTIVATIONS)}")
+
+    def build(self, rng: np.random.Generator | None) -> FeedForward:
+        """The layer itself."""
+        return FeedForward(self, rng)
+
+
+class FeedForward(Module):
+    """Applies its `FeedForwardSpec`: x (B, T, hidden) -> (B, T, hidden). It remembers nothing."""
+
+    def __init__(self, spec: FeedForwardSpec, rng: np.random.Generator | None) -> None:
+        self.spec = spec
+        inner, outer = spec.intermediate_size, spec.hidden_size
+        if spec.gated:
+            self.gate = Linear(outer, inner, bias=spec.bias, init=spec.init, rng=rng)
+        self.up = Linear(outer, inner, bias=spec.bias, init=spec.init, rng=rng)
+        self.down = Linear(inner, outer, bias=spec.bias, init=spec.output_init, rng=rng)
+
+    def new_memory(self) -> None:
+        """Nothing to remember."""
+
+    def __call__(self, x: Tensor, memory: Any, context: Context) -> Tensor:
+        activation = self.spec.activation
+        if not self.spec.gated:
+            return self.down(ACTIVATIONS[activation](self.up(x)))
+        gate, up = self.gate(x), self.up(x)
+        if activation in GATED:
+            return self.down(GATED[activation](gate, up))
+        return self.down(ACTIVATIONS[activation](gate) * up)

@@ -1,0 +1,220 @@
+"""One decoder that any `ModelSpec` describes: no branch in it asks which family it is.
+
+Glossary: B rows of the batch, T new tokens, S all tokens so far (remembered and new), V the vocabulary.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .. import functional as F
+from ..autograd import Tensor, no_grad
+from ..generation import generate
+from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module
+from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
+from .saving import save_pretrained
+from .spec import ModelSpec
+
+
+class Decoder(Module):
+    """A language model: token ids in, logits out.
+
+    config: the published config.json it came from (or would be saved as), a dictionary.
+    rng: draws the initial parameters; None leaves placeholders that take no memory, to be filled by loading.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, rng: np.random.Generator | None = None, config: Mapping[str, Any] | None = None
+    ) -> None:
+        self.spec = spec
+        self.config = dict(config or {})
+        self.embedding = Embedding(spec.vocab_size, spec.hidden_size, init=spec.embedding_init, rng=rng)
+        self.positions = None
+        if spec.positions is not None:
+            table = spec.positions
+            self.positions = LearnedPositions(
+                table.count, spec.hidden_size, offset=table.offset, init=table.init, rng=rng
+            )
+        self.embedding_norm = None if spec.embedding_norm is None else spec.embedding_norm.build(rng)
+        self.layers = [layer.build(rng) for layer in spec.layers]
+        self.norm = None if spec.norm is None else spec.norm.build(rng)
+        self.head = None
+        if not spec.tied:
+            self.head = Linear(spec.hidden_size, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
+        self._record: dict[str, list[np.ndarray]] | None = None
+
+    def __call__(
+        self,
+        ids: Any,
+        *,
+        memory: ModelMemory | None = None,
+        mask: Any = None,
+        positions: Any = None,
+        segments: Any = None,
+        prefix_length: Any = None,
+        rng: np.random.Generator | None = None,
+    ) -> Tensor:
+        """Logits for the token after each position: ids (B, T) -> (B, T, V).
+
+        memory: from `new_memory`; the ids continue what it holds, and it is extended.
+        mask (B, T): False or 0 marks padding, which no token sees. positions (B, T): default 0, 1, 2, … over the
+        tokens that are not padding, anew in each document. segments (B, T): document numbers; attention does not cross
+        them. prefix_length: that many first tokens see each other in both directions. rng: switches dropout on.
+
+        Raises TypeError or ValueError for ids that are not integers in 0..V-1, empty sequences, wrong shapes, or
+        positions beyond a learned table.
+        """
+        x = self._hidden(ids, memory, mask, positions, segments, prefix_length, rng)
+        weight, transposed = self._head()
+        return F.linear(x, weight, transposed=transposed)
+
+    def loss(
+        self, batch: Mapping[str, Any], *, normaliser: int | None = None, rng: np.random.Generator | None = None
+    ) -> Tensor:
+        """What training minimises: the sum of the token losses / normaliser, a single number.
+
+        batch: "ids" and "targets", both (B, T), where targets[:, t] is what position t has to predict and -100 does not
+        count; and, if wanted, "mask", "positions", "segments", "prefix_length". normaliser: default the number of
+        targets that count; shards of one batch pass the batch's, so that their gradients add up.
+        """
+        known = {"ids", "targets", "mask", "positions", "segments", "prefix_length"}
+        if not {"ids", "targets"} <= set(batch) <= known:
+            raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(known)}; got {sorted(batch)}")
+        more = [batch.get(name) for name in ("mask", "positions", "segments", "prefix_length")]
+        targets = np.asarray(batch["targets"])
+        x = self._hidden(batch["ids"], None, *more, rng)
+        if targets.shape != x.shape[:2]:
+            raise ValueError(f"targets have shape {targets.shape}, the ids {x.shape[:2]}: they must be equal")
+        weight, transposed = self._head()
+        return F.linear_cross_entropy(
+            x.reshape(-1, x.shape[-1]), weight, targets.reshape(-1), normaliser=normaliser, transposed=transposed
+        )
+
+    def _head(self) -> tuple[Tensor, bool]:
+        return (self.embedding.weight, True) if self.head is None else (self.head.weight, False)
+
+    def _hidden(
+        self,
+        ids: Any,
+        memory: ModelMemory | None,
+        mask: Any,
+        positions: Any,
+        segments: Any,
+        prefix_length: Any,
+        rng: np.random.Generator | None,
+    ) -> Tensor:
+        """Everything but the head: (B, T) -> (B, T, hidden)."""
+        ids = check_ids(ids, self.spec.vocab_size)
+        context = self._context(ids.shape, memory, mask, positions, segments, prefix_length)
+        context.rng, context.record = rng, self._record
+        x = self.embedding(ids)
+        if self.positions is not None:
+            x = x + self.positions(context.positions)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        if rng is not None and self.spec.embedding_dropout:
+            x = F.dropout(x, rate=self.spec.embedding_dropout, rng=rng)
+        for i, layer in enumerate(self.layers):
+            if self._record is not None:
+                self._record.setdefault("hidden", []).append(x.data.copy())
+            x = layer(x, None if memory is None else memory.layers[i], context)
+        if memory is not None:
+            memory.length += ids.shape[1]
+        x = x if self.norm is None else self.norm(x)
+        if self._record is not None:
+            self._record.setdefault("hidden", []).append(x.data.copy())
+        return x
+
+    def _context(
+        self,
+        shape: tuple[int, int],
+        memory: ModelMemory | None,
+        mask: Any,
+        positions: Any,
+        segments: Any,
+        prefix_length: Any,
+    ) -> Context:
+        batch, length = shape
+        offset, seen = 0, np.zeros((batch, 1), np.int64)
+        if memory is not None:
+            if memory.batch_size != batch:
+                raise ValueError(f"the memory holds {memory.batch_size} rows, the ids have {batch}")
+            if segments is not None and memory.length:
+                raise ValueError("segments describe whole rows: they cannot be combined with a memory that holds tokens")
+            offset, seen = memory.length, memory.real_tokens
+        mask = check_mask(mask, shape)
+        segments = check_segments(segments, shape)
+        if positions is not None:
+            positions = check_positions(positions, shape)
+        elif segments is not None:
+            positions = _positions_in_segments(segments)
+        elif mask is not None:
+            positions = np.maximum(seen + np.cumsum(mask, axis=1) - 1, 0)
+        else:
+            positions = seen[:1] + np.arange(length) if memory is None or memory.mask is None else seen + np.arange(length)
+        if self.positions is not None and int(positions.max()) >= self.positions.count:
+            raise ValueError(
+                f"position {int(positions.max())} is beyond the {self.positions.count} positions this model has learned: "
+                "shorten the input"
+            )
+        key_mask = mask
+        if memory is not None and (mask is not None or memory.mask is not None):
+            past = np.ones((batch, offset), bool) if memory.mask is None else memory.mask
+            new = np.ones(shape, bool) if mask is None else mask
+            key_mask = memory.mask = np.concatenate([past, new], axis=1)
+        key_bias = None
+        if key_mask is not None and not key_mask.all():
+            key_bias = np.where(key_mask, 0.0, -np.inf).astype(self.dtype)
+        prefix_length = check_prefix(prefix_length, batch, offset + length)
+        return Context(positions, offset, key_bias, segments, prefix_length)
+
+    def new_memory(self, batch_size: int = 1) -> ModelMemory:
+        """An empty memory for `batch_size` rows."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
+        return ModelMemory([layer.new_memory() for layer in self.layers], int(batch_size))
+
+    def step(self, ids: Any, memory: ModelMemory, mask: Any = None) -> np.ndarray:
+        """Continue `memory` by ids (B, T); the logits after the last of them, (B, V). Nothing is recorded for gradients."""
+        with no_grad():
+            x = self._hidden(ids, memory, mask, None, None, None, None)
+            weight, transposed = self._head()
+            return F.linear(x[:, -1], weight, transposed=transposed).data
+
+    def generate(self, ids: Any, **settings: Any) -> np.ndarray:
+        """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings."""
+        return generate(self, ids, **settings)
+
+    def save_pretrained(self, directory: str | os.PathLike[str], **settings: Any) -> None:
+        """Write config.json and the weights in the family's published layout; see `models.saving`."""
+        save_pretrained(self, directory, **settings)
+
+    @contextmanager
+    def record(self) -> Iterator[dict[str, list[np.ndarray]]]:
+        """Collect what passes through the model inside the block.
+
+        Yields a dictionary: "hidden" gets the input of every layer and the final normed state, (B, T, hidden) each, and
+        "attention" one map a layer, (B, H, T, S). The fast path never keeps them.
+        """
+        before, self._record = self._record, {}
+        try:
+            yield self._record
+        finally:
+            self._record = before
+
+
+def _positions_in_segments(segments: np.ndarray) -> np.ndarray:
+    """Positions that start again at 0 in each document of a packed row.
+
+    >>> _positions_in_segments(np.array([[0, 0, 1, 1, 1]]))
+    array([[0, 1, 0, 1, 2]])
+    """
+    index = np.arange(segments.shape[1])
+    starts = np.zeros(segments.shape, np.int64)
+    starts[:, 1:] = np.where(segments[:, 1:] != segments[:, :-1], index[1:], 0)
+    return index - np.maximum.accumulate(starts, axis=1)

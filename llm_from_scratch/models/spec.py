@@ -1,0 +1,65 @@
+"""The design space: a `ModelSpec` is an embedding, a list of layers, a final norm and a head.
+
+Every open model of 2023 is one point in it. A spec describes, it allocates nothing, and `Decoder(spec).parameter_count`
+of a 70B model is instant, because without a generator parameters are placeholders. The parts stand beside the layers they build (`AttentionSpec`, `FeedForwardSpec`, `NormSpec`, `LayerSpec`),
+and any dataclass with `.build(rng)` may take the place of a mixer or a feed-forward part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ..layers import LayerSpec, Normal, NormSpec
+from ..layers.module import Initializer
+
+
+@dataclass(frozen=True)
+class PositionTable:
+    """Learned absolute positions: `count` of them, after `offset` rows that no token uses (OPT has 2)."""
+
+    count: int
+    offset: int = 0
+    init: Initializer = Normal(0.02)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One language model.
+
+    context_length: the longest sequence it was made for; only a position table enforces it.
+    tied: the head is the embedding, transposed. embedding_norm: directly after the embedding (BLOOM).
+    """
+
+    vocab_size: int
+    hidden_size: int
+    layers: tuple[LayerSpec, ...]
+    norm: NormSpec | None
+    context_length: int
+    tied: bool = True
+    positions: PositionTable | None = None
+    embedding_norm: NormSpec | None = None
+    embedding_dropout: float = 0.0
+    embedding_init: Initializer = Normal(0.02)
+    head_init: Initializer = Normal(0.02)
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "context_length"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, not {value!r}")
+        if not self.layers:
+            raise ValueError("a model needs at least one layer")
+
+    def replace(self, **changes: Any) -> ModelSpec:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def scaled(self, *, layers: int | None = None, vocab_size: int | None = None) -> ModelSpec:
+        """A copy with another depth (the layers repeated in order, or cut) or vocabulary."""
+        depth = len(self.layers) if layers is None else layers
+        if depth < 1:
+            raise ValueError(f"a model needs at least one layer, not {depth}")
+        repeated = tuple(self.layers[i % len(self.layers)] for i in range(depth))
+        return self.replace(layers=repeated, vocab_size=vocab_size or self.vocab_size)
