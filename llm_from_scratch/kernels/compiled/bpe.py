@@ -1,0 +1,191 @@
+"""Compiled versions of `kernels.bpe`: scan short words, keep the pairs of long ones in a heap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..dispatch import compiled
+
+HASH_LEFT, HASH_RIGHT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+HASH_SHIFT = np.uint64(32)
+
+# Up to this many symbols, looking at every pair after each merge is faster than a heap.
+SHORT = 48
+NEVER = np.int32(0x7FFFFFFF)
+
+
+def merge_words(symbols, ends, merges, table):
+    if symbols.dtype != np.int32 or ends.dtype != np.int64 or merges.dtype != np.int32 or table.dtype != np.int32:
+        raise ValueError("merge_words: symbols, merges and table must be int32, ends int64")
+    if ends.size and (ends[0] < 0 or ends[-1] > symbols.size or (np.diff(ends) < 0).any()):
+        raise ValueError(f"merge_words: ends must increase from 0 to at most {symbols.size}, the number of symbols")
+    if merges.ndim != 2 or merges.shape[1] != 3 or table.size & (table.size - 1) or table.size <= len(merges):
+        raise ValueError("merge_words: expected merges (m, 3) and the table that merge_table makes of them")
+    if table.max() >= len(merges):
+        raise ValueError("merge_words: the table belongs to other merges")
+    ids = np.empty(int(ends[-1]) if ends.size else 0, np.int32)
+    new_ends = np.empty(ends.size, np.int64)
+    longest = int(np.diff(ends, prepend=0).max(initial=0))
+    used = _merge_words(symbols, ends, merges, table, ids, new_ends, longest)
+    return ids[:used].copy(), new_ends
+
+
+@compiled
+def _rank(table, merges, left, right):
+    """The rank of a pair, or NEVER."""
+    value = np.uint64(left) * HASH_LEFT + np.uint64(right) * HASH_RIGHT
+    mask = table.size - 1
+    place = np.int64((value ^ (value >> HASH_SHIFT)) & np.uint64(mask))
+    while True:
+        rank = table[place]
+        if rank < 0:
+            return NEVER
+        if merges[rank, 0] == left and merges[rank, 1] == right:
+            return rank
+        place = (place + 1) & mask
+
+
+@compiled
+def _merge_words(symbols, ends, merges, table, ids, new_ends, longest):
+    ranks = np.empty(SHORT, np.int32)
+    before = np.empty(longest if longest > SHORT else 0, np.int64)
+    after = np.empty(before.size, np.int64)
+    heap = np.empty(3 * before.size, np.int64)
+    used = 0
+    start = 0
+    for w in range(ends.size):
+        end = ends[w]
+        length = end - start
+        word = ids[used : used + length]
+        for i in range(length):
+            word[i] = symbols[start + i]
+        if length <= SHORT:
+            used += _merge_short(word, length, ranks, merges, table)
+        else:
+            used += _merge_long(word, length, before, after, heap, merges, table)
+        new_ends[w] = used
+        start = end
+    return used
+
+
+@compiled
+def _merge_short(word, length, ranks, merges, table):
+    """Merge in place; the number of symbols left. ranks[i] belongs to the pair (i, i + 1)."""
+    for i in range(length - 1):
+        ranks[i] = _rank(table, merges, word[i], word[i + 1])
+    while length > 1:
+        at = 0
+        for i in range(1, length - 1):
+            if ranks[i] < ranks[at]:
+                at = i
+        if ranks[at] == NEVER:
+            break
+        word[at] = merges[ranks[at], 2]
+        length -= 1
+        for i in range(at + 1, length):
+            word[i] = word[i + 1]
+        for i in range(at + 1, length - 1):
+            ranks[i] = ranks[i + 1]
+        if at > 0:
+            ranks[at - 1] = _rank(table, merges, word[at - 1], word[at])
+        if at < length - 1:
+            ranks[at] = _rank(table, merges, word[at], word[at + 1])
+    return length
+
+
+@compiled
+def _push(heap, size, entry):
+    i = size
+    while i > 0 and heap[(i - 1) >> 1] > entry:
+        heap[i] = heap[(i - 1) >> 1]
+        i = (i - 1) >> 1
+    heap[i] = entry
+
+
+@compiled
+def _pop(heap, size):
+    """Remove the smallest of `size` entries and return it."""
+    top = heap[0]
+    last = heap[size - 1]
+    size -= 1
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= last:
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = last
+    return top
+
+
+@compiled
+def _merge_long(word, length, before, after, heap, merges, table):
+    """A linked list of symbols and a heap of rank * 2^32 + position; entries that no longer hold are skipped."""
+    size = 0
+    for i in range(length):
+        before[i] = i - 1
+        after[i] = i + 1
+        if i + 1 < length:
+            rank = _rank(table, merges, word[i], word[i + 1])
+            if rank != NEVER:
+                _push(heap, size, (np.int64(rank) << 32) | i)
+                size += 1
+    while size > 0:
+        entry = _pop(heap, size)
+        size -= 1
+        rank = entry >> 32
+        i = entry & 0xFFFFFFFF
+        j = after[i]
+        # A removed symbol is marked by -1, which no pair holds.
+        if j >= length or word[i] != merges[rank, 0] or word[j] != merges[rank, 1]:
+            continue
+        word[i] = merges[rank, 2]
+        word[j] = -1
+        k = after[j]
+        after[i] = k
+        if k < length:
+            before[k] = i
+            rank = _rank(table, merges, word[i], word[k])
+            if rank != NEVER:
+                _push(heap, size, (np.int64(rank) << 32) | i)
+                size += 1
+        h = before[i]
+        if h >= 0:
+            rank = _rank(table, merges, word[h], word[i])
+            if rank != NEVER:
+                _push(heap, size, (np.int64(rank) << 32) | h)
+                size += 1
+    left = 0
+    for i in range(length):
+        if word[i] >= 0:
+            word[left] = word[i]
+            left += 1
+    return left
+
+
+def gather_words(ids, ends, which):
+    if ids.dtype != np.int32 or ends.dtype != np.int64 or which.dtype != np.int32:
+        raise ValueError("gather_words: ids and which must be int32, ends int64")
+    if ends.size and (ends[0] < 0 or ends[-1] > ids.size or (np.diff(ends) < 0).any()):
+        raise ValueError(f"gather_words: ends must increase from 0 to at most {ids.size}, the number of ids")
+    if which.size and (which.min() < 0 or which.max() >= ends.size):
+        raise ValueError(f"gather_words: numbers of words must lie in [0, {ends.size})")
+    lengths = np.diff(ends, prepend=0)
+    result = np.empty(int(lengths[which].sum()) if which.size else 0, np.int32)
+    _gather_words(ids, ends, which, result)
+    return result
+
+
+@compiled
+def _gather_words(ids, ends, which, result):
+    used = 0
+    for n in range(which.size):
+        w = which[n]
+        for i in range(ends[w - 1] if w > 0 else 0, ends[w]):
+            result[used] = ids[i]
+            used += 1
