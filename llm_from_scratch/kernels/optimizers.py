@@ -46,6 +46,7 @@ def adamw(
         m *= beta1
         m += (1 - beta1) * g
         v *= beta2
+        g[np.abs(g) < smallest_squared(beta2, g.dtype)] = 0
         v += (1 - beta2) * (g * g)
         flush(m)
         flush(v)
@@ -68,6 +69,11 @@ def sum_of_squares(x: np.ndarray) -> float:
 def flush(x: np.ndarray) -> None:
     """Set entries too small for a normal number to zero, in place."""
     x[np.abs(x) < np.finfo(x.dtype).tiny] = 0
+
+
+def smallest_squared(beta2: float, dtype: np.dtype) -> float:
+    """The size from which (1 - beta2) g^2 is a normal number; smaller gradients count as 0 in the second moment."""
+    return float(np.sqrt(np.finfo(dtype).tiny / max(1 - beta2, 1e-12)))
 
 
 def check_adamw(param: np.ndarray, grad: np.ndarray, m: np.ndarray, v: np.ndarray, step: int) -> None:

@@ -16,10 +16,12 @@ def adamw(param, grad, m, v, *, lr, beta1, beta2, eps, weight_decay, step, grad_
         )
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
+    tiny = float(np.finfo(param.dtype).tiny)
     constants = np.array(
         (
             grad_scale, beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * weight_decay,
-            lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps, np.finfo(param.dtype).tiny,
+            lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps, tiny,
+            math.sqrt(tiny / max(1 - beta2, 1e-12)),  # see smallest_squared in the twin
         ),
         param.dtype,
     )  # fmt: skip
@@ -35,9 +37,11 @@ def _adamw(param, grad, m, v, constants):
     zero = param.dtype.type(0.0)
     scale, beta1, rest1, beta2, rest2 = constants[0], constants[1], constants[2], constants[3], constants[4]
     keep, rate, root_correction, eps, tiny = constants[5], constants[6], constants[7], constants[8], constants[9]
+    smallest_squared = constants[10]
     for i in range(param.size):
         g = grad[i] * scale
         first = beta1 * m[i] + rest1 * g
+        g = zero if abs(g) < smallest_squared else g
         second = beta2 * v[i] + rest2 * (g * g)
         first = zero if abs(first) < tiny else first
         second = zero if abs(second) < tiny else second

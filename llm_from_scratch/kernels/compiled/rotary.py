@@ -22,9 +22,10 @@ def rotary(x, cos, sin, interleaved):
     y = np.empty_like(x)  # keeps the order of the axes in memory
     target, target_strides = _window(y)
     per_row = cos.ndim == 3
-    _rotary(
+    loop = _interleaved if interleaved else _halves
+    loop(
         source, strides, np.ascontiguousarray(cos).reshape(-1), np.ascontiguousarray(sin).reshape(-1),
-        target, target_strides, x.shape, cos.shape[-1], per_row, bool(interleaved),
+        target, target_strides, x.shape, cos.shape[-1], per_row,
     )  # fmt: skip
     return y
 
@@ -46,7 +47,7 @@ def _window(x):
 
 
 @compiled
-def _rotary(x, strides, cos, sin, y, target_strides, shape, half, per_row, interleaved):
+def _halves(x, strides, cos, sin, y, target_strides, shape, half, per_row):
     batch, length, heads, width = shape
     for b in range(batch):
         for t in range(length):
@@ -54,19 +55,32 @@ def _rotary(x, strides, cos, sin, y, target_strides, shape, half, per_row, inter
             c, s = cos[at : at + half], sin[at : at + half]
             for h in range(heads):
                 start = b * strides[0] + t * strides[1] + h * strides[2]
-                row = x[start : start + width]
-                start = b * target_strides[0] + t * target_strides[1] + h * target_strides[2]
-                out = y[start : start + width]
-                if interleaved:
-                    for i in range(c.size):
-                        out[2 * i] = row[2 * i] * c[i] - row[2 * i + 1] * s[i]
-                        out[2 * i + 1] = row[2 * i + 1] * c[i] + row[2 * i] * s[i]
-                else:
-                    first, second = row[:half], row[half : 2 * half]
-                    out_first, out_second = out[:half], out[half : 2 * half]
-                    for i in range(c.size):
-                        out_first[i] = first[i] * c[i] - second[i] * s[i]
-                        out_second[i] = second[i] * c[i] + first[i] * s[i]
-                rest, out_rest = row[2 * half :], out[2 * half :]
-                for i in range(rest.size):
-                    out_rest[i] = rest[i]
+                first, second = x[start : start + half], x[start + half : start + 2 * half]
+                to = b * target_strides[0] + t * target_strides[1] + h * target_strides[2]
+                # One loop a result: LLVM gives up where many arrays would have to be checked for overlap.
+                out = y[to : to + half]
+                for i in range(c.size):
+                    out[i] = first[i] * c[i] - second[i] * s[i]
+                out = y[to + half : to + 2 * half]
+                for i in range(c.size):
+                    out[i] = second[i] * c[i] + first[i] * s[i]
+                if width > 2 * half:
+                    y[to + 2 * half : to + width] = x[start + 2 * half : start + width]
+
+
+@compiled
+def _interleaved(x, strides, cos, sin, y, target_strides, shape, half, per_row):
+    batch, length, heads, width = shape
+    for b in range(batch):
+        for t in range(length):
+            at = (b * length + t if per_row else t) * half
+            c, s = cos[at : at + half], sin[at : at + half]
+            for h in range(heads):
+                start = b * strides[0] + t * strides[1] + h * strides[2]
+                to = b * target_strides[0] + t * target_strides[1] + h * target_strides[2]
+                row, out = x[start : start + 2 * half], y[to : to + 2 * half]
+                for i in range(c.size):
+                    out[2 * i] = row[2 * i] * c[i] - row[2 * i + 1] * s[i]
+                    out[2 * i + 1] = row[2 * i + 1] * c[i] + row[2 * i] * s[i]
+                if width > 2 * half:
+                    y[to + 2 * half : to + width] = x[start + 2 * half : start + width]
