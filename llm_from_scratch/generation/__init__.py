@@ -1,0 +1,34 @@
+"""Generation: choosing tokens, stopping, and showing text as it arrives, over anything that can `step`.
+
+A "thing that steps" has `new_memory(batch_size)` and `step(ids, memory, mask=None) -> logits (B, V)`; what it is inside
+is not asked here.
+"""
+
+from .generate import Stepper, generate, generate_text
+from .sampling import (
+    Sampling,
+    greedy,
+    limit_to_top_k,
+    limit_to_top_p,
+    penalise_repetition,
+    sample,
+    scale_by_temperature,
+)
+from .stopping import StopStrings
+from .streaming import TextStream, print_stream
+
+__all__ = [
+    "Sampling",
+    "Stepper",
+    "StopStrings",
+    "TextStream",
+    "generate",
+    "generate_text",
+    "greedy",
+    "limit_to_top_k",
+    "limit_to_top_p",
+    "penalise_repetition",
+    "print_stream",
+    "sample",
+    "scale_by_temperature",
+]
