@@ -170,6 +170,8 @@ def check_equal(name: str, got: Any, expected: Any, causes: Mapping[str, Any] | 
     problem, cause = _difference(name, got, expected)
     if not problem:
         return
+    if type(got) is type(expected) and isinstance(got, (list, tuple)) and "entries" not in problem:
+        problem += f"\n    (expected {show(expected)}\n          got {show(got)})"
     for words, value in (causes or {}).items():
         if not _difference(name, got, value)[0]:
             cause = words + "."

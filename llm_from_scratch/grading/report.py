@@ -81,7 +81,7 @@ def hint_lines(task: Task, steps: int) -> list[str]:
         if number <= steps:
             lines += [_wrap(title, 6, f"{number}. "), _wrap(text, 9)]
         else:
-            lines.append(_wrap(title, 6, f"{number}. ") + f"  [{'--hint ' * number}unfolds it]".replace(" unfolds", " unfolds"))
+            lines.append(_wrap(title, 6, f"{number}. ") + f"  [unfold with {' '.join(['--hint'] * number)}]")
     return lines
 
 

@@ -19,7 +19,7 @@ from zlib import crc32
 
 import numpy as np
 
-from .assertions import CheckBroken, CheckFailed, show
+from .assertions import CheckBroken, CheckFailed
 from .attempt import Attempt
 from .guard import Guard
 from .registry import Check, collect
@@ -68,7 +68,7 @@ EXPLAINED: dict[str, str] = {
 def explain_error(error: BaseException, file: str) -> tuple[str, str]:
     """A learner's exception in one or two lines, with the line of `file` it comes from, and the likely cause."""
     name = type(error).__name__
-    text = "" if isinstance(error, OutputFlood) else show(str(error), 300).strip("'\"")
+    text = "" if isinstance(error, OutputFlood) else " ".join(str(error).split())[:300]
     what = f"{name}: {text}" if text else name
     frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename) == file]
     if frames:
