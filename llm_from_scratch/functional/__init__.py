@@ -1,0 +1,38 @@
+"""Differentiable building blocks of a language model, each with a backward derived by hand.
+
+They take and return `Tensor`s, own no parameters and know no configs. One file a topic; the loops are in `kernels/`.
+"""
+
+from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, swiglu, tanh
+from .attention import attention, attention_weights
+from .dropout import dropout
+from .embedding import check_ids, embedding
+from .linear import linear, linear_cross_entropy
+from .losses import cross_entropy
+from .norms import layer_norm, rms_norm
+from .rotary import rotary
+from .softmax import log_softmax, softmax
+
+__all__ = [
+    "attention",
+    "attention_weights",
+    "check_ids",
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "geglu",
+    "gelu",
+    "gelu_tanh",
+    "layer_norm",
+    "linear",
+    "linear_cross_entropy",
+    "log_softmax",
+    "relu",
+    "rms_norm",
+    "rotary",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "swiglu",
+    "tanh",
+]
