@@ -1,0 +1,51 @@
+"""JSON from files of unknown origin, held to the standard: checkpoints' headers, indexes and configs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def strict_json(text: bytes) -> Any:
+    """JSON as the standard has it: UTF-8, no key twice, no NaN, no integer of thousands of digits.
+
+    Raises ValueError for anything else (RecursionError for thousands of nested brackets).
+
+    >>> strict_json(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: 'a' occurs twice
+    """
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in found:
+            if key in result:
+                raise ValueError(f"{key!r} occurs twice")
+            result[key] = value
+        return result
+
+    def integer(digits: str) -> int:
+        if len(digits) > 40:
+            raise ValueError(f"an integer of {len(digits)} digits")
+        return int(digits)
+
+    def constant(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    return json.loads(
+        text.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant, parse_int=integer
+    )
+
+
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON object in a file; ValueError naming the file when it holds anything else."""
+    path = Path(path)
+    try:
+        content = strict_json(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a JSON {type(content).__name__}, an object was expected")
+    return content
