@@ -1,6 +1,7 @@
 """Differentiable building blocks of a language model, each with a backward derived by hand.
 
-They take and return `Tensor`s, own no parameters and know no configs. One file a topic; the loops are in `kernels/`.
+They take and return `Tensor`s, own no parameters and know no configs. One file a topic; the loops are in
+`kernels/`.
 """
 
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, swiglu, tanh

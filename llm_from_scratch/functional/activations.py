@@ -1,7 +1,7 @@
 """Activations, plain and gated, with the derivatives written out.
 
-Nothing but the inputs is kept for the backward: recomputing an exponential costs less than storing its result. In
-float32 on a CPU these run at about the speed of memory.
+Nothing but the inputs is kept for the backward: recomputing an exponential costs less than storing its
+result. In float32 on a CPU these run at about the speed of memory.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from ..autograd import primitive
 
 @primitive
 def dropout(x, /, *, rate, rng):
-    """Set each entry to zero with probability `rate`, and divide the others by 1 - rate: the expectation stays.
+    """Zero each entry with probability `rate`, and divide the others by 1 - rate: the expectation stays.
 
     rng: a `numpy.random.Generator`, or a seed; None (as in evaluation) leaves x as it is, and so does rate 0.
 

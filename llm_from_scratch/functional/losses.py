@@ -1,4 +1,4 @@
-"""Cross-entropy of logits against target ids. (`linear_cross_entropy` fuses it with the head that makes the logits.)"""
+"""Cross-entropy of logits against target ids. (`linear_cross_entropy` fuses it with the head before it.)"""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ IGNORED = -100
 def cross_entropy(logits, targets, /, *, ignore_index=IGNORED, reduction="mean", normaliser=None):
     """-log softmax(logits) at the target: how many nats the model was surprised by.
 
-    logits (..., V), targets (...) integers in [0, V) or `ignore_index` -> one number, or (...) for reduction "none".
+    logits (..., V), targets (...) integers in [0, V) or `ignore_index` -> one number, or (...) for reduction
+    "none".
 
-    reduction:   "mean" over the targets that are not ignored, "sum", or "none" (ignored targets then have loss 0).
-    normaliser:  divide the sum by this number instead of the count of targets ("mean" only); accumulating gradients
-                 over unequal batches needs the count over all of them.
+    reduction:   "mean" over the targets that are not ignored, "sum", or "none" (ignored targets then have
+                 loss 0).
+    normaliser:  divide the sum by this number instead of the count of targets ("mean" only); accumulating
+                 gradients over unequal batches needs the count over all of them.
 
     Raises ValueError for targets out of range or of a wrong shape, and when there is nothing to average over.
 
@@ -47,7 +49,7 @@ def cross_entropy(logits, targets, /, *, ignore_index=IGNORED, reduction="mean",
         count = int((flat != IGNORED).sum()) if normaliser is None else normaliser
         if not count > 0:
             raise ValueError(
-                f"cross_entropy: the mean over {count} targets is undefined; every target is ignored or none was given"
+                f"cross_entropy: a mean over {count} targets is undefined: all are ignored, or there are none"
             )
         scale = 1.0 / count
     saved = (logits.shape, rows, flat, log_sum_exp, reduction, scale)

@@ -21,9 +21,11 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
 
     positions:          (T,), (1, T) or (B, T) integers.
     rotary_dims:        how many coordinates r take part (even, default D); the others pass through.
-    inverse_frequency:  (r / 2,) radians a position, in place of base^(-2i / r): scaled variants pass their own.
-    interleaved:        pairs are (2i, 2i + 1), as in the paper, GPT-J and Meta's files; otherwise (i, i + r/2), as in
-                        GPT-NeoX and the Hugging Face layout of LLaMA. Published weights work with one of them only.
+    inverse_frequency:  (r / 2,) radians a position, in place of base^(-2i / r): scaled variants pass their
+                        own.
+    interleaved:        pairs are (2i, 2i + 1), as in the paper, GPT-J and Meta's files; otherwise (i, i +
+                        r/2), as in GPT-NeoX and the Hugging Face layout of LLaMA. Published weights work with
+                        one of them only.
 
     >>> x = np.array([1.0, 0.0]).reshape(1, 1, 1, 2)
     >>> rotary(x, positions=np.array([1])).data.ravel().round(4)       # one radian: (cos 1, sin 1)
@@ -43,16 +45,23 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
                 f"rotary: inverse_frequency {inverse_frequency.shape} does not fit rotary_dims={rotary_dims}"
             )
     if inverse_frequency.ndim != 1 or 2 * len(inverse_frequency) > width:
-        raise ValueError(f"rotary: {inverse_frequency.shape} pairs do not fit into heads of {width} coordinates")
+        raise ValueError(
+            f"rotary: {inverse_frequency.shape} pairs do not fit into heads of {width} coordinates"
+        )
     positions = np.asarray(positions)
     if positions.dtype.kind not in "iu":
         raise TypeError(f"rotary: positions are integers, got {positions.dtype}")
     if positions.shape == (1, length):
         positions = positions[0]
     if positions.shape not in ((length,), (batch, length)):
-        raise ValueError(f"rotary: positions {positions.shape} do not fit x {x.shape}: expected (T,) or (B, T)")
+        raise ValueError(
+            f"rotary: positions {positions.shape} do not fit x {x.shape}: expected (T,) or (B, T)"
+        )
     cos, sin, minus_sin = _tables(
-        np.ascontiguousarray(positions, np.int64).tobytes(), positions.shape, inverse_frequency.tobytes(), x.dtype.char
+        np.ascontiguousarray(positions, np.int64).tobytes(),
+        positions.shape,
+        inverse_frequency.tobytes(),
+        x.dtype.char,
     )
     return _turn(x, cos, sin, interleaved), (cos, minus_sin, interleaved)
 
@@ -99,4 +108,9 @@ def _(rng):
 @rotary.example
 def _(rng):
     x = rng.normal(size=(2, 1, 3, 7))
-    return (x,), {"positions": rng.integers(0, 90, (2, 3)), "rotary_dims": 4, "interleaved": True, "base": 500.0}
+    return (x,), {
+        "positions": rng.integers(0, 90, (2, 3)),
+        "rotary_dims": 4,
+        "interleaved": True,
+        "base": 500.0,
+    }

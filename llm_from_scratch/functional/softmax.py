@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..autograd import primitive
 from ..kernels import softmax as kernels
 
@@ -12,7 +10,8 @@ from ..kernels import softmax as kernels
 def softmax(x, /):
     """exp(x) divided by its sum over the last axis: (..., V) -> (..., V), each row adding up to 1.
 
-    A row of nothing but -inf (every choice masked) gives zeros. Probabilities below the smallest normal number are 0.
+    A row of nothing but -inf (every choice masked) gives zeros. Probabilities below the smallest normal
+    number are 0.
 
     >>> softmax([[0.0, np.log(3.0)], [-np.inf, 5.0]])
     Tensor([[0.25, 0.75],

@@ -1,7 +1,7 @@
 """Element-wise activations and their derivatives; any shape in, the same shape and dtype out.
 
-The backward kernels recompute what they need from the input instead of keeping it. Results below the smallest normal
-number may come out as zero in the compiled version: float32 exp has no subnormal results there.
+The backward kernels recompute what they need from the input instead of keeping it. Results below the smallest
+normal number may come out as zero in the compiled version: float32 exp has no subnormal results there.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def gelu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 def gelu_tanh(x: np.ndarray) -> np.ndarray:
     """The tanh form of gelu, x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
 
-    Computed as x sigmoid(2u), which is the same function; 1 + tanh u would lose the digits of large negative x.
+    Computed as x sigmoid(2u), which is the same function; 1 + tanh u would lose the digits of large negative
+    x.
 
     >>> gelu_tanh(np.array([0.0, 1.0, -1.0])).round(4)
     array([ 0.    ,  0.8412, -0.1588])

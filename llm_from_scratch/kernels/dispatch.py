@@ -1,12 +1,12 @@
 """Chooses, for every kernel, between its NumPy twin and its compiled version.
 
-`@kernel` marks a NumPy twin. At its first call the function of the same name is imported from the module of the
-same name under `kernels/compiled` and runs from then on; with `LLM_FROM_SCRATCH_KERNELS=numpy` the twin itself runs
-and numba is never imported. `@compiled` is what those modules put on their loops: one set of numba settings, and a
-cache on disk that a changed source, setting or version cannot mislead.
+`@kernel` marks a NumPy twin. At its first call the function of the same name is imported from the module of
+the same name under `kernels/compiled` and runs from then on; with `LLM_FROM_SCRATCH_KERNELS=numpy` the twin
+itself runs and numba is never imported. `@compiled` is what those modules put on their loops: one set of
+numba settings, and a cache on disk that a changed source, setting or version cannot mislead.
 
-A kernel takes ndarrays and plain numbers. All its floating-point arrays have one dtype, float32 or float64, and so
-has its result.
+A kernel takes ndarrays and plain numbers. All its floating-point arrays have one dtype, float32 or float64,
+and so has its result.
 """
 
 from __future__ import annotations
@@ -41,15 +41,17 @@ def backend() -> str:
     """
     chosen = os.environ.get(VARIABLE, "") or "numba"
     if chosen not in ("numba", "numpy"):
-        raise ValueError(f"{VARIABLE} must be 'numba' or 'numpy', not {chosen!r}: unset it to use the compiled kernels")
+        raise ValueError(
+            f"{VARIABLE} must be 'numba' or 'numpy', not {chosen!r}: unset it to use the compiled kernels"
+        )
     return chosen
 
 
 class Kernel:
     """A NumPy twin that hands its calls to the compiled version of the same name; made by `@kernel`.
 
-    `__wrapped__` is the twin, `compiled_version()` the other one, `examples(rng)` the inputs that the tests use to
-    hold the two together.
+    `__wrapped__` is the twin, `compiled_version()` the other one, `examples(rng)` the inputs that the tests
+    use to hold the two together.
     """
 
     def __init__(self, twin: Callable[..., Any], writes: tuple[str, ...], contiguous: bool):
@@ -59,7 +61,9 @@ class Kernel:
         names = list(inspect.signature(twin).parameters)
         unknown = [name for name in writes if name not in names]
         if unknown:
-            raise TypeError(f"kernel {twin.__name__}: writes={writes} names {unknown}, which are not parameters")
+            raise TypeError(
+                f"kernel {twin.__name__}: writes={writes} names {unknown}, which are not parameters"
+            )
         self._writes = tuple((name, names.index(name)) for name in writes)
         self._implementation: Callable[..., Any] | None = None
         self._example: Example | None = None
@@ -71,7 +75,7 @@ class Kernel:
                 self.__wrapped__ if backend() == "numpy" else self.compiled_version()
             )
         dtype = None
-        copies = None  # filled only when some argument needs one: the usual call pays for the checks alone
+        copies: set[int | str] = set()  # arguments that must be copied
         for index, value in enumerate(args):
             if isinstance(value, np.ndarray):
                 if value.dtype.kind == "f":
@@ -82,8 +86,7 @@ class Kernel:
                     elif value.dtype != dtype:
                         raise TypeError(self._dtype_message(value, dtype))
                 if self._contiguous and not value.flags.carray:
-                    copies = copies or {}
-                    copies[index] = value
+                    copies.add(index)
         for name, value in kwargs.items():
             if isinstance(value, np.ndarray):
                 if value.dtype.kind == "f" and value.dtype != dtype:
@@ -91,12 +94,12 @@ class Kernel:
                         raise TypeError(self._dtype_message(value, dtype))
                     dtype = value.dtype
                 if self._contiguous and not value.flags.carray:
-                    copies = copies or {}
-                    copies[name] = value
+                    copies.add(name)
         if self._writes:
             self._check_written(args, kwargs)
         if copies:
-            # Numba compiles one more version for every layout and for read-only arrays: a plain copy costs less.
+            # Numba compiles one more version for every layout and for read-only arrays: a plain copy costs
+            # less.
             args = tuple(np.array(v, order="C") if i in copies else v for i, v in enumerate(args))
             kwargs = {n: np.array(v, order="C") if n in copies else v for n, v in kwargs.items()}
         return implementation(*args, **kwargs)
@@ -107,8 +110,8 @@ class Kernel:
             value = args[position] if position < len(args) else kwargs.get(name)
             if isinstance(value, np.ndarray) and not value.flags.carray:
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place, so it must be a writable C-contiguous array; "
-                    f"got shape {value.shape}, strides {value.strides}, writable {value.flags.writeable}: pass a copy"
+                    f"{self.__name__} changes {name!r} in place, so it must be a writable C-contiguous array; got "
+                    f"shape {value.shape}, strides {value.strides}, writable {value.flags.writeable}: pass a copy"
                 )
 
     def _dtype_message(self, value: np.ndarray, dtype: np.dtype | None = None) -> str:
@@ -122,7 +125,7 @@ class Kernel:
         return getattr(importlib.import_module(f"{package}.compiled.{topic}"), self.__name__)
 
     def example(self, function: Example) -> Example:
-        """Decorator: a function of a Generator that yields (args, kwargs), floats as float64, one pair a case."""
+        """Register a function of a Generator that yields (args, kwargs), floats as float64, one pair a case."""
         self._example = function
         return function
 
@@ -143,7 +146,7 @@ class Kernel:
 
 
 KERNELS: dict[str, Kernel] = {}
-"""Every kernel by 'topic.name', in the order of definition; importing a topic's module fills in its kernels."""
+"""Every kernel by 'topic.name'; importing a topic's module adds its kernels."""
 
 
 def kernel(
@@ -151,9 +154,10 @@ def kernel(
 ) -> Any:
     """Mark a NumPy twin as a kernel; calls go to the compiled function of the same name.
 
-    writes:      names of the parameters that are changed in place; they must come as writable C-contiguous arrays.
-    contiguous:  other arrays that are not C-contiguous (or not writable) are copied before the call; False passes
-                 them on as they are, for kernels that look at strides themselves.
+    writes:      names of the parameters that are changed in place; they must come as writable C-contiguous
+                 arrays.
+    contiguous:  other arrays that are not C-contiguous (or not writable) are copied before the call; False
+                 passes them on as they are, for kernels that look at strides themselves.
     """
     if function is None:
         return functools.partial(kernel, writes=writes, contiguous=contiguous)
@@ -162,14 +166,14 @@ def kernel(
     return made
 
 
-# --- What the modules under kernels/compiled use -----------------------------------------------------------------
+# --- What the modules under kernels/compiled use
 
 SETTINGS: dict[str, Any] = {
     "cache": True,
     "nogil": True,  # shards of a batch run in Python threads
     "error_model": "numpy",  # division by zero gives inf; the check for it would stop vectorisation
-    # The two flags that let sums use several lanes and products fuse with additions. The full fastmath may assume
-    # that no infinity or NaN exists, which breaks masks of -inf and checks that a loss is finite.
+    # The two flags that let sums use several lanes and products fuse with additions. The full fastmath may
+    # assume that no infinity or NaN exists, which breaks masks of -inf and checks that a loss is finite.
     "fastmath": {"reassoc", "contract"},
 }
 _SHARED_SOURCES = ("../dispatch.py", "__init__.py", "elementary.py")
@@ -177,44 +181,58 @@ _cache_lock = threading.Lock()
 
 
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """`numba.njit` with the settings of this package (`SETTINGS`, changed by `options`) and its cache folder."""
+    """`numba.njit` with the settings of this package (`SETTINGS`, then `options`) and its cache folder."""
     if function is None:
         return functools.partial(compiled, **options)
     import numba
 
-    with _cache_lock:  # numba reads the setting while decorating; other packages' functions keep their own folder
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = cache_directory(inspect.getfile(function))
+    config: Any = numba.config
+    with (
+        _cache_lock
+    ):  # numba reads the setting while decorating; other packages' functions keep their own folder
+        before = config.CACHE_DIR
+        config.CACHE_DIR = cache_directory(inspect.getfile(function))
         try:
             return numba.njit(**{**SETTINGS, **options})(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def cache_directory(source: str) -> str:
     """The folder for the machine code of one source file, named by a hash of everything that code depends on.
 
-    Numba's own key holds the file, its time stamp and the processor, but neither the helpers it imports (here always
-    `elementary.py`: a test holds the compiled modules to that) nor settings such as NUMBA_BOUNDSCHECK.
+    Numba's own key holds the file, its time stamp and the processor, but neither the helpers it imports (here
+    always `elementary.py`: a test holds the compiled modules to that) nor settings such as NUMBA_BOUNDSCHECK.
     """
     import llvmlite
     import numba
 
     digest = hashlib.sha256()
     folder = Path(source).parent
-    for path in (Path(source), *((Path(__file__).parent / "compiled" / name).resolve() for name in _SHARED_SOURCES)):
+    for path in (
+        Path(source),
+        *((Path(__file__).parent / "compiled" / name).resolve() for name in _SHARED_SOURCES),
+    ):
         digest.update(path.read_bytes() if path.exists() else b"")
         digest.update(b"\0")
-    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
-    versions = (numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(), str(folder))
+    settings = sorted(
+        (k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR"
+    )
+    versions = (
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        platform.python_version(),
+        str(folder),
+    )
     digest.update(repr((settings, versions)).encode())
     return str(_writable_base() / f"{Path(source).stem}-{digest.hexdigest()[:16]}")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _writable_base() -> Path:
-    """The user's cache folder for compiled kernels or, when it cannot be written, one in the temporary folder."""
+    """The user's cache folder for compiled kernels, or a temporary one where that cannot be written."""
     home = os.path.expanduser("~")  # stays "~" where no home folder is known
     if sys.platform == "win32":
         user = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
@@ -236,7 +254,7 @@ def _writable_base() -> Path:
 
 
 def _private_temporary() -> Path:
-    """A folder under the temporary one that nobody else can write: numba unpickles what it finds in its cache."""
+    """A temporary folder that nobody else can write: numba unpickles what it finds in its cache."""
     if hasattr(os, "getuid"):
         base = Path(tempfile.gettempdir()) / f"llm_from_scratch-{os.getuid()}"
         with contextlib.suppress(FileExistsError):

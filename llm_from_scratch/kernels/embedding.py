@@ -14,8 +14,8 @@ from .dispatch import kernel
 def embedding_backward(dy: np.ndarray, ids: np.ndarray, rows: int) -> np.ndarray:
     """Add row n of `dy` to row `ids[n]` of a table of zeros.
 
-    dy (N, D), ids (N,) integers in [0, rows) -> (rows, D). An id outside raises ValueError. The rows are added in
-    the order in which they come, so that results repeat bit for bit.
+    dy (N, D), ids (N,) integers in [0, rows) -> (rows, D). An id outside raises ValueError. The rows are
+    added in the order in which they come, so that results repeat bit for bit.
 
     >>> embedding_backward(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([2, 0, 2]), 3)
     array([[3., 4.],

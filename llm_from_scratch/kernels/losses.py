@@ -1,7 +1,7 @@
 """Cross-entropy of logits against target ids, one loss a row, and its derivative.
 
-The probabilities are never stored: forward keeps one number a row, the logarithm of the sum of exponentials, and
-backward recomputes the rest, in the logits' own memory if asked to.
+The probabilities are never stored: forward keeps one number a row, the logarithm of the sum of exponentials,
+and backward recomputes the rest, in the logits' own memory if asked to.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def cross_entropy_backward(
 ) -> np.ndarray:
     """The gradient dlosses (softmax(logits) - onehot(targets)), zero in ignored rows.
 
-    dlosses (N,), logits (N, V), targets (N,), log_sum_exp (N,) from the forward -> (N, V), written to `out` if given.
-    `out` may be `logits` itself, which are then overwritten.
+    dlosses (N,), logits (N, V), targets (N,), log_sum_exp (N,) from the forward -> (N, V), written to `out`
+    if given. `out` may be `logits` itself, which are then overwritten.
 
     >>> logits, targets = np.log(np.array([[1.0, 3.0]])), np.array([1])
     >>> cross_entropy_backward(np.ones(1), logits, targets, cross_entropy(logits, targets)[1])
@@ -78,7 +78,9 @@ def check(logits: np.ndarray, targets: np.ndarray, *others: np.ndarray | None) -
     wrong = np.flatnonzero(((targets < 0) | (targets >= logits.shape[1])) & (targets != IGNORED))
     if wrong.size:
         n = int(wrong[0])
-        raise ValueError(f"targets[{n}] is {int(targets[n])}: expected 0 to {logits.shape[1] - 1}, or {IGNORED} to ignore")
+        raise ValueError(
+            f"targets[{n}] is {int(targets[n])}: expected 0 to {logits.shape[1] - 1}, or {IGNORED} to ignore"
+        )
 
 
 @cross_entropy.example

@@ -1,6 +1,7 @@
 """Layer and root-mean-square normalisation of the last axis, forward and backward.
 
-Variances take two passes (mean first, then squared distances): the one-pass formula cancels where the mean is large.
+Variances take two passes (mean first, then squared distances): the one-pass formula cancels where the mean is
+large.
 """
 
 from __future__ import annotations
@@ -107,12 +108,19 @@ def _check(x: np.ndarray, *parameters: np.ndarray | None) -> None:
         raise ValueError(f"x must have a last axis of at least one entry, got shape {x.shape}")
     for parameter in parameters:
         if parameter is not None and parameter.shape != x.shape[-1:]:
-            raise ValueError(f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}")
+            raise ValueError(
+                f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}"
+            )
 
 
 def _shapes(rng: np.random.Generator) -> Any:
     for shape in ((5,), (2, 3, 7), (130, 33), (0, 4)):
-        yield shape, 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
+        yield (
+            shape,
+            3.0 + 2.0 * rng.normal(size=shape),
+            rng.normal(size=shape[-1]),
+            rng.normal(size=shape[-1]),
+        )
 
 
 @layer_norm.example

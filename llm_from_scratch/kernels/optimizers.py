@@ -1,7 +1,7 @@
 """The AdamW update and the squared norm of a gradient, on flat arrays that may be slices of larger ones.
 
-Both are serial: give each thread its own slice. Subnormal numbers, into which the moments of an unused parameter
-decay, are flushed to zero: arithmetic on them can be a hundred times slower.
+Both are serial: give each thread its own slice. Subnormal numbers, into which the moments of an unused
+parameter decay, are flushed to zero: arithmetic on them can be a hundred times slower.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def adamw(
 ) -> None:
     """One step of Adam with decoupled weight decay, in place.
 
-    param, grad, m, v (N,); step counts from 1; grad_scale multiplies the gradient first (clipping costs no pass of
-    its own). The decay is lr weight_decay param, taken from the parameter before the step; eps stands outside the
-    square root of the bias-corrected second moment.
+    param, grad, m, v (N,); step counts from 1; grad_scale multiplies the gradient first (clipping costs no
+    pass of its own). The decay is lr weight_decay param, taken from the parameter before the step; eps stands
+    outside the square root of the bias-corrected second moment.
 
     >>> param, grad, m, v = np.array([1.0]), np.array([0.5]), np.zeros(1), np.zeros(1)
     >>> adamw(param, grad, m, v, lr=0.1, beta1=0.9, beta2=0.999, eps=0.0, weight_decay=0.0, step=1)
@@ -72,7 +72,7 @@ def flush(x: np.ndarray) -> None:
 
 
 def smallest_squared(beta2: float, dtype: np.dtype) -> float:
-    """The size from which (1 - beta2) g^2 is a normal number; smaller gradients count as 0 in the second moment."""
+    """From what |g| on (1 - beta2) g^2 is a normal number; below, it counts as 0 in the second moment."""
     return float(np.sqrt(np.finfo(dtype).tiny / max(1 - beta2, 1e-12)))
 
 
@@ -80,7 +80,8 @@ def check_adamw(param: np.ndarray, grad: np.ndarray, m: np.ndarray, v: np.ndarra
     """Raise ValueError unless the four arrays are flat and equally long and the step counts from 1."""
     if param.ndim != 1 or not param.shape == grad.shape == m.shape == v.shape:
         raise ValueError(
-            f"param, grad, m and v must be flat and of one length, got {param.shape}, {grad.shape}, {m.shape}, {v.shape}"
+            "param, grad, m and v must be flat and of one length, got "
+            f"{param.shape}, {grad.shape}, {m.shape}, {v.shape}"
         )
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")

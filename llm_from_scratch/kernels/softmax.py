@@ -1,8 +1,8 @@
 """Softmax and its logarithm over the last axis, with their derivatives.
 
-Rows are shifted by their maximum, so nothing overflows. Probabilities too small for a normal number are exact zeros,
-because arithmetic on subnormal numbers is many times slower. A row of nothing but -inf, where every choice is
-masked, gives zeros (softmax) or -inf (log_softmax) rather than NaN.
+Rows are shifted by their maximum, so nothing overflows. Probabilities too small for a normal number are exact
+zeros, because arithmetic on subnormal numbers is many times slower. A row of nothing but -inf, where every
+choice is masked, gives zeros (softmax) or -inf (log_softmax) rather than NaN.
 """
 
 from __future__ import annotations

@@ -145,6 +145,10 @@ def _geglu_backward(dy, gate, up, dgate, dup):
 
 exp, tanh, sigmoid, silu = _one(_exp), _one(_tanh), _one(_sigmoid), _one(_silu)
 gelu, gelu_tanh = _one(_gelu), _one(_gelu_tanh)
-silu_backward, gelu_backward, gelu_tanh_backward = _two(_silu_backward), _two(_gelu_backward), _two(_gelu_tanh_backward)
+silu_backward, gelu_backward, gelu_tanh_backward = (
+    _two(_silu_backward),
+    _two(_gelu_backward),
+    _two(_gelu_tanh_backward),
+)
 swiglu, geglu = _two(_swiglu), _two(_geglu)
 swiglu_backward, geglu_backward = _gated_backward(_swiglu_backward), _gated_backward(_geglu_backward)

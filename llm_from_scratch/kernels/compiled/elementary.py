@@ -1,19 +1,18 @@
 """exp, tanh, sigmoid and the normal distribution's functions, for use inside compiled loops.
 
-Numba from PyPI has no vector mathematics library: a loop that calls `math.exp` runs one element at a time, through a
-call. In float32 these functions are polynomials without branches or calls, which LLVM turns into vector instructions.
-In float64 they are the exact library functions. Numba picks one by the argument's type.
+Numba from PyPI has no vector mathematics library: a loop that calls `math.exp` runs one element at a time,
+through a call. In float32 these functions are polynomials without branches or calls, which LLVM turns into
+vector instructions. In float64 they are the exact library functions. Numba picks one by the argument's type.
 
 Errors in float32, tested against float64 over all exponents (ulp: unit in the last place of the true result):
 
     exp         2 ulp; 0 where the result would be subnormal (below 2^-126), inf above the largest float32
-    tanh        3 ulp
-    sigmoid     3 ulp; 0 below -87.3, where the result would be subnormal
-    normal      probability 8 ulp from -2 upwards, density 3 ulp within 2 of zero; further out the relative error of
+    tanh        3 ulp sigmoid     3 ulp; 0 below -87.3, where the result would be subnormal normal
+    probability 8 ulp from -2 upwards, density 3 ulp within 2 of zero; further out the relative error of
                 both grows as 1e-7 x^2, and they are 0 beyond 13.2 (where exp(-x^2 / 2) would be subnormal)
 
-NaN gives NaN in all of them. The coefficients are weighted least-squares fits, reweighted until the largest relative
-error was least, then rounded to float32.
+NaN gives NaN in all of them. The coefficients are weighted least-squares fits, reweighted until the largest
+relative error was least, then rounded to float32.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def _by_dtype(single: Callable[[Any], Any], double: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A function for compiled code only, which is `single` for a float32 argument and `double` for a float64."""
+    """A function for compiled code: `single` for a float32 argument, `double` for a float64."""
 
     def function(x: Any) -> Any:
         raise TypeError("this function exists inside compiled code only")
@@ -49,7 +48,7 @@ def _by_dtype(single: Callable[[Any], Any], double: Callable[[Any], Any]) -> Cal
     return function
 
 
-# --- exp: exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2 -----------------------------------------
+# --- exp: exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2
 
 _LOG2_E = f4(1.44269504)
 _LN2_HIGH, _LN2_LOW = f4(0.693359375), f4(-2.12194440e-4)  # the high part has few bits: n times it is exact
@@ -76,7 +75,7 @@ def _exp_single(x):
 exp = _by_dtype(lambda x: _exp_single(x), lambda x: math.exp(x))
 
 
-# --- sigmoid ---------------------------------------------------------------------------------------------------------
+# --- sigmoid
 
 
 @register_jitable(**OPTIONS)
@@ -95,7 +94,7 @@ def _sigmoid_double(x):
 sigmoid = _by_dtype(lambda x: _sigmoid_single(x), lambda x: _sigmoid_double(x))
 
 
-# --- tanh: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would lose all its digits --------------------------
+# --- tanh: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would lose all its digits
 
 _T3, _T5, _T7 = f4(-0.3333326), f4(0.1333083), f4(-0.05368802)
 _T9, _T11 = f4(0.020469418), f4(-0.0055151612)
@@ -114,7 +113,7 @@ def _tanh_single(x):
 tanh = _by_dtype(lambda x: _tanh_single(x), lambda x: math.tanh(x))
 
 
-# --- The standard normal distribution: Phi(-a) = exp(-a^2 / 2) s q(s) for a >= 0, with s = 1 / (1 + 0.3 a) ----------
+# --- The standard normal distribution: Phi(-a) = exp(-a^2 / 2) s q(s) for a >= 0, with s = 1 / (1 + 0.3 a)
 
 _Q0, _Q1, _Q2, _Q3, _Q4 = f4(0.11968662), f4(0.11957284), f4(0.11022732), f4(0.07842561), f4(0.09605774)
 _Q5, _Q6, _Q7, _Q8, _Q9 = f4(-0.07924716), f4(0.19158147), f4(-0.22806734), f4(0.1123757), f4(-0.020612814)
@@ -138,20 +137,21 @@ def _normal_double(x):
 
 
 normal = _by_dtype(lambda x: _normal_single(x), lambda x: _normal_double(x))
-"""The pair (Phi(x), phi(x)): probability below x and density at x. Both for little more than the price of one."""
+"""The pair (Phi(x), phi(x)): probability below x and density at x. Together they cost little more than one."""
 
 
-# --- The largest entry of a row. A float comparison that must respect NaN does not vectorise; integers do. -----------
+# --- The largest entry of a row. A float comparison that must respect NaN does not vectorise; integers do.
 
 
 def maximum(row: Any) -> Any:
-    """The largest entry of a contiguous row, -inf for an empty one; a positive NaN counts as the largest of all."""
+    """The largest entry of a contiguous row, -inf for an empty one; a positive NaN is the largest of all."""
     raise TypeError("this function exists inside compiled code only")
 
 
 @register_jitable(**OPTIONS)
 def _maximum_single(row):
-    # Read as integers, floats of one sign are in order; flipping the lower bits of the negative ones orders them all.
+    # Read as integers, floats of one sign are in order; flipping the lower bits of the negative ones orders
+    # them all.
     bits = row.view(np.int32)
     best = np.int32(-2139095041)  # the image of -inf
     for i in range(bits.size):

@@ -19,7 +19,9 @@ def _check(logits, targets):
 
 
 def _wrong_target(targets, n, columns):
-    return ValueError(f"targets[{n}] is {int(targets[n])}: expected 0 to {columns - 1}, or {IGNORED} to ignore")
+    return ValueError(
+        f"targets[{n}] is {int(targets[n])}: expected 0 to {columns - 1}, or {IGNORED} to ignore"
+    )
 
 
 def cross_entropy(logits, targets):
@@ -88,7 +90,8 @@ def _cross_entropy_backward(dlosses, logits, targets, log_sum_exp, out, in_place
             continue
         if not in_place:
             row[:] = logits[n]
-        # One array, read and written: with two that overlap, LLVM's check would choose the loop that is not vectorised.
+        # One array, read and written: with two that overlap, LLVM's check would choose the loop that is not
+        # vectorised.
         scale, shift = dlosses[n], log_sum_exp[n]
         for i in range(row.size):
             row[i] = scale * elementary.exp(row[i] - shift)

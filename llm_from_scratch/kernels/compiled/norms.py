@@ -1,7 +1,7 @@
 """Compiled versions of `kernels.norms`: one row at a time, while it is in the nearest cache.
 
-Weight gradients are summed over rows in a fixed order, in blocks of rows first, which keeps float32 sums over many
-rows accurate.
+Weight gradients are summed over rows in a fixed order, in blocks of rows first, which keeps float32 sums over
+many rows accurate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def _parameter(parameter, x, fill):
     if parameter is None:
         return np.full(x.shape[-1], fill, x.dtype)
     if parameter.shape != x.shape[-1:]:
-        raise ValueError(f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}")
+        raise ValueError(
+            f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}"
+        )
     return parameter
 
 
@@ -39,7 +41,9 @@ def layer_norm(x, weight, bias, eps):
     rows, kind = _rows(x), x.dtype.type
     y, mean, inverse_std = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     weight, bias = _parameter(weight, x, 1), _parameter(bias, x, 0)
-    _layer_norm(rows, weight, bias, kind(eps), y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1))
+    _layer_norm(
+        rows, weight, bias, kind(eps), y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1)
+    )
     return y, mean, inverse_std
 
 

@@ -12,7 +12,8 @@ from ..dispatch import compiled
 def adamw(param, grad, m, v, *, lr, beta1, beta2, eps, weight_decay, step, grad_scale=1.0):
     if param.ndim != 1 or not param.shape == grad.shape == m.shape == v.shape:
         raise ValueError(
-            f"param, grad, m and v must be flat and of one length, got {param.shape}, {grad.shape}, {m.shape}, {v.shape}"
+            "param, grad, m and v must be flat and of one length, got "
+            f"{param.shape}, {grad.shape}, {m.shape}, {v.shape}"
         )
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
@@ -36,7 +37,13 @@ def sum_of_squares(x):
 def _adamw(param, grad, m, v, constants):
     zero = param.dtype.type(0.0)
     scale, beta1, rest1, beta2, rest2 = constants[0], constants[1], constants[2], constants[3], constants[4]
-    keep, rate, root_correction, eps, tiny = constants[5], constants[6], constants[7], constants[8], constants[9]
+    keep, rate, root_correction, eps, tiny = (
+        constants[5],
+        constants[6],
+        constants[7],
+        constants[8],
+        constants[9],
+    )
     smallest_squared = constants[10]
     for i in range(param.size):
         g = grad[i] * scale

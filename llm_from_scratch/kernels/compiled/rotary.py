@@ -12,7 +12,9 @@ def rotary(x, cos, sin, interleaved):
         raise ValueError(f"x (B, T, H, D) is needed, got shape {x.shape}")
     fitting = (x.shape[1:2], x.shape[:2])
     if cos.shape != sin.shape or cos.shape[:-1] not in fitting or 2 * cos.shape[-1] > x.shape[-1]:
-        raise ValueError(f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D")
+        raise ValueError(
+            f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D"
+        )
     if x.size == 0:
         return np.empty_like(x)
     source, strides = _window(x)
@@ -31,10 +33,10 @@ def rotary(x, cos, sin, interleaved):
 
 
 def _window(x):
-    """The memory under a view as one contiguous array that starts at its first entry, and its strides in entries.
+    """The memory under a view as one contiguous array from its first entry on, and its strides in entries.
 
-    (None, ()) for a view whose last axis is not contiguous, or that runs backwards. Numba would otherwise compile the
-    loop for unknown strides, which does not vectorise.
+    (None, ()) for a view whose last axis is not contiguous, or that runs backwards. Numba would otherwise
+    compile the loop for unknown strides, which does not vectorise.
     """
     strides = tuple(stride // x.itemsize for stride in x.strides[:3])
     usable = x.flags.aligned and x.flags.writeable and (x.strides[3] == x.itemsize or x.shape[3] == 1)
@@ -42,7 +44,7 @@ def _window(x):
         return None, ()
     if x.flags.c_contiguous:
         return x.reshape(-1), strides
-    extent = sum((count - 1) * stride for count, stride in zip(x.shape, strides)) + x.shape[3]
+    extent = sum((count - 1) * stride for count, stride in zip(x.shape, strides, strict=False)) + x.shape[3]
     return np.lib.stride_tricks.as_strided(x, (extent,), (x.itemsize,)), strides
 
 
