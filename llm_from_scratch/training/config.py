@@ -1,0 +1,109 @@
+"""The settings of a training run: one dataclass, checked when made, the same in JSON.
+
+Everything that decides the numbers of a run stands here (and in the model and the data), so that a run can be repeated
+from its checkpoint alone. Wall-clock time is no setting: a time budget is turned into a number of steps beforehand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .schedules import SCHEDULES
+
+# These change how often a run is saved, not what it computes: a resumed run may use others.
+_FREE_TO_CHANGE = ("checkpoint_every", "keep")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    steps: updates in all. micro_batches: batches whose gradients make up one update.
+    learning_rate: the peak; schedule, warmup (steps) and final_learning_rate: its course, see `schedules`.
+    betas, eps, weight_decay: AdamW's. clip: the longest gradient allowed (0 switches clipping off).
+    evaluate_every, checkpoint_every: in steps; 0 means at the end only. keep: how many checkpoints to keep.
+    threads: shards a batch is divided into; None is replaced by the number of cores when training begins, because sums
+    over other shards differ in the last digits. seed: for dropout.
+
+    >>> TrainingSettings(steps=100, warmup=10).lr(9)
+    0.001
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.0
+    schedule: str = "cosine"
+    warmup: int = 0
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    micro_batches: int = 1
+    evaluate_every: int = 0
+    checkpoint_every: int = 0
+    keep: int = 2
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name, least in (("steps", 1), ("micro_batches", 1), ("keep", 1), ("warmup", 0), ("evaluate_every", 0),
+                            ("checkpoint_every", 0), ("seed", 0)):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        for name in ("learning_rate", "final_learning_rate", "eps", "weight_decay", "clip"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and at least 0, got {value}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {self.schedule!r}")
+        if self.warmup > self.steps:
+            raise ValueError(f"the warmup of {self.warmup} steps is longer than the run of {self.steps}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise ValueError(f"threads must be a whole number of at least 1 or None, got {self.threads!r}")
+
+    def lr(self, step: int) -> float:
+        """The learning rate of update number `step`, counted from 0."""
+        return SCHEDULES[self.schedule](
+            step, peak=self.learning_rate, warmup=self.warmup, total=self.steps, final=self.final_learning_rate
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict for JSON; `from_json` reads it back."""
+        return {**dataclasses.asdict(self), "betas": list(self.betas)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainingSettings:
+        """ValueError for names that are no settings.
+
+        >>> TrainingSettings.from_json(TrainingSettings(steps=3).to_json()) == TrainingSettings(steps=3)
+        True
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        surplus, missing = sorted(set(data) - known), {"steps"} - set(data)
+        if surplus or missing:
+            raise ValueError(f"unknown training settings {surplus}" if surplus else "the training settings lack 'steps'")
+        return cls(**{**data, "betas": tuple(data.get("betas", (0.9, 0.95)))})
+
+    def differences(self, other: TrainingSettings) -> list[str]:
+        """In words, what `other` would compute differently.
+
+        >>> TrainingSettings(steps=3, seed=1).differences(TrainingSettings(steps=3, keep=9))
+        ['seed: 1, now 0']
+        """
+        mine, theirs = self.to_json(), other.to_json()
+        return [
+            f"{name}: {mine[name]}, now {theirs[name]}"
+            for name in mine
+            if name not in _FREE_TO_CHANGE and mine[name] != theirs[name]
+        ]

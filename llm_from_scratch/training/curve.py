@@ -1,0 +1,63 @@
+"""The loss curve of a run as a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..files.atomic import atomic_write
+from .log import read_log
+
+
+def smooth(values: list[float], weight: float) -> list[float]:
+    """An exponential moving average that starts without bias: each value counts `weight` times the one after it.
+
+    >>> smooth([1.0, 3.0], 0.5)           # (0.5·1 + 3) / 1.5
+    [1.0, 2.3333333333333335]
+    """
+    total = count = 0.0
+    result = []
+    for value in values:
+        total, count = weight * total + value, weight * count + 1.0
+        result.append(total / count)
+    return result
+
+
+def plot_curve(log: str | os.PathLike[str] | list[dict[str, Any]], image: str | os.PathLike[str], title: str = "") -> Path:
+    """Draw training and validation loss over the steps into a PNG file.
+
+    log: a log file, a run's directory, or entries as from `read_log`. Raises ValueError when nothing was logged.
+    """
+    entries = log if isinstance(log, list) else read_log(log)
+    training = [(e["step"], e["loss"]) for e in entries if "loss" in e]
+    validation = [(e["step"], e["validation_loss"]) for e in entries if "validation_loss" in e]
+    if not training and not validation:
+        raise ValueError("the log has no losses yet: there is nothing to draw")
+
+    # Imported here: matplotlib takes longer to load than the rest of the package.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)  # draws without a screen, whatever backend the user has set
+    axes = figure.add_subplot()
+    if training:
+        steps, losses = (list(column) for column in zip(*training))
+        smoothed = smooth(losses, 0.95 if len(losses) >= 100 else 0.8)
+        axes.plot(steps, losses, color="#4477aa", alpha=0.25, linewidth=0.8)
+        axes.plot(steps, smoothed, color="#4477aa", linewidth=1.6, label=f"training, smoothed ({smoothed[-1]:.3f})")
+    if validation:
+        steps, losses = (list(column) for column in zip(*validation))
+        axes.plot(
+            steps, losses, color="#cc6677", linewidth=1.6, marker="o", markersize=4, label=f"validation ({losses[-1]:.3f})"
+        )
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.set_title(title or "Loss during training")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    image = Path(image)
+    with atomic_write(image, "wb") as file:
+        canvas.print_png(file)
+    return image
