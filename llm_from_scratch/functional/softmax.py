@@ -13,9 +13,9 @@ def softmax(x, /):
     A row of nothing but -inf (every choice masked) gives zeros. Probabilities below the smallest normal
     number are 0.
 
-    >>> softmax([[0.0, np.log(3.0)], [-np.inf, 5.0]])
-    Tensor([[0.25, 0.75],
-            [0.  , 1.  ]])
+    >>> softmax([[0.0, 1.0], [float("-inf"), 1.0]])             # 1 / (1 + e) = 0.2689
+    Tensor([[0.2689, 0.7311],
+            [0.    , 1.    ]])
     """
     y = kernels.softmax(_with_axis("softmax", x))
     return y, y
@@ -31,8 +31,8 @@ def _(dy, y, needs):
 def log_softmax(x, /):
     """x minus the logarithm of the sum of exp(x) over the last axis: (..., V) -> (..., V).
 
-    >>> log_softmax([0.0, np.log(3.0)])
-    Tensor([-1.3863, -0.2877])
+    >>> log_softmax([0.0, 1.0])                                 # -ln(1 + e), 1 - ln(1 + e)
+    Tensor([-1.3133, -0.3133])
     """
     y = kernels.log_softmax(_with_axis("log_softmax", x))
     return y, y

@@ -54,6 +54,9 @@ class Kernel:
     use to hold the two together.
     """
 
+    __name__: str
+    __wrapped__: Callable[..., Any]
+
     def __init__(self, twin: Callable[..., Any], writes: tuple[str, ...], contiguous: bool):
         functools.update_wrapper(self, twin)
         self.__wrapped__ = twin
@@ -110,8 +113,8 @@ class Kernel:
             value = args[position] if position < len(args) else kwargs.get(name)
             if isinstance(value, np.ndarray) and not value.flags.carray:
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place, so it must be a writable C-contiguous array; got "
-                    f"shape {value.shape}, strides {value.strides}, writable {value.flags.writeable}: pass a copy"
+                    f"{self.__name__} changes {name!r} in place: it must be writable and C-contiguous, not of "
+                    f"shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}; copy it"
                 )
 
     def _dtype_message(self, value: np.ndarray, dtype: np.dtype | None = None) -> str:
@@ -125,7 +128,7 @@ class Kernel:
         return getattr(importlib.import_module(f"{package}.compiled.{topic}"), self.__name__)
 
     def example(self, function: Example) -> Example:
-        """Register a function of a Generator that yields (args, kwargs), floats as float64, one pair a case."""
+        """Register a function of a Generator that yields (args, kwargs), a pair a case, floats as float64."""
         self._example = function
         return function
 

@@ -28,7 +28,7 @@ from numba.extending import overload, register_jitable
 f4 = np.float32
 
 # No "reassoc" here: the roundings below are meant as written.
-OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def _by_dtype(single: Callable[[Any], Any], double: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -137,7 +137,7 @@ def _normal_double(x):
 
 
 normal = _by_dtype(lambda x: _normal_single(x), lambda x: _normal_double(x))
-"""The pair (Phi(x), phi(x)): probability below x and density at x. Together they cost little more than one."""
+"""(Phi(x), phi(x)): probability below x and density at x. Together they cost little more than one."""
 
 
 # --- The largest entry of a row. A float comparison that must respect NaN does not vectorise; integers do.
