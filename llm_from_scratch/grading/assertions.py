@@ -112,7 +112,11 @@ def _same_type(name: str, got: Any, expected: Any, want: Any) -> None:
         if type(got) is not _array_type and not (want.ndim == 0 and isinstance(got, _scalar_type)):
             raise CheckFailed(f"{name} must be a numpy array, not {_kind(got)}.", "wrap it in np.array(...)?")
         if got.shape != want.shape:
-            cause = "the axes are in another order." if sorted(got.shape) == sorted(want.shape) else ""
+            cause = ""
+            if sorted(got.shape) == sorted(want.shape):
+                cause = "the axes are in another order."
+            elif got.size == want.size:
+                cause = "an axis of length 1 was lost or added: keepdims=True, or reshape?"
             raise CheckFailed(f"{name} must have shape {want.shape}, got {got.shape}.", cause)
         if got.dtype != want.dtype:
             raise CheckFailed(f"{name} must have dtype {want.dtype}, got {got.dtype}.", _dtype_cause(got, want))

@@ -34,6 +34,20 @@ def same(a: Any, b: Any) -> bool:
     return True
 
 
+def brief(value: Any) -> str:
+    """An argument as it stands in an error message: arrays by shape and dtype, long values cut.
+
+    >>> brief(np.zeros((2, 3))), brief([1, 2]), brief(len)
+    ('<float64 (2, 3)>', '[1, 2]', 'len')
+    """
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} {value.shape}>"
+    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ndarray) for item in value):
+        return "[" + ", ".join(map(brief, value)) + "]"
+    text = getattr(value, "__name__", None) or repr(value)
+    return text if len(text) <= 60 else text[:50] + " ..."
+
+
 class Attempt:
     """The learner's function. `attempt(...)` calls it on copies; `attempt.raw` is the function itself.
 
@@ -50,9 +64,11 @@ class Attempt:
         self.raw = function
         self.changed: list[str] = []
         self.returned = 0  # calls that came back
+        self.last_call = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given_args, given_kwargs = copy.deepcopy((args, kwargs))
+        self.last_call = self._describe(args, kwargs)
         result = self.raw(*given_args, **given_kwargs)
         self.returned += 1
         for name, before, after in self._named(args, given_args, kwargs, given_kwargs):
@@ -67,3 +83,7 @@ class Attempt:
             names = []
         names += [f"number {i + 1}" for i in range(len(names), len(args))]
         return [*zip(names, args, given_args, strict=False), *((k, kwargs[k], given_kwargs[k]) for k in kwargs)]
+
+    def _describe(self, args: Any, kwargs: Any) -> str:
+        given = [brief(a) for a in args] + [f"{k}={brief(v)}" for k, v in kwargs.items()]
+        return f"{getattr(self.raw, '__name__', 'the function')}({', '.join(given)})"

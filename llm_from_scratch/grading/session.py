@@ -116,6 +116,8 @@ def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard
             outcome = failed
         except BaseException as error:  # KeyboardInterrupt and SystemExit of the learner's own included
             failed.message, failed.cause = explain_error(error, file)
+            if attempt.last_call:
+                failed.message += f"\n    in the call {attempt.last_call}"
             outcome = failed
         replaced = guard.restore() if guard else ""
         if sys.getrecursionlimit() != started:
