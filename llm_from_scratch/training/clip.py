@@ -42,7 +42,8 @@ def clip_scale(norm: float, max_norm: float) -> float:
     >>> clip_scale(0.5, 1.0), round(clip_scale(4.0, 1.0), 6)
     (1.0, 0.25)
     """
-    return min(1.0, max_norm / (norm + 1e-6))
+    scale = max_norm / (norm + 1e-6)
+    return 1.0 if scale > 1.0 else scale  # not min(): a NaN must stay one
 
 
 def clip_grad_norm(
@@ -76,9 +77,10 @@ def clip_grad_norm(
         )
     scale = clip_scale(norm, max_norm)
     if scale != 1.0:
-        for p in params:
-            if p.grad is not None:
-                p.grad *= p.grad.dtype.type(scale)
+        with np.errstate(invalid="ignore"):  # infinity times zero: the caller is told by the returned length
+            for p in params:
+                if p.grad is not None:
+                    p.grad *= p.grad.dtype.type(scale)
     return norm
 
 

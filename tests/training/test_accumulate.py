@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from standin import StandIn, validation
+from threadpoolctl import threadpool_info
+
+from llm_from_scratch.training import accumulate_gradients, evaluate
+from llm_from_scratch.training.workers import balanced_shares, one_blas_thread, run_together
+
+
+def uneven_batch(rows=5, columns=7, seed=0):
+    """Rows with very different numbers of targets, one with none."""
+    rng = np.random.default_rng(seed)
+    ids, targets = rng.integers(0, 11, size=(2, rows, columns))
+    for row in range(rows):
+        targets[row, rng.integers(0, columns) :] = -100
+    targets[1] = -100
+    targets[0] = rng.integers(0, 11, size=columns)
+    return ids, targets
+
+
+def gradients_of(run):
+    model = StandIn(seed=4)
+    loss = run(model)
+    return loss, {name: p.grad for name, p in model.named_parameters()}
+
+
+def big_batch(model, ids, targets):
+    loss = model.loss({"ids": ids, "targets": targets})
+    loss.backward()
+    return loss.item()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5, 9, None])
+def test_shards_add_up_to_the_big_batch(threads):
+    ids, targets = uneven_batch()
+    expected_loss, expected = gradients_of(lambda m: big_batch(m, ids, targets))
+    loss, found = gradients_of(lambda m: accumulate_gradients(m, ids, targets, threads=threads))
+    assert loss == pytest.approx(expected_loss, rel=1e-13)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-15, err_msg=name)
+
+
+def test_micro_batches_are_weighted_by_their_targets():
+    ids, targets = uneven_batch(8)
+    expected_loss, expected = gradients_of(lambda m: big_batch(m, ids, targets))
+    count = int((targets != -100).sum())
+
+    def in_pieces(model):
+        parts = [slice(0, 1), slice(1, 5), slice(5, 8)]
+        return sum(
+            accumulate_gradients(model, ids[p], targets[p], normaliser=count)
+            for p in parts
+            if (targets[p] != -100).any()
+        )
+
+    loss, found = gradients_of(in_pieces)
+    assert loss == pytest.approx(expected_loss, rel=1e-13)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-15)
+
+
+def test_gradients_are_added_to_what_is_there():
+    ids, targets = uneven_batch()
+    _, once = gradients_of(lambda m: accumulate_gradients(m, ids, targets))
+    _, twice = gradients_of(lambda m: [accumulate_gradients(m, ids, targets) for _ in range(2)])
+    for name in once:
+        np.testing.assert_allclose(twice[name], 2 * once[name], rtol=1e-12)
+
+
+def test_repeats_to_the_byte_with_dropout_and_threads():
+    ids, targets = uneven_batch()
+
+    def run():
+        model = StandIn(seed=4, dtype=np.float32, dropout=0.5)
+        accumulate_gradients(model, ids, targets, threads=2, rng=np.random.default_rng(7))
+        return [p.grad.tobytes() for p in model.parameters()]
+
+    assert run() == run()
+    model = StandIn(seed=4, dtype=np.float32)
+    accumulate_gradients(model, ids, targets, threads=2)
+    assert run() != [p.grad.tobytes() for p in model.parameters()]  # dropout did something
+
+
+def test_an_error_in_any_shard_reaches_the_caller_and_changes_nothing():
+    ids, targets = uneven_batch()
+    for row in (0, 4):
+        bad = ids.copy()
+        bad[row, 2] = 11
+        model = StandIn()
+        model.head.grad = np.ones_like(model.head.data)
+        with pytest.raises(ValueError, match="id 11"):
+            accumulate_gradients(model, bad, targets, threads=2)
+        assert (model.head.grad == 1).all() and model.embedding.grad is None
+
+
+def test_one_row_runs_here_and_many_rows_run_in_threads_with_one_blas_thread_each():
+    class Spy(StandIn):
+        def loss(self, batch, **settings):
+            blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+            seen.append((threading.current_thread().name, blas))
+            return super().loss(batch, **settings)
+
+    before = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    here = threading.current_thread().name
+    ids, targets = uneven_batch()
+    seen = []
+    accumulate_gradients(Spy(), ids[:1], targets[:1], threads=4)
+    assert [name for name, _ in seen] == [here] and seen[0][1] == before
+    seen = []
+    accumulate_gradients(Spy(), ids[[0, 2]], targets[[0, 0]], threads=4)
+    assert len({name for name, _ in seen}) == 2 and all(blas == {1} for _, blas in seen)
+    assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == before
+
+
+@pytest.mark.parametrize(
+    ("ids", "targets", "more", "error", "message"),
+    [
+        ([[1, 2]], [[1]], {}, ValueError, "targets"),
+        ([1, 2], [1, 2], {}, ValueError, "batch, length"),
+        (np.zeros((0, 3), int), np.zeros((0, 3), int), {}, ValueError, "at least 1"),
+        ([[1, 2]], [[-100, -100]], {}, ValueError, "no target"),
+        ([[1.0, 2.0]], [[1, 2]], {}, TypeError, "integers"),
+        ([[1, 2]], [[1, 2]], {"normaliser": 0}, ValueError, "normaliser"),
+        ([[1, 2]], [[1, 2]], {"threads": 0}, ValueError, "threads"),
+        ([[1, 2]], [[1, 2]], {"mask": [[1]]}, ValueError, "mask"),
+    ],
+)
+def test_bad_batches_are_refused(ids, targets, more, error, message):
+    with pytest.raises(error, match=message):
+        accumulate_gradients(StandIn(), ids, targets, **more)
+
+
+def test_evaluation_counts_every_target_once():
+    model = StandIn(seed=2)
+    batches = list(validation())
+    losses, counts = [], []
+    for batch in batches:
+        for row in range(len(batch["ids"])):
+            part = {name: array[row : row + 1] for name, array in batch.items()}
+            counts.append(int((part["targets"] != -100).sum()))
+            losses.append(model.loss(part, normaliser=1).item())
+    token_bytes = np.arange(11)
+    found = evaluate(model, batches, token_bytes=token_bytes)
+    all_targets = np.concatenate([b["targets"][b["targets"] != -100] for b in batches])
+    assert found["tokens"] == sum(counts) == 199
+    assert found["loss"] == pytest.approx(sum(losses) / sum(counts), rel=1e-12)
+    assert found["bytes"] == token_bytes[all_targets].sum()
+    assert found["bits_per_byte"] == pytest.approx(sum(losses) / np.log(2) / found["bytes"])
+    assert found["perplexity"] == pytest.approx(np.exp(found["loss"]))
+    assert all(p.grad is None for p in model.parameters())
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        evaluate(model, [])
+
+
+def test_jobs_end_before_an_error_is_raised():
+    ended = []
+
+    def slow():
+        threading.Event().wait(0.05)
+        ended.append(True)
+
+    def fail():
+        raise KeyError("first")
+
+    with pytest.raises(KeyError, match="first"):
+        run_together([fail, slow, slow])
+    assert len(ended) == 2
+    assert run_together([lambda: run_together([lambda: 1, lambda: 2]), lambda: run_together([lambda: 3, lambda: 4])]) == [
+        [1, 2],
+        [3, 4],
+    ]
+
+
+def test_limits_may_nest():
+    with one_blas_thread(), one_blas_thread():
+        pass
+    assert sum(map(len, balanced_shares([3, 0, 9, 1], 3))) == 4

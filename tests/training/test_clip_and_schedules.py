@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from llm_from_scratch.autograd import Tensor
+from llm_from_scratch.training import (
+    AdamW,
+    clip_grad_norm,
+    clip_scale,
+    constant_schedule,
+    cosine_schedule,
+    grad_norm,
+    linear_schedule,
+)
+
+
+def parameters(*gradients):
+    params = []
+    for gradient in gradients:
+        params.append(Tensor(np.zeros_like(gradient), requires_grad=True))
+        params[-1].grad = gradient.copy()
+    return params
+
+
+def test_clipping_keeps_the_direction_and_limits_the_length():
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=(30, 40)).astype(np.float32), rng.normal(size=7).astype(np.float32)]
+    params = parameters(*gradients)
+    length = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
+    assert clip_grad_norm(params, 1.5) == pytest.approx(length, rel=1e-12)
+    assert grad_norm(params) == pytest.approx(1.5, rel=1e-5)
+    np.testing.assert_allclose(params[0].grad, gradients[0] * (1.5 / length), rtol=1e-5)
+    assert params[0].grad.dtype == np.float32
+
+
+def test_a_short_gradient_is_left_alone():
+    params = parameters(np.array([0.3, 0.4]))
+    assert clip_grad_norm(params, 1.0) == pytest.approx(0.5)
+    assert params[0].grad.tolist() == [0.3, 0.4]
+
+
+def test_the_norm_does_not_depend_on_threads():
+    params = parameters(*(np.random.default_rng(k).normal(size=(k + 1) * 40_000) for k in range(4)))
+    assert grad_norm(params, threads=1) == grad_norm(params, threads=2) == grad_norm(params, threads=3)
+
+
+def test_missing_gradients_count_as_zero_and_bad_ones_are_reported():
+    assert grad_norm([Tensor(np.zeros(3), requires_grad=True)]) == 0.0
+    params = parameters(np.array([1.0, np.inf]))
+    with pytest.raises(ValueError, match="not finite"):
+        clip_grad_norm(params, 1.0, error_if_nonfinite=True)
+    assert params[0].grad.tolist() == [1.0, np.inf]
+    assert clip_grad_norm(params, 1.0) == np.inf
+    for bad in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="max_norm"):
+            clip_grad_norm(params, bad)
+    with pytest.raises(TypeError):
+        clip_grad_norm([np.zeros(3)], 1.0)
+
+
+def test_clipping_inside_the_optimiser_is_the_same():
+    results = []
+    for inside in (True, False):
+        (w,) = parameters(np.array([3.0, 4.0]))
+        optimizer = AdamW([w], lr=0.1, eps=1.0)
+        if inside:
+            optimizer.step(clip_scale(grad_norm([w]), 1.0))
+        else:
+            clip_grad_norm([w], 1.0)
+            optimizer.step()
+        results.append(w.data)
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule, constant_schedule])
+def test_schedules_rise_to_the_peak_and_never_pass_it(schedule):
+    rates = [schedule(s, peak=2.0, warmup=10, total=100, final=0.5) for s in range(130)]
+    assert rates[:10] == pytest.approx([0.2 * (k + 1) for k in range(10)])
+    assert max(rates) == 2.0
+    assert all(a >= b for a, b in zip(rates[9:], rates[10:]))
+
+
+@pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule])
+def test_decaying_schedules_end_at_the_final_rate(schedule):
+    assert schedule(55, peak=2.0, warmup=10, total=100, final=0.5) == pytest.approx(1.25)  # half way
+    assert schedule(100, peak=2.0, warmup=10, total=100, final=0.5) == pytest.approx(0.5)
+    assert schedule(10**9, peak=2.0, warmup=10, total=100, final=0.5) == pytest.approx(0.5)
+    assert schedule(5, peak=1.0, warmup=5, total=5) == 0.0  # all of it warmup: no division by zero
+
+
+@pytest.mark.parametrize("bad", [{"step": -1}, {"peak": -1.0}, {"peak": math.inf}, {"warmup": 11}, {"warmup": -1}])
+def test_impossible_schedules_are_refused(bad):
+    settings = {"step": 0, "peak": 1.0, "warmup": 1, "total": 10, **bad}
+    with pytest.raises(ValueError):
+        cosine_schedule(settings.pop("step"), **settings)
