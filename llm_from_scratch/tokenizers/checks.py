@@ -1,0 +1,82 @@
+"""Checks of what callers pass in, with messages that say what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+TIES = ("tokenizers", "lexicographic")
+
+
+def check_text(text: Any) -> None:
+    """TypeError unless it is a str."""
+    if isinstance(text, bytes):
+        raise TypeError("expected a str, got bytes: decode it first, for example with text.decode('utf-8')")
+    if not isinstance(text, str):
+        raise TypeError(f"expected a str, got {type(text).__name__}")
+
+
+def check_ids(ids: Any, vocab_size: int) -> list[int]:
+    """Ids as a list of int. TypeError for anything but integers, ValueError for ids outside [0, vocab_size).
+
+    >>> check_ids(np.array([3, 1]), 4)
+    [3, 1]
+    >>> check_ids([3, 4], 4)
+    Traceback (most recent call last):
+    ValueError: ids[1] is 4, but this vocabulary has ids 0 to 3
+    """
+    if isinstance(ids, np.ndarray):
+        if ids.ndim != 1:
+            raise ValueError(f"expected one sequence of ids, got an array of shape {ids.shape}: decode it row by row")
+        if ids.dtype.kind not in "iu" and ids.size:
+            raise TypeError(f"ids must be integers, got an array of {ids.dtype}")
+        numbers = ids.tolist()
+    elif isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise TypeError(f"expected a sequence of ids, got {type(ids).__name__}")
+    else:
+        numbers = list(ids)
+        for place, number in enumerate(numbers):
+            if type(number) is not int:
+                if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+                    raise TypeError(f"ids must be integers, but ids[{place}] is {number!r} ({type(number).__name__})")
+                numbers[place] = int(number)
+    if numbers and (min(numbers) < 0 or max(numbers) >= vocab_size):
+        place = next(i for i, number in enumerate(numbers) if not 0 <= number < vocab_size)
+        raise ValueError(f"ids[{place}] is {numbers[place]}, but this vocabulary has ids 0 to {vocab_size - 1}")
+    return numbers
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {value!r} ({type(value).__name__})")
+    return int(value)
+
+
+def check_training(vocab_size: Any, special_tokens: Any, ties: Any, min_frequency: Any) -> list[str]:
+    """Check the settings of training; the special tokens as a list."""
+    if isinstance(special_tokens, (str, bytes)) or not isinstance(special_tokens, Sequence):
+        raise TypeError(f"special_tokens must be a list of str, got {special_tokens!r}")
+    special = list(special_tokens)
+    for token in special:
+        if not isinstance(token, str) or not token:
+            raise TypeError(f"special_tokens must be non-empty strings, got {token!r}")
+        if len(token) == 1:
+            raise ValueError(f"special token {token!r} is a single character, which ordinary text needs")
+        if special.count(token) > 1:
+            raise ValueError(f"special token {token!r} is given twice: special tokens must be distinct")
+        try:
+            token.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"special token {token!r} holds a lone surrogate, which is no character") from None
+    least = 256 + len(special)
+    if _whole_number("vocab_size", vocab_size) < least:
+        raise ValueError(
+            f"vocab_size must be at least {least} (256 bytes and {len(special)} special tokens), got {vocab_size}"
+        )
+    if _whole_number("min_frequency", min_frequency) < 0:
+        raise ValueError(f"min_frequency must not be negative, got {min_frequency}")
+    if ties not in TIES:
+        raise ValueError(f"ties must be one of {TIES}, got {ties!r}")
+    return special

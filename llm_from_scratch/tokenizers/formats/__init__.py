@@ -1,0 +1,35 @@
+"""Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair of files.
+
+`load(path)` finds out which it is and returns what the constructor of `Tokenizer` takes. A new format is a module
+with a `load` of its own and a line here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import gpt2_pair, tokenizer_json
+from .tokenizer_json import save_directory
+
+__all__ = ["load", "save_directory"]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The arguments of `Tokenizer` from a directory or a file.
+
+    FileNotFoundError when there is nothing to read, ValueError when it is damaged or of an unsupported kind.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: expected a directory with tokenizer.json, or such a file")
+    if path.is_file():
+        if path.suffix != ".json":
+            raise ValueError(f"{path} is not a .json file: expected tokenizer.json, or the directory that holds it")
+        return gpt2_pair.load(path.parent) if path.name == "vocab.json" else tokenizer_json.load(path)
+    if (path / "tokenizer.json").is_file():
+        return tokenizer_json.load(path / "tokenizer.json")
+    if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
+        return gpt2_pair.load(path)
+    if (path / "tokenizer.model").is_file():
+        raise ValueError(f"{path} holds tokenizer.model, a SentencePiece file, which this class does not read")
+    raise FileNotFoundError(f"{path} holds neither tokenizer.json nor GPT-2's vocab.json and merges.txt")
