@@ -191,9 +191,10 @@ class _Run:
         for batch in batches:
             if len(batches) > 1 and not np.any(batch["targets"] != -100):
                 continue
-            self.loss += accumulate_gradients(
-                self.model, **batch, normaliser=targets, threads=settings.threads, rng=rng
-            )
+            with np.errstate(all="ignore"):  # what is not finite gets a better message below
+                self.loss += accumulate_gradients(
+                    self.model, **batch, normaliser=targets, threads=settings.threads, rng=rng
+                )
         norm = grad_norm(self.params, threads=settings.threads)
         lr = settings.lr(self.step)
         if not (math.isfinite(self.loss) and math.isfinite(norm)):
@@ -207,9 +208,10 @@ class _Run:
 
     def _evaluate(self, log: RunLog | None) -> None:
         assert self.validation is not None
-        self.evaluation = evaluate(
-            self.model, self.validation(), token_bytes=self.token_bytes, threads=self.settings.threads
-        )
+        with np.errstate(all="ignore"):
+            self.evaluation = evaluate(
+                self.model, self.validation(), token_bytes=self.token_bytes, threads=self.settings.threads
+            )
         if not math.isfinite(self.evaluation["loss"]):
             raise Diverged(self._divergence(self.settings.lr(max(0, self.step - 1)), math.nan, "the validation loss"))
         if log is not None:

@@ -8,6 +8,7 @@ waiting threads would steal from one another. Nothing here knows models or gradi
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import os
 import threading
@@ -52,7 +53,9 @@ def run_together(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         return [jobs[0]()]
     if threading.current_thread().name.startswith(_PREFIX):  # a worker that waits for workers could wait for ever
         return [job() for job in jobs]
-    futures = [_pool(len(jobs) - 1).submit(job) for job in jobs[1:]]
+    pool = _pool(len(jobs) - 1)
+    # In the caller's context, so that np.errstate holds in the other threads too.
+    futures = [pool.submit(contextvars.copy_context().run, job) for job in jobs[1:]]
     try:
         first = jobs[0]()
     finally:

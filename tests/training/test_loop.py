@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pytest
+from standin import StandIn, open_stand_in, sampler, validation
+
+from llm_from_scratch.training import (
+    Outcome,
+    TrainingSettings,
+    accumulate_gradients,
+    load_checkpoint,
+    plot_curve,
+    read_log,
+    train,
+)
+from llm_from_scratch.training.checkpoint import latest_checkpoint, tidy
+from llm_from_scratch.training.log import RunLog
+
+
+def short(**changes):
+    return TrainingSettings(**{"steps": 6, "learning_rate": 0.02, "checkpoint_every": 2, "threads": 1, **changes})
+
+
+def run(directory, settings=None, model=None, **more):
+    model = model or StandIn(seed=1)
+    more = {"progress": False, "open_model": open_stand_in, "validation": validation, **more}
+    return model, train(model, sampler(), settings or short(), directory=directory, **more)
+
+
+def test_training_lowers_the_loss_and_leaves_everything_behind(tmp_path):
+    model, outcome = run(tmp_path / "run", short(steps=60, evaluate_every=20, checkpoint_every=25, keep=2))
+    assert isinstance(outcome, Outcome) and outcome.finished and outcome.step == 60 and outcome.tokens == 60 * 32
+    entries = read_log(tmp_path / "run")
+    evaluations = [e for e in entries if "validation_loss" in e]
+    assert [e["step"] for e in evaluations] == [0, 20, 40, 60]
+    assert evaluations[-1]["validation_loss"] < 0.8 * evaluations[0]["validation_loss"]
+    assert outcome.validation["loss"] == evaluations[-1]["validation_loss"]
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"log.jsonl", "timing.jsonl", "loss.png", "latest", "model.safetensors", "step-50", "step-60"}
+    assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert {p.name for p in (tmp_path / "run" / "step-60").iterdir()} == {
+        "model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    }
+    stored = open_stand_in(tmp_path / "run", np.float64)
+    assert np.array_equal(stored.head.data, model.head.data)
+    assert not any("second" in key or "time" in key for entry in entries for key in entry)
+
+
+def test_micro_batches_make_one_big_step():
+    """Two batches a step, with unequal numbers of targets, move the weights as one batch of both does."""
+
+    class Fixed:
+        def __init__(self, batches):
+            self.batches = batches
+
+        def __next__(self):
+            return self.batches.pop(0)
+
+    rng = np.random.default_rng(0)
+    parts = [{"ids": rng.integers(0, 11, (3, 5)), "targets": rng.integers(0, 11, (3, 5))} for _ in range(2)]
+    parts[0]["targets"][:, 1:] = -100
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    one, two = StandIn(seed=3), StandIn(seed=3)
+    train(one, Fixed([whole]), short(steps=1), progress=False)
+    train(two, Fixed(parts), short(steps=1, micro_batches=2), progress=False)
+    for a, b in zip(one.parameters(), two.parameters()):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-9)
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_what_is_not_finite_is_noticed_before_it_touches_the_weights(tmp_path, broken):
+    class Breaking(StandIn):
+        step = 0
+
+        def loss(self, batch, **settings):
+            Breaking.step += 1
+            loss = super().loss(batch, **settings)
+            if Breaking.step == 5:
+                loss = loss * np.inf
+                if broken == "gradient":
+                    loss.data = np.array(1.0)
+            return loss
+
+    model = Breaking(seed=1)
+    with pytest.raises(ValueError, match=r"step 5: .*(inf|nan).*embedding.*step-4.*lower learning rate"):
+        run(tmp_path / "run", model=model, validation=None)
+    assert all(np.isfinite(p.data).all() for p in model.parameters())
+    good = open_stand_in(latest_checkpoint(tmp_path / "run"), np.float64)
+    assert all(np.isfinite(p.data).all() for p in good.parameters())
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
+    from llm_from_scratch.training import checkpoint
+
+    real = checkpoint.write_safetensors
+
+    def full(path, tensors):
+        real(path, tensors)
+        if "step-4" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_safetensors", full)
+    with pytest.raises(OSError, match=r"checkpoint of step 4 could not be written.*full.*step-2 is intact"):
+        run(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.tmp"))
+    assert latest_checkpoint(tmp_path / "run").name == "step-2"
+    monkeypatch.undo()
+    resumed, outcome = run(tmp_path / "run", resume=True)
+    whole, _ = run(tmp_path / "other")
+    assert outcome.finished
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(resumed.parameters(), whole.parameters()))
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(tmp_path):
+    run(tmp_path / "run")
+    before = (tmp_path / "run" / "log.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="already holds a run"):
+        run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"learning_rate: 0.02, now 0.03"):
+        run(tmp_path / "run", short(learning_rate=0.03), resume=True)
+    with pytest.raises(ValueError, match="seed"):
+        train(
+            StandIn(), sampler(seed=9), short(), directory=tmp_path / "run", resume=True, open_model=open_stand_in,
+            progress=False,
+        )  # fmt: skip
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == before
+    _, outcome = run(tmp_path / "run", short(keep=5, checkpoint_every=1), resume=True)  # already finished
+    assert outcome.finished and outcome.step == 6
+
+
+def test_pointers_and_leftovers(tmp_path):
+    run(tmp_path)
+    (tmp_path / "step-6.tmp").mkdir()
+    tidy(tmp_path)
+    assert not (tmp_path / "step-6.tmp").exists()
+    (tmp_path / "step-6").rename(tmp_path / "step-6.old")  # killed while step-6 was being replaced
+    assert latest_checkpoint(tmp_path).name == "step-6.old"
+    tidy(tmp_path)
+    assert latest_checkpoint(tmp_path).name == "step-6"
+    (tmp_path / "latest").write_text("step-5\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="step-4, step-6"):
+        latest_checkpoint(tmp_path)
+    (tmp_path / "latest").write_text("../../etc\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="name of a checkpoint"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused_before_anything_changes(tmp_path):
+    run(tmp_path)
+    model = StandIn(seed=7)
+    before = model.head.data.copy()
+    state = json.loads((tmp_path / "step-6" / "state.json").read_text(encoding="utf-8"))
+    (tmp_path / "step-6" / "state.json").write_text(json.dumps({**state, "format": "other"}), encoding="utf-8")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "step-6", model=model, open_model=open_stand_in)
+    weights = (tmp_path / "step-4" / "model.safetensors").read_bytes()
+    (tmp_path / "step-4" / "model.safetensors").write_bytes(weights[:-8])
+    with pytest.raises(ValueError):
+        load_checkpoint(tmp_path / "step-4", model=model, open_model=open_stand_in)
+    assert np.array_equal(model.head.data, before)
+
+
+def test_log_is_cut_back_and_its_loss_noticed(tmp_path):
+    with RunLog(tmp_path / "log.jsonl") as log:
+        log.write({"step": 1, "loss": 2.5})
+        length = log.length
+        log.write({"step": 2, "loss": 2.25})
+    with RunLog(tmp_path / "log.jsonl", length) as log:
+        log.write({"step": 2, "loss": 2.0})
+    assert [e["loss"] for e in read_log(tmp_path)] == [2.5, 2.0]
+    with open(tmp_path / "log.jsonl", "ab") as file:
+        file.write(b'{"step": 3, "lo')  # killed while writing
+    assert len(read_log(tmp_path)) == 2
+    with pytest.raises(ValueError, match="was cut or exchanged"):
+        RunLog(tmp_path / "log.jsonl", 10_000)
+    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1}\nnonsense\n')
+    with pytest.raises(ValueError, match="line 2"):
+        read_log(tmp_path)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plot_curve([], tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"steps": 0},
+        {"steps": 1.5},
+        {"warmup": 7},
+        {"schedule": "zigzag"},
+        {"learning_rate": float("nan")},
+        {"clip": -1.0},
+        {"betas": (0.9, 1.0)},
+        {"threads": 0},
+        {"micro_batches": 0},
+    ],
+)
+def test_impossible_settings_are_refused(bad):
+    with pytest.raises((ValueError, TypeError)):
+        short(**bad)
+
+
+def test_settings_from_json_name_what_they_do_not_know():
+    with pytest.raises(ValueError, match="learning_rat"):
+        TrainingSettings.from_json({"steps": 3, "learning_rat": 1.0})
+    with pytest.raises(ValueError, match="steps"):
+        TrainingSettings.from_json({})
+
+
+def test_a_corpus_without_targets_is_an_error():
+    class Empty:
+        def __next__(self):
+            return {"ids": np.zeros((2, 3), int), "targets": np.full((2, 3), -100)}
+
+    with pytest.raises(ValueError, match="no target"):
+        train(StandIn(), Empty(), short(), progress=False)
+    with pytest.raises(ValueError, match="no target"):
+        accumulate_gradients(StandIn(), **next(Empty()))
