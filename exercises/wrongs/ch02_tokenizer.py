@@ -55,6 +55,7 @@ WRONGS = {
         "stops at pairs that occur once": ("if not counts:", "if not counts or max(counts.values()) < 2:", "stops_when_nothing_is_left"),
         "returns bytes instead of ids": ("return merges", "return [(tokens[a], tokens[b]) for a, b in merges]",
                                          "agrees_with_brute_force"),
+        "sorts the list it was given": ("tokens = [bytes", "words.sort(); tokens = [bytes", "inputs_unchanged"),
         "words run together": ("for word in words:", "for word in [b''.join(words)]:", "no_merge_across_words"),
     },
     "encode": {
@@ -75,6 +76,8 @@ WRONGS = {
                                 "for _ in itertools.takewhile(lambda _: at[0] < len(word), itertools.count())]; return ids",
                                 "lowest_rank_first"),
         "returns a tuple": ("return ids", "return tuple(ids)", "agrees_with_all_merges_in_order"),
+        "uses up the merges": ("rank = {pair: i for i, pair in enumerate(merges)}",
+                               "rank = {merges.pop(): len(merges) for _ in list(merges)}", "inputs_unchanged"),
         "rejects invalid UTF-8": ("ids = list(word)", "ids = list(word.decode().encode())", "any_bytes"),
     },
     "decode": {
@@ -89,6 +92,7 @@ WRONGS = {
                                              "return b\"\".join(tokens[i] for i in ids if 0 <= i < len(tokens))",
                                              "rejects_ids_out_of_range"),
         "the limit is off by one": ("0 <= i < len(tokens)", "0 <= i <= len(tokens)", "rejects_ids_out_of_range"),
+        "uses up the merges": ("in merges:", "in [merges.pop(0) for _ in list(merges)]:", "inputs_unchanged"),
         "repairs invalid UTF-8": ("return b\"\".join(tokens[i] for i in ids)",
                                   "return b\"\".join(tokens[i] for i in ids).decode(errors='replace').encode()", "any_bytes_come_back"),
         "returns text": ("return b\"\".join(tokens[i] for i in ids)",
@@ -105,6 +109,7 @@ WRONGS = {
                                      "one_text_for_each_piece"),
         "everything at the end": ("return [*texts, decoder", "return [*['' for _ in texts], ''.join(texts) + decoder",
                                   "does_not_wait"),
+        "uses up the pieces": ("for piece in pieces]", "for piece in [pieces.pop(0) for _ in list(pieces)]]", "inputs_unchanged"),
         "reads latin-1": ("getincrementaldecoder(\"utf-8\")", "getincrementaldecoder(\"latin-1\")", "characters_over_pieces"),
         "one text in all": ("return [*texts, decoder.decode(b\"\", final=True)]",
                             "return ''.join([*texts, decoder.decode(b\"\", final=True)])", "one_text_for_each_piece"),

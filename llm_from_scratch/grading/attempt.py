@@ -67,7 +67,9 @@ class Attempt:
         self.last_call = ""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        given_args, given_kwargs = copy.deepcopy((args, kwargs))
+        # one by one: an array passed for two arguments must not become one array that both of them change
+        given_args = [copy.deepcopy(a) for a in args]
+        given_kwargs = {k: copy.deepcopy(a) for k, a in kwargs.items()}
         self.last_call = self._describe(args, kwargs)
         result = self.raw(*given_args, **given_kwargs)
         self.returned += 1

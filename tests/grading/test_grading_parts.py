@@ -1,0 +1,222 @@
+"""The grader's parts by themselves: comparisons, tasks, learner files, wrong solutions, memory."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from grading_sandbox import SOLUTION, make_exercises
+
+from llm_from_scratch.grading import (
+    Attempt,
+    CheckBroken,
+    CheckFailed,
+    check_close,
+    check_equal,
+    check_raises,
+    check_separate,
+    check_that,
+)
+from llm_from_scratch.grading.__main__ import main
+from llm_from_scratch.grading.generate import learner_source, write_learner_file
+from llm_from_scratch.grading.memory import resident_bytes
+from llm_from_scratch.grading.runner import FIXED_SEED
+from llm_from_scratch.grading.session import run_task
+from llm_from_scratch.grading.tasks import find_exercises, read_tasks, select_chapters
+from llm_from_scratch.grading.wrongs import load, sweep
+
+WANT = np.array([[1.0, 2.0], [3.0, -4.0]])
+
+
+def failure(function, *args, **kwargs) -> str:
+    with pytest.raises(CheckFailed) as caught:
+        function(*args, **kwargs)
+    return f"{caught.value.message} | {caught.value.cause}"
+
+
+@pytest.mark.parametrize(
+    "got, words",
+    [
+        (np.zeros((2, 2)), "y[0, 0]: expected 1, got 0 (first of 4 wrong values out of 4) | the answer is zero everywhere"),
+        (-WANT, "the sign is flipped"),
+        (WANT * 0.5, "every value is 0.5 times the right one"),
+        (WANT.T, "y[0, 1]: expected 2, got 3 (first of 2 wrong values out of 4) | the answer is transposed"),
+        (WANT[::-1], "stand in another order"),
+        (WANT * np.nan, "got nan (first of 4 wrong values out of 4) | 0 / 0"),
+        (WANT + np.array([[0, 0], [0, 1e-5]]), "y[1, 1]: expected -4, got -3.99999"),
+        (WANT + 1e-9, "expected 1.0, got 1.000000001"),
+        (WANT.astype(np.float32), "must have dtype float64, got float32"),
+        (WANT.astype(int), "must have dtype float64, got int64. | an integer array cannot hold fractions"),
+        (WANT.ravel(), "must have shape (2, 2), got (4,)"),
+        (WANT[None], "an axis of length 1 was lost or added"),
+        (WANT.tolist(), "must be a numpy array, not a list"),
+        (None, "y is None. | is there a `return`"),
+        (np.ma.masked_array(WANT), "must be a numpy array, not a MaskedArray"),
+        (3.0, "must be a numpy array, not a float"),
+    ],
+)  # fmt: skip
+def test_check_close_says_what_is_wrong(got, words):
+    assert words in failure(check_close, "y", got, WANT, 1e-10)
+
+
+def test_check_close_names_the_mistake_that_leads_there():
+    causes = {"far": WANT + 5, "the half is missing": WANT + 0.1}
+    assert "| the half is missing." in failure(check_close, "y", WANT + 0.1 + 1e-5, WANT, 1e-6, causes)
+
+
+@pytest.mark.parametrize("expected", [np.zeros(3), np.array([1e-5]), np.array([1.0, np.inf]), np.array([]), 0.0])
+def test_a_comparison_without_power_is_refused(expected):
+    with pytest.raises(CheckBroken):
+        check_close("y", expected, expected, 1e-6)
+
+
+def test_numbers():
+    check_close("y", np.float64(2.0), 2.0, 1e-9)
+    check_close("y", 2, 2.0, 1e-9)
+    check_close("y", np.float32(2.0), np.array(2.0, np.float32), 1e-9)  # as NumPy's sum over everything gives it
+    assert "must be a number, not a bool" in failure(check_close, "y", True, 1.0, 1e-9)
+    assert "must be a number, not a str" in failure(check_close, "y", "2", 2.0, 1e-9)
+    assert "expected 2, got nan" in failure(check_close, "y", float("nan"), 2.0, 1e-9)
+
+
+class YesToAll(list):
+    def __eq__(self, other):
+        return True
+
+
+@pytest.mark.parametrize(
+    "got, expected, words",
+    [
+        ([1, 3], [1, 2], "y[1]: expected 2, got 3"),
+        ([1], [1, 2], "y must have 2 entries, got 1"),
+        ((1, 2), [1, 2], "y must be a list, not a tuple. | wrap it in list"),
+        ([True, 2], [1, 2], "y[0] must be an int, not a bool"),
+        ([np.int64(1)], [1], "y[0] must be an int, not an int64."),
+        ({"a": 1, "b": 2}, {"a": 1}, "y['b'] should not be there; it is 2"),
+        ({}, {"a": 1}, "y['a'] is missing: expected 1"),
+        ([("a", 1)], {"a": 1}, "y must be a dict, not a list"),
+        (None, {}, "y is None"),
+        ("caf", "café", "y: expected 'café', got 'caf'"),
+        (np.array([0.0, 1e-300]), np.zeros(2), "y[1]: expected 0, got 1e-300, where equality is exact"),
+        (YesToAll([5]), [1], "must be a list, not a YesToAll"),
+    ],
+)
+def test_check_equal_says_what_is_wrong(got, expected, words):
+    assert words in failure(check_equal, "y", got, expected)
+
+
+def test_check_equal_accepts_what_is_equal():
+    check_equal("y", Counter("aab"), {"a": 2, "b": 1})
+    check_equal("y", [(1, b"x"), np.zeros(2)], [(1, b"x"), np.zeros(2)])
+    assert "| twice." in failure(check_equal, "y", [2, 2], [1, 1], {"twice": [2, 2]})
+
+
+def test_the_small_helpers():
+    check_that(np.bool_(True), "fine")
+    assert failure(check_that, False, "too long", "cut it") == "too long | cut it"
+    with pytest.raises(CheckBroken):
+        check_that([1], "a list is no condition")  # type: ignore[arg-type]
+    check_raises("x", ValueError, int, "x")
+    assert "it raised TypeError" in failure(check_raises, "x", ValueError, int, None)
+    x = np.zeros(3)
+    check_separate("y", x.copy(), x)
+    assert "very array" in failure(check_separate, "y", x[1:], x)
+
+
+def test_attempt_keeps_the_inputs_apart():
+    shared = np.ones(2)
+
+    def add_in_place(a, b, *more, scale=None):
+        a += b + scale["s"]
+        return a
+
+    attempt = Attempt(add_in_place)
+    scale = {"s": np.ones(2)}
+    assert attempt(shared, shared, 1, scale=scale).tolist() == [3.0, 3.0]
+    assert shared.tolist() == [1.0, 1.0]
+    assert attempt.changed == ["the argument `a`"] and attempt.returned == 1
+    assert attempt.last_call.startswith("add_in_place(<float64 (2,)>, <float64 (2,)>, 1, scale=")
+
+
+def test_tasks_are_read_without_running_the_file():
+    tasks = read_tasks("raise SystemExit\n" + SOLUTION.replace('"""Chapter', '"""Chapter'))
+    assert [(t.name, t.points, t.difficulty, t.uses) for t in tasks] == [
+        ("double", 2, "easy", ()), ("triple", 3, "hard", ("double",)),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="difficulty must be one of"):
+        read_tasks(SOLUTION.replace('"hard"', '"heavy"'))
+    with pytest.raises(ValueError, match="hints must be a literal"):
+        read_tasks(SOLUTION.replace('{"it is 2 x": "Once more."}', "dict()"))
+    with pytest.raises(ValueError, match="needs a docstring"):
+        read_tasks(SOLUTION.replace('"""Three times x, with the help of `double`."""', "pass"))
+
+
+def test_the_learners_file_has_contracts_but_no_solutions():
+    text = learner_source(SOLUTION.lstrip(), "ch99_doubling")
+    names = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    assert list(names) == ["given", "double", "triple"]
+    assert "return x\n" in text and "2 * given" not in text and "x + double" not in text
+    assert "@task" not in text and "llm_from_scratch.grading import" not in text and "By two" not in text
+    assert ">>> double(np.array([1.0]))" in text
+    assert "# Task 2 of 2: hard, about 5 minutes, 3 points\ndef triple(" in text
+
+
+def test_writing_the_learners_file_is_repeatable(tmp_path):
+    chapter = make_exercises(tmp_path)
+    assert write_learner_file(chapter) is True
+    assert write_learner_file(chapter) is False
+
+
+def test_the_sweep_tells_caught_from_missed(tmp_path):
+    verdicts = list(sweep(make_exercises(tmp_path)))
+    assert [(v.wrong, v.caught) for v in verdicts] == [("identity", True), ("twice only", True), ("missed", False)]
+    assert "likely cause: this is x itself." in verdicts[0].message
+
+
+def test_a_task_without_checks_does_not_pass(tmp_path):
+    chapter = make_exercises(tmp_path)
+    worked, checks = load(chapter.solution, "w"), load(chapter.checks, "c")
+    checks.CHECKS = [c for c in checks.CHECKS if c.task != "double"]
+    results = list(run_task(chapter.tasks()[0], checks, worked, worked, [FIXED_SEED], chapter.file_name))
+    assert [r.status for r in results] == ["broken"]
+
+
+def test_authors_commands(tmp_path, monkeypatch, capsys):
+    chapter = make_exercises(tmp_path)
+    monkeypatch.setattr("llm_from_scratch.grading.__main__.find_exercises", lambda: chapter.root)
+    assert main(["write"]) == 0 and chapter.learner_file.is_file()
+    assert main(["wrongs", "ch99"]) == 1
+    assert "MISSED  ch99_doubling triple: missed" in capsys.readouterr().out
+
+
+def test_exercises_are_found_beside_the_package_and_above_a_folder(tmp_path, monkeypatch):
+    assert (find_exercises() / "checks").is_dir()
+    monkeypatch.setattr("llm_from_scratch.grading.tasks.__file__", str(tmp_path / "a" / "b" / "c" / "tasks.py"))
+    with pytest.raises(FileNotFoundError, match="part of the repository"):
+        find_exercises(tmp_path)
+    make_exercises(tmp_path / "exercises")
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    assert find_exercises(tmp_path / "deep" / "down") == tmp_path / "exercises"
+
+
+def test_chapters_by_any_of_their_names(tmp_path):
+    known = [make_exercises(tmp_path)]
+    for word in ("ch99", "99", "ch99_doubling", "99_doubling", "ch99_doubling.py", "exercises/ch99_doubling.py"):
+        assert select_chapters(known, [word]) == known
+    assert select_chapters(known, []) == known
+
+
+def test_resident_memory_of_another_process():
+    code = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # it runs
+        used = resident_bytes(process.pid)
+        process.communicate(b"\n")
+    assert used is not None and 500_000 < used < 500_000_000
+    assert resident_bytes(process.pid) is None
+    assert (resident_bytes(os.getpid()) or 0) > 10_000_000
