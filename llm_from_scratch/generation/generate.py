@@ -149,15 +149,14 @@ class _Row:
         self.seen: list[int] = prompt.tolist()
         self.new: list[int] = []
         self.ended = False
-        self.ended_by_token = False
-        self.text = None if tokenizer is None else TextStream(tokenizer, self.seen, strings)
+        self.text = None if tokenizer is None else TextStream(tokenizer, strings)
 
     def add(self, token: int, stops: list[int]) -> Any:
         """Note a new token; what may be shown of it (text, or the token itself without a tokenizer)."""
         self.seen.append(token)
         self.new.append(token)
         if token in stops:
-            self.ended = self.ended_by_token = True
+            self.ended = True
             return None
         if self.text is None:
             return token
@@ -166,8 +165,7 @@ class _Row:
         return shown
 
     def finish(self) -> str:
-        shown = "" if self.text is None else self.text.finish()
-        return shown
+        return "" if self.text is None else self.text.finish()
 
     @property
     def kept(self) -> list[int]:

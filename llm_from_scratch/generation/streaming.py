@@ -1,51 +1,43 @@
 """Text from tokens as they arrive: never half a character, and nothing of a stop string.
 
-A token of a byte-level tokenizer may end in the middle of a UTF-8 character, so bytes wait until their character is
-complete. Shown text is never taken back.
+A token of a byte-level tokenizer may end in the middle of a UTF-8 character; the tokenizer's stream decoder holds such
+bytes until the character is complete. Shown text is never taken back.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TextIO
 
 from .stopping import StopStrings
-
-REPLACEMENT = "\ufffd"
-# The longest UTF-8 character has four bytes: at most three tokens can be waiting for the rest of it.
-_LONGEST_CHARACTER = 4
 
 
 class Decodes(Protocol):
     """What streaming asks of a tokenizer."""
 
-    def decode(self, ids: Any) -> str:
-        """Text for a sequence of ids; bytes that are no UTF-8 become U+FFFD."""
+    def stream_decoder(self) -> Any:
+        """Something with `push(id) -> str`, the text complete after one more id, and `flush() -> str`, the rest."""
 
 
 class TextStream:
-    """Turns ids, one at a time, into pieces of text for one sequence.
+    """Turns ids, one at a time, into pieces of text for one sequence, up to a stop string.
 
-    The pieces add up to `tokenizer.decode` of all ids after the prompt, up to the stop string. `prompt` gives the
-    tokenizer what stands before, for those that treat the first word of a text differently.
-
-    >>> class Bytes:
-    ...     def decode(self, ids):
-    ...         return bytes(ids).decode("utf-8", errors="replace")
-    >>> stream = TextStream(Bytes())
-    >>> [stream.push(byte) for byte in "aé!".encode("utf-8")]
-    ['a', '', 'é', '!']
+    >>> import codecs
+    >>> class Bytes:                       # a tokenizer with one token a byte
+    ...     def stream_decoder(self):
+    ...         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    ...         self.push = lambda id: decoder.decode(bytes([id]))
+    ...         self.flush = lambda: decoder.decode(b"", final=True)
+    ...         return self
+    >>> stream = TextStream(Bytes(), ["!"])
+    >>> [stream.push(byte) for byte in "aé!".encode("utf-8")], stream.stopped, stream.kept
+    (['a', '', 'é', ''], True, 3)
     """
 
-    def __init__(self, tokenizer: Decodes, prompt: Sequence[int] = (), stop_strings: Iterable[str] = ()) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Decodes, stop_strings: Iterable[str] = ()) -> None:
         self.stop = StopStrings(stop_strings)
-        self.kept = 0  # tokens that contain nothing of a stop string; all of them, as long as none was found
-        self._window = list(prompt)[-8:]  # what the next token is decoded after; enough context for any tokenizer
-        self._waiting: list[int] = []
-        self._before = self.tokenizer.decode(self._window) if self._window else ""
+        self._decoder = tokenizer.stream_decoder()
         self._length = 0  # characters decoded so far
         self._ends: list[int] = []  # for each token, where its text ends
 
@@ -54,46 +46,28 @@ class TextStream:
         """Whether a stop string was found."""
         return self.stop.stopped
 
+    @property
+    def kept(self) -> int:
+        """How many tokens hold nothing of the stop string: all, as long as none was found."""
+        if not self.stopped:
+            return len(self._ends)
+        return sum(end <= len(self.stop.text) for end in self._ends)
+
     def push(self, token: int) -> str:
         """Take the next token; return the text that may be shown now (often '', while something is held back)."""
         if self.stopped:
             return ""
-        self._waiting.append(int(token))
-        piece = self._decode_waiting()
+        piece = self._decoder.push(int(token))
         self._length += len(piece)
-        # A token that waits for the rest of its character belongs to that character, which is still to come.
-        self._ends.append(self._length + bool(self._waiting))
-        shown = self.stop.push(piece)
-        self._count_kept()
-        return shown
+        # A token without text of its own begins a character that is still to come, and belongs to it.
+        self._ends.append(self._length + (piece == ""))
+        return self.stop.push(piece)
 
     def finish(self) -> str:
         """The sequence has ended: show what was held back (an unfinished character as U+FFFD)."""
         if self.stopped:
             return ""
-        piece = self._decode_waiting(last=True)
-        self._length += len(piece)
-        shown = self.stop.push(piece)
-        shown += self.stop.finish()
-        self._count_kept()
-        return shown
-
-    def _decode_waiting(self, last: bool = False) -> str:
-        if not self._waiting:
-            return ""
-        whole = self.tokenizer.decode(self._window + self._waiting)
-        piece = whole[len(os.path.commonprefix([whole, self._before])) :]
-        unfinished = piece.endswith(REPLACEMENT) and len(self._waiting) < _LONGEST_CHARACTER
-        if unfinished and not last:
-            return ""
-        self._window = (self._window + self._waiting)[-8:]
-        self._before = self.tokenizer.decode(self._window)
-        self._waiting = []
-        return piece
-
-    def _count_kept(self) -> None:
-        limit = len(self.stop.text)
-        self.kept = sum(end <= limit for end in self._ends) if self.stopped else len(self._ends)
+        return self.stop.push(self._decoder.flush()) + self.stop.finish()
 
 
 def print_stream(file: TextIO | None = None) -> Callable[[str], None]:

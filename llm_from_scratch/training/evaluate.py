@@ -56,15 +56,15 @@ def evaluate(
 
 
 def token_byte_lengths(tokenizer: Any, vocabulary_size: int) -> np.ndarray:
-    """How many bytes of text each id stands for, (V,) int64. Special tokens, which are no text, count as zero bytes.
+    """`tokenizer.byte_lengths()` for a model's vocabulary, (V,): ids that only the model has count as zero bytes.
 
-    So does an id that the tokenizer does not know (a vocabulary may be rounded up).
+    Raises ValueError when the tokenizer has more tokens than the model.
     """
+    known = tokenizer.byte_lengths()
+    if len(known) > vocabulary_size:
+        raise ValueError(f"the tokenizer has {len(known)} tokens, the model only {vocabulary_size}: they do not belong together")
     lengths = np.zeros(vocabulary_size, np.int64)
-    special = set(tokenizer.special_tokens.values())
-    for token in range(min(vocabulary_size, tokenizer.vocab_size)):
-        if token not in special:
-            lengths[token] = len(tokenizer.decode_bytes([token]))
+    lengths[: len(known)] = known
     return lengths
 
 

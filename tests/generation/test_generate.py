@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import codecs
+import io
+
+import numpy as np
+import pytest
+
+from llm_from_scratch.generation import StopStrings, TextStream, generate, generate_text, print_stream
+
+V = 40
+
+
+class Stepping:
+    """A stand-in for a model: logits that depend on every real token so far, by a hash. Counts what it is asked."""
+
+    position_limit = None
+
+    def __init__(self, vocabulary=V):
+        self.vocabulary, self.calls = vocabulary, []
+
+    def new_memory(self, batch_size):
+        return [[] for _ in range(batch_size)]
+
+    def step(self, ids, memory, mask=None):
+        ids = np.asarray(ids)
+        self.calls.append(ids.shape)
+        mask = np.ones(ids.shape, bool) if mask is None else mask
+        for row, seen in enumerate(memory):
+            seen += ids[row][mask[row]].tolist()
+        return np.stack([np.random.default_rng(seen).normal(size=self.vocabulary) * 2 for seen in memory])
+
+
+class Scripted:
+    """Says given tokens, whatever the prompt."""
+
+    def __init__(self, *tokens, vocabulary=300):
+        self.tokens, self.vocabulary = tokens, vocabulary
+
+    def new_memory(self, batch_size):
+        return [0]
+
+    def step(self, ids, memory, mask=None):
+        logits = np.zeros((len(ids), self.vocabulary))
+        logits[:, self.tokens[min(memory[0], len(self.tokens) - 1)]] = 1000.0
+        memory[0] += 1
+        return logits
+
+
+class ByteTokenizer:
+    """One token a byte, and 256 for "<end>": characters come in parts."""
+
+    def encode(self, text):
+        return list(text.encode("utf-8"))
+
+    def stream_decoder(self):
+        return IncrementalDecoder()
+
+
+class IncrementalDecoder:
+    def __init__(self):
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token):
+        return self.decoder.decode(b"<end>" if token == 256 else bytes([token]))
+
+    def flush(self):
+        return self.decoder.decode(b"", final=True)
+
+
+class PieceTokenizer:
+    """Tokens that are whole strings."""
+
+    def __init__(self, *pieces):
+        self.pieces = pieces
+
+    def encode(self, text):
+        return [self.pieces.index(text)]
+
+    def stream_decoder(self):
+        return self
+
+    def push(self, token):
+        return self.pieces[token]
+
+    def flush(self):
+        return ""
+
+
+def test_every_new_token_is_fed_once_and_the_prompt_once():
+    model = Stepping()
+    out = generate(model, [[1, 2, 3]], max_new_tokens=4)
+    assert out.shape == (1, 7) and out.dtype == np.int64 and out[0, :3].tolist() == [1, 2, 3]
+    assert model.calls == [(1, 3), (1, 1), (1, 1), (1, 1)]  # the last token is never fed back
+    assert generate(Stepping(), [[1, 2]], max_new_tokens=0).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 0.9, "top_k": 20, "repetition_penalty": 1.2}])
+def test_a_row_of_a_batch_equals_the_prompt_alone(settings):
+    prompts = [[5, 6, 7, 8, 9], [3], [11, 12, 13]]
+    width = max(map(len, prompts))
+    ids = np.array([[0] * (width - len(p)) + p for p in prompts])
+    mask = np.array([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    stops = [17, 4, 30]
+    together = generate(Stepping(), ids, mask=mask, max_new_tokens=30, seed=100, stop_tokens=stops, **settings)
+    lengths = set()
+    for row, prompt in enumerate(prompts):
+        alone = generate(Stepping(), [prompt], max_new_tokens=30, seed=100 + row, stop_tokens=stops, **settings)
+        new = alone[0, len(prompt) :].tolist()
+        lengths.add(len(new))
+        rest = together[row, width:].tolist()
+        assert rest[: len(new)] == new and set(rest[len(new) :]) <= {17}  # padded with the first stop token
+    assert len(lengths) > 1 or "top_k" not in settings  # the rows did end at different places
+
+
+def test_seeds():
+    def run(seed, rows=1):
+        return generate(Stepping(), [[1, 2]] * rows, max_new_tokens=8, seed=seed).tolist()
+
+    assert run(1) == run(1) != run(2)
+    assert run(7, rows=2) == [run(7)[0], run(8)[0]]
+    assert run([8, 7], rows=2) == [run(8)[0], run(7)[0]]
+    assert run(np.random.default_rng(3)) == run(np.random.default_rng(3))
+    assert run(np.random.default_rng(3), rows=2)[0] != run(np.random.default_rng(3), rows=2)[1]
+
+
+def test_stop_tokens_end_a_row_and_are_part_of_it():
+    out = generate(Scripted(5, 6, 9, 7), [[1]], max_new_tokens=10, stop_tokens=9)
+    assert out.tolist() == [[1, 5, 6, 9]]
+
+
+def test_stop_strings_across_tokens_leave_nothing_behind():
+    tokenizer = PieceTokenizer("Once", " more", ".", " The", " E", "nd", " and", ". T")
+    shown = []
+    settings = {"max_new_tokens": 10, "stop_strings": ["The End"], "tokenizer": tokenizer}
+    out = generate(Scripted(1, 3, 4, 5, 6, vocabulary=8), [[0]], stream=shown.append, **settings)
+    assert "".join(shown) == " more "  # the blank before "The" is no part of the stop string …
+    assert out.tolist() == [[0, 1]]  # … but its token is
+    assert generate_text(Scripted(1, 3, 4, 5, 6, vocabulary=8), tokenizer, "Once", max_new_tokens=9,
+                         stop_strings=["The End"]) == " more "  # fmt: skip
+    almost = []
+    generate(Scripted(1, 3, 4, 6, vocabulary=8), [[0]], stream=almost.append, **{**settings, "max_new_tokens": 4})
+    assert "".join(almost) == " more The E and" and almost[0] == " more"  # held back only while it could still be one
+
+
+def test_never_half_a_character():
+    text = "né 🦊 漢字!"
+    tokens = list(text.encode("utf-8"))
+    shown = []
+    settings = {"tokenizer": ByteTokenizer(), "stream": shown.append, "stop_tokens": [256]}
+    generate(Scripted(*tokens, 256), [[65]], max_new_tokens=100, **settings)
+    assert "".join(shown) == text and all("\ufffd" not in piece for piece in shown)
+    assert len(shown) == len(text)
+    shown.clear()
+    generate(Scripted(*tokens), [[65]], max_new_tokens=5, **settings)  # cut in the middle of the fox
+    assert "".join(shown) == "né \ufffd"
+
+
+def test_bytes_that_are_no_text_come_through_as_replacement_characters():
+    data = b"a\xff\xfe\xfd\xfc\xfb\xc3\xa9\xe6\xbc"
+    stream = TextStream(ByteTokenizer())
+    pieces = [stream.push(byte) for byte in data] + [stream.finish()]
+    assert "".join(pieces) == data.decode("utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_streams_do_not_depend_on_how_the_text_is_cut(seed):
+    rng = np.random.default_rng(seed)
+    text = "".join(rng.choice(list("abc"), size=60))
+    strings = ["".join(rng.choice(list("abc"), size=rng.integers(2, 6))) for _ in range(3)]
+    ends = [(text.find(s) + len(s), text.find(s)) for s in strings if s in text]
+    # of all places where a stop string is complete the first; there, the longest string
+    expected = text if not ends else text[: min((end, start) for end, start in ends)[1]]
+    for _ in range(5):
+        stop, out, position = StopStrings(strings), "", 0
+        while position < len(text):
+            size = int(rng.integers(1, 9))
+            out += stop.push(text[position : position + size])
+            position += size
+        assert out + stop.finish() == expected == stop.text
+        assert stop.stopped == bool(ends)
+
+
+def test_text_is_held_back_no_longer_than_needed():
+    stop = StopStrings(["User:"])
+    assert stop.push("Hello Us") == "Hello " and stop.push("a") == "Usa" and stop.push("\nUser") == "\n"
+    assert stop.finish() == "User"
+
+
+def test_printing_survives_a_terminal_without_the_character():
+    raw = io.BytesIO()
+    write = print_stream(io.TextIOWrapper(raw, encoding="ascii"))
+    write("fox 🦊")
+    assert raw.getvalue() == b"fox ?"
+
+
+def test_streaming_tokens_without_a_tokenizer():
+    shown = []
+    generate(Scripted(5, 6, 9), [[1]], max_new_tokens=5, stop_tokens=[9], stream=shown.append)
+    assert shown == [5, 6]
+
+
+def test_positions_are_checked_before_the_first_step():
+    model = Stepping()
+    model.position_limit = 10
+    generate(model, [[1, 2, 3]], max_new_tokens=8)
+    model.calls.clear()
+    with pytest.raises(ValueError, match=r"3 tokens and 9 new ones need 11 positions, this model has 10"):
+        generate(model, [[1, 2, 3]], max_new_tokens=9)
+    assert model.calls == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "settings", "error", "message"),
+    [
+        ([1, 2], {}, ValueError, "batch, length"),
+        ([[]], {}, ValueError, "empty"),
+        (np.zeros((0, 3), int), {}, ValueError, "empty"),
+        ([[1.5]], {}, TypeError, "integers"),
+        ([[-1]], {}, ValueError, "negative"),
+        ([[1]], {"max_new_tokens": -1}, ValueError, "max_new_tokens"),
+        ([[1]], {"max_new_tokens": 2.0}, TypeError, "max_new_tokens"),
+        ([[1]], {"temperature": float("inf")}, ValueError, "temperature"),
+        ([[1]], {"stop_strings": ["x"]}, ValueError, "tokenizer"),
+        ([[1]], {"stop_strings": [""], "tokenizer": ByteTokenizer()}, ValueError, "empty stop string"),
+        ([[1]], {"stop_tokens": [-1]}, ValueError, "stop token"),
+        ([[1]], {"stop_tokens": ["x"]}, TypeError, "stop token"),
+        ([[1], [2]], {"stream": print}, ValueError, "one row"),
+        ([[1], [2]], {"seed": [1]}, ValueError, "seed"),
+        ([[1]], {"seed": -1}, ValueError, "seed"),
+        ([[1, 2]], {"mask": [[1, 0]]}, ValueError, "on the left"),
+        ([[1, 2]], {"mask": [[0, 0]]}, ValueError, "on the left"),
+        ([[1, 2]], {"mask": [[1]]}, ValueError, "mask has shape"),
+        ([[1, 2]], {"mask": [[1, 2]]}, ValueError, "True and False"),
+    ],
+)
+def test_bad_requests_are_refused_before_the_first_step(ids, settings, error, message):
+    model = Stepping()
+    with pytest.raises(error, match=message):
+        generate(model, ids, **{"max_new_tokens": 3, **settings})
+    assert model.calls == []
+
+
+def test_an_empty_text_is_an_error():
+    with pytest.raises(ValueError, match="empty"):
+        generate_text(Stepping(), ByteTokenizer(), "", max_new_tokens=3)

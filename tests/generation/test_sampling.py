@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llm_from_scratch.generation import (
+    Sampling,
+    limit_to_top_k,
+    limit_to_top_p,
+    penalise_repetition,
+    sample,
+    scale_by_temperature,
+)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def softmax(x):
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def test_sampling_follows_the_distribution():
+    logits = np.array([0.5, -1.0, 2.0, -np.inf, 1.0])
+    generator = rng()
+    draws = np.bincount([sample(logits, generator) for _ in range(20_000)], minlength=5) / 20_000
+    assert draws[3] == 0
+    np.testing.assert_allclose(draws, softmax(logits), atol=0.012)
+
+
+def test_temperature_sharpens_and_zero_is_greedy():
+    logits = rng(1).normal(size=50).astype(np.float32)
+    generator = rng()
+    state = generator.bit_generator.state["state"]["state"]
+    assert {Sampling(temperature=0.0).choose(logits, [], generator) for _ in range(20)} == {int(logits.argmax())}
+    assert generator.bit_generator.state["state"]["state"] == state  # greedy takes nothing from the generator
+    assert {Sampling(temperature=1e-30).choose(logits, [], rng(k)) for k in range(20)} == {int(logits.argmax())}
+    hot = [Sampling(temperature=3.0).choose(logits, [], rng(k)) for k in range(200)]
+    cold = [Sampling(temperature=0.3).choose(logits, [], rng(k)) for k in range(200)]
+    assert len(set(cold)) < len(set(hot))
+
+
+def test_top_k_keeps_k_and_ties():
+    logits = rng(2).normal(size=30)
+    kept = np.flatnonzero(np.isfinite(limit_to_top_k(logits, 7)))
+    assert set(kept) == set(np.argsort(logits)[-7:])
+    assert np.isfinite(limit_to_top_k(np.array([1.0, 2.0, 2.0, 0.0]), 1)).sum() == 2
+    np.testing.assert_array_equal(limit_to_top_k(logits, 99), logits)
+    assert Sampling(top_k=1).choose(logits, [], rng()) == logits.argmax()
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 0.9, 0.999])
+def test_top_p_keeps_the_smallest_set_that_reaches_p(p):
+    logits = rng(3).normal(size=40) * 2
+    probabilities = softmax(logits)
+    kept = np.isfinite(limit_to_top_p(logits, p))
+    assert probabilities[kept].sum() >= p  # enough …
+    without_smallest = probabilities[kept].sum() - probabilities[kept].min()
+    assert kept.sum() == 1 or without_smallest < p  # … and no more than needed
+    assert probabilities[kept].min() >= probabilities[~kept].max()
+    np.testing.assert_array_equal(limit_to_top_p(logits, 1.0), logits)
+
+
+def test_the_order_is_penalty_temperature_top_k_top_p():
+    """Worked out by hand: after a temperature of 0.5 the first token alone holds 0.67, before it 0.51."""
+    logits = np.log(np.array([0.5, 0.3, 0.2])) + 3.0
+    cold = Sampling(temperature=0.5, top_p=0.6)
+    assert {cold.choose(logits, [], rng(k)) for k in range(50)} == {0}
+    warm = Sampling(temperature=1.0, top_p=0.6)
+    assert {warm.choose(logits, [], rng(k)) for k in range(50)} == {0, 1}
+    # top-k first: of two tokens the larger holds 0.625 of what is left, so top-p of 0.6 keeps it alone.
+    both = Sampling(top_k=2, top_p=0.6)
+    assert {both.choose(logits, [], rng(k)) for k in range(50)} == {0}
+    # the penalty before the temperature and also when greedy
+    assert Sampling(temperature=0.0, repetition_penalty=2.0).choose(logits, [0], rng()) == 1
+
+
+def test_repetition_penalty_counts_a_token_once():
+    logits = np.array([2.0, -2.0, 1.0], np.float32)
+    out = penalise_repetition(logits, [1, 0, 0, 0], 1.5)
+    np.testing.assert_allclose(out, [2 / 1.5, -3.0, 1.0], rtol=1e-6)
+    assert out.dtype == np.float32 and logits[0] == 2.0
+    with pytest.raises(ValueError, match="0..2"):
+        penalise_repetition(logits, [3], 1.5)
+    np.testing.assert_array_equal(penalise_repetition(logits, [], 1.5), logits)
+
+
+def test_dtypes_and_inputs_are_kept():
+    logits = rng(4).normal(size=20).astype(np.float32)
+    before = logits.copy()
+    for out in (limit_to_top_k(logits, 3), limit_to_top_p(logits, 0.5), scale_by_temperature(logits, 0.7)):
+        assert out.dtype == np.float32
+    Sampling(0.7, 5, 0.9, 1.3).choose(logits, [1], rng())
+    np.testing.assert_array_equal(logits, before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"temperature": -0.1}, ValueError),
+        ({"temperature": float("nan")}, ValueError),
+        ({"temperature": float("inf")}, ValueError),
+        ({"temperature": "hot"}, TypeError),
+        ({"top_k": 0}, ValueError),
+        ({"top_k": 2.5}, TypeError),
+        ({"top_k": True}, TypeError),
+        ({"top_p": 0.0}, ValueError),
+        ({"top_p": 1.5}, ValueError),
+        ({"top_p": float("nan")}, ValueError),
+        ({"repetition_penalty": 0.0}, ValueError),
+        ({"repetition_penalty": float("inf")}, ValueError),
+    ],
+)
+def test_impossible_settings_are_refused(settings, error):
+    with pytest.raises(error, match=next(iter(settings))):
+        Sampling(**settings)
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [np.inf, 1.0], [-np.inf, -np.inf], []])
+def test_logits_that_cannot_be_sampled_are_an_error(bad):
+    with pytest.raises(ValueError):
+        Sampling().choose(np.array(bad), [], rng())
