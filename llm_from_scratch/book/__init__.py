@@ -1,0 +1,22 @@
+"""What the chapters share: figure style, real source on the page, proofs of equality, timings, small diagrams.
+
+Everything here prints or draws; nothing computes what a chapter teaches. The machinery that executes notebooks and
+compares their outputs is beside it (`python -m llm_from_scratch.book --help`) and is not imported from here.
+"""
+
+from .diagrams import draw_graph, where_it_sits
+from .prose import caught, close, show_source, table
+from .speed import compare_speed
+from .style import COLOURS, use_style
+
+__all__ = [
+    "COLOURS",
+    "caught",
+    "close",
+    "compare_speed",
+    "draw_graph",
+    "show_source",
+    "table",
+    "use_style",
+    "where_it_sits",
+]

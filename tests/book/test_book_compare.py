@@ -1,0 +1,179 @@
+"""The comparer must see every kind of change; it is only as good as what it rejects."""
+
+import copy
+
+import pytest
+
+from llm_from_scratch.book.compare import compare, same_line
+
+
+def stream(text, name="stdout"):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def shown(**data):
+    return {
+        "output_type": "display_data",
+        "metadata": {},
+        "data": {k.replace("_", "/"): v for k, v in data.items()},
+    }
+
+
+def code(*outputs, tags=()):
+    return {
+        "cell_type": "code",
+        "source": "\nprint(loss)\n",
+        "metadata": {"tags": list(tags)},
+        "outputs": list(outputs),
+    }
+
+
+def notebook(*cells):
+    return {"nbformat": 4, "cells": list(cells)}
+
+
+COMMITTED = notebook(
+    {"cell_type": "markdown", "source": "# Title", "metadata": {}},
+    code(stream("training\nloss 1.2345 after 100 steps\n")),
+    code(shown(image_png="AAAA", text_plain="<Figure>")),
+    code({**shown(text_plain="array([1.  , 0.25])"), "output_type": "execute_result", "execution_count": 3}),
+)
+
+
+def changed(cell, outputs):
+    new = copy.deepcopy(COMMITTED)
+    new["cells"][cell]["outputs"] = outputs
+    return compare(COMMITTED, new)
+
+
+def only(differences):
+    assert len(differences) == 1, differences
+    return differences[0]
+
+
+def test_the_same_outputs_agree():
+    assert compare(COMMITTED, copy.deepcopy(COMMITTED)) == []
+
+
+def test_the_cut_of_a_stream_and_the_pixels_of_a_figure_do_not_count():
+    assert changed(1, [stream("training\nloss 1.2"), stream("345 after 100 steps\n")]) == []
+    assert changed(2, [shown(image_png="BBBB", text_plain="<Figure size 2>")]) == []
+
+
+def test_a_changed_word_is_caught_with_its_place():
+    found = only(changed(1, [stream("training\nloss 1.2345 after 100 stages\n")]))
+    assert (found.cell, found.line, found.code) == (2, 2, "print(loss)")
+    assert (found.expected, found.got) == ("loss 1.2345 after 100 steps", "loss 1.2345 after 100 stages")
+    assert "cell 2, output line 2" in str(found)
+
+
+@pytest.mark.parametrize(
+    "line", ["loss 1.2445 after 100 steps", "loss 1.2345 after 101 steps", "loss nan after 100 steps"]
+)
+def test_a_changed_number_is_caught(line):
+    assert only(changed(1, [stream(f"training\n{line}\n")])).got == line
+
+
+def test_a_changed_value_of_a_cell_is_caught():
+    result = {**shown(text_plain="array([1.  , 0.26])"), "output_type": "execute_result"}
+    assert only(changed(3, [result])).cell == 4
+
+
+@pytest.mark.parametrize(
+    "outputs", [[], [stream("training\n")], [stream("training\nloss 1.2345 after 100 steps\nmore\n")]]
+)
+def test_missing_and_extra_lines_are_caught(outputs):
+    assert "(nothing)" in str(only(changed(1, outputs)))
+
+
+def test_missing_and_extra_figures_are_caught():
+    figure = shown(image_png="AAAA")
+    assert only(changed(2, [])).expected == "a figure"
+    assert only(changed(2, [figure, figure])).got == "a figure"
+    assert only(changed(2, [stream("words\n")])).expected == "a figure"
+    assert only(changed(1, [stream("training\nloss 1.2345 after 100 steps\n"), figure])).got == "a figure"
+
+
+def test_an_extra_output_of_a_silent_cell_is_caught():
+    old, new = notebook(code()), notebook(code(stream("surprise\n")))
+    assert only(compare(old, new)).got == "surprise"
+
+
+def test_text_on_both_sides_of_a_figure_is_compared():
+    old = notebook(code(stream("one\n"), shown(image_png="A"), stream("two\n")))
+    new = notebook(code(stream("one\n"), shown(image_png="A"), stream("three\n")))
+    assert only(compare(old, new)).got == "three"
+
+
+def test_shown_source_is_compared_through_its_markdown():
+    old = notebook(code(shown(text_markdown="```python\na + b\n```", text_plain="<Markdown object>")))
+    new = notebook(code(shown(text_markdown="```python\na - b\n```", text_plain="<Markdown object>")))
+    assert only(compare(old, new)).line == 2
+
+
+ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "too long", "traceback": []}
+
+
+@pytest.mark.parametrize("tags", [(), ("timing",), ("sampled",)])
+def test_tracebacks_and_warnings_are_caught_whatever_the_tags(tags):
+    old = notebook(code(stream("fine\n"), tags=tags))
+    assert only(compare(old, notebook(code(ERROR, tags=tags)))).got == "ValueError: too long"
+    warned = code(stream("fine\n"), stream("RuntimeWarning: overflow\n", "stderr"), tags=tags)
+    assert only(compare(old, notebook(warned))).got == "RuntimeWarning: overflow"
+
+
+@pytest.mark.parametrize("tag", ["timing", "sampled"])
+def test_timings_and_samples_are_not_compared(tag):
+    assert (
+        compare(notebook(code(stream("3 ms\n"), tags=[tag])), notebook(code(stream("4 s\n"), tags=[tag])))
+        == []
+    )
+
+
+def test_a_cell_may_widen_its_tolerance_but_not_for_words():
+    old = notebook(code(stream("loss 1.00, 200 right\n"), tags=["tolerance=0.05"]))
+    near = notebook(code(stream("loss 1.04, 195 right\n"), tags=["tolerance=0.05"]))
+    far = notebook(code(stream("loss 1.06, 200 right\n"), tags=["tolerance=0.05"]))
+    other = notebook(code(stream("loss 1.00, 200 wrong\n"), tags=["tolerance=0.05"]))
+    assert compare(old, near) == []
+    assert compare(old, far) and compare(old, other)
+
+
+def test_a_missing_cell_is_caught():
+    new = copy.deepcopy(COMMITTED)
+    del new["cells"][-1]
+    assert only(compare(COMMITTED, new)).got == "3 cells"
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("error 3.1e-16", "error 2.2e-16"),  # both are zero as far as a chapter is concerned
+        ("x = 0.123", "x = 0.124"),  # rounding decides the last digit
+        ("[ 1.5 -2.]", "[1.5  -2.]"),  # columns move with the width of the numbers
+        ("10,000 tokens", "10,000 tokens"),
+        ("-0.", "0."),
+    ],
+)
+def test_lines_that_agree(expected, got):
+    assert same_line(expected, got)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("x = 0.5", "x = 0.6"),
+        ("x = 8.", "x = 9."),
+        ("x = 1.5", "x = -1.5"),
+        ("10,000 tokens", "10,001 tokens"),
+        ("float32", "float64"),
+        ("gpt2", "gpt3"),
+        ("    return x", "  return x"),  # indentation of source counts
+        ("a b", "a  b"),
+        ("one 1", "one"),
+        ("version 1.2.3", "version 1.2.4"),
+        ("slope 1e-3", "slope 1e-2"),
+    ],
+)
+def test_lines_that_differ(expected, got):
+    assert not same_line(expected, got)

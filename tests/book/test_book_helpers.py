@@ -1,0 +1,104 @@
+"""The helpers that chapters print and draw with."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from llm_from_scratch import book
+from llm_from_scratch.autograd import ops
+from llm_from_scratch.book.speed import readable
+from llm_from_scratch.kernels import softmax
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda: None)
+    yield
+    plt.close("all")
+
+
+def test_show_source_prints_a_primitive_with_its_backward(capsys):
+    book.show_source(ops.multiply)
+    shown = capsys.readouterr().out
+    assert "return a * b, (a, b)" in shown and "@multiply.backward" in shown
+    assert "entry by entry" not in shown
+    book.show_source(ops.multiply, docstring=True, backward=False)
+    shown = capsys.readouterr().out
+    assert "entry by entry" in shown and "backward" not in shown
+
+
+def test_show_source_prints_a_kernels_twin(capsys):
+    book.show_source(softmax.softmax)
+    assert "e.sum(-1, keepdims=True)" in capsys.readouterr().out
+
+
+def test_close_proves_and_refuses(capsys):
+    book.close(np.ones(3, np.float32), np.ones(3), label="ones")
+    assert capsys.readouterr().out == "ones: equal to the last bit\n"
+    book.close([1.0, 2.0 + 1e-13], [1.0, 2.0])
+    assert "largest difference 1." in capsys.readouterr().out
+    for ours, theirs in (([1.0], [1.1]), ([np.nan], [1.0]), ([[1.0]], [1.0])):
+        with pytest.raises(AssertionError, match="not equal"):
+            book.close(ours, theirs)
+
+
+def test_caught_prints_what_was_raised_and_insists_on_it(capsys):
+    with book.caught(ValueError):
+        raise ValueError("too long")
+    assert capsys.readouterr().out == "caught: ValueError: too long\n"
+    with pytest.raises(AssertionError, match="nothing was raised"), book.caught(ValueError):
+        pass
+    with pytest.raises(TypeError), book.caught(ValueError):
+        raise TypeError("another one")
+
+
+def test_table_aligns_words_left_and_whole_numbers_right(capsys):
+    book.table([("a", 12345, True), ("long", 7, False)], ["name", "n", "flag"])
+    assert capsys.readouterr().out == "name       n  flag\na     12,345  True\nlong       7  False\n"
+
+
+def test_compare_speed_measures_and_names_the_threads(capsys):
+    medians = book.compare_speed(
+        {"short": lambda: sum(range(10)), "long": lambda: sum(range(3000))}, seconds=0.05
+    )
+    assert medians["long"] > medians["short"] > 0
+    shown = capsys.readouterr().out
+    assert "middle half" in shown and "threads: Python 1" in shown
+    assert [bar.get_width() for bar in plt.gca().patches] == pytest.approx(
+        [1e3 * m for m in medians.values()]
+    )
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(2.0, "2 s"), (0.5, "500 ms"), (1e-5, "10 µs")])
+def test_durations_read_well(seconds, words):
+    assert readable(seconds) == words
+
+
+def test_where_it_sits_lights_the_named_pieces():
+    book.where_it_sits("norm")
+    lit = [
+        p for p in plt.gca().patches if p.get_facecolor() == matplotlib.colors.to_rgba(book.COLOURS["orange"])
+    ]
+    assert len(lit) == 3  # two in the block, one after the last
+    with pytest.raises(ValueError, match="knows"):
+        book.where_it_sits("engine")
+
+
+def test_draw_graph_gives_an_input_used_twice_two_arrows():
+    figure, axes = plt.subplots()
+    book.draw_graph({"a": [], "b": ["a", "a"], "c": ["b", "a"]}, axes=axes)
+    arrows = [patch for patch in axes.patches if isinstance(patch, matplotlib.patches.FancyArrowPatch)]
+    assert len(arrows) == 4
+    with pytest.raises(ValueError, match="circle"):
+        book.draw_graph({"a": ["b"], "b": ["a"]})
+
+
+def test_the_style_is_applied():
+    with matplotlib.rc_context():
+        book.use_style()
+        assert matplotlib.rcParams["axes.spines.top"] is False
+        colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert colours[:2] == [book.COLOURS["blue"], book.COLOURS["orange"]]
