@@ -60,10 +60,10 @@ def document_positions(segments: np.ndarray) -> np.ndarray:
 def examples_from_documents(
     documents: Iterable[Sequence[int] | np.ndarray], context: int, separator: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Turn documents into (ids, targets) pairs of at most `context` tokens; a longer document becomes several.
+    """Turn documents into (ids, targets) pairs of at most `context` tokens; a longer one becomes several.
 
-    With a separator a document reads [separator, d1 … dn] and its targets [d1 … dn, separator]; without one
-    the last token has no target. Every token of a document is a target once (its first only when a
+    With a separator a document reads [separator, d1 … dn] and its targets [d1 … dn, separator]; without
+    one the last token has no target. Every token of a document is a target once (its first only when a
     separator leads to it).
 
     >>> [(i.tolist(), t.tolist()) for i, t in examples_from_documents([[5, 6, 7]], 2, separator=0)]

@@ -1,0 +1,89 @@
+"""Short tales in simple English: as many as wanted, the same ones for the same seed on every machine.
+
+`tale(seed, number)` is one tale of 60 to 180 words, `tales(seed)` the endless list of them; `tell` also says
+what the tale is about. `checking` measures whether a tale, told here or written by a model, holds together.
+No network, no NumPy: choices come from `dice`, so the text never changes with a version of anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from . import plots_courage, plots_duties, plots_friends, plots_play, plots_quiet, plots_things
+from .checking import Report, check_tale, consistency, consistency_score, summary
+from .dice import Dice
+from .telling import Teller
+
+SHORTEST, LONGEST = 60, 180  # words; the rare longer draw is told again
+DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
+PLOTS = (
+    *plots_things.PLOTS,
+    *plots_duties.PLOTS,
+    *plots_friends.PLOTS,
+    *plots_play.PLOTS,
+    *plots_courage.PLOTS,
+    *plots_quiet.PLOTS,
+)
+__all__ = [
+    "DELIMITER",
+    "PLOTS",
+    "Report",
+    "Tale",
+    "check_tale",
+    "consistency",
+    "consistency_score",
+    "summary",
+    "tale",
+    "tales",
+    "tell",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tale:
+    """A tale and what its teller knows of it. `slots` maps "hero", "kind", "thing", "place" … to words.
+
+    Only what the plot uses occurs in the text: a tale without a journey has a place in its slots all the
+    same.
+    """
+
+    text: str
+    plot: str
+    slots: dict[str, str]
+
+
+def tell(seed: int = 0, number: int = 0) -> Tale:
+    """Tale `number` of the list that `seed` names, with its plot and cast."""
+    if seed < 0 or number < 0:
+        raise ValueError(f"seed and number must not be negative, got {seed} and {number}")
+    dice = Dice(seed, number)
+    while True:
+        plot = dice.choice(PLOTS)
+        teller = Teller(dice)
+        plot(teller)
+        text = teller.text()
+        if SHORTEST <= len(text.split()) <= LONGEST:
+            return Tale(text, plot.__name__, dict(teller.slots))
+
+
+def tale(seed: int = 0, number: int = 0) -> str:
+    """The text of one tale: paragraphs separated by a blank line, ASCII, no line break at the end.
+
+    >>> print(tale(2023, 5).split(".")[0])
+    Once, a young girl named Zoe lived in a little cabin close to the meadow
+    """
+    return tell(seed, number).text
+
+
+def tales(seed: int = 0, start: int = 0) -> Iterator[str]:
+    """Tale `start`, `start` + 1, … of a seed, without end.
+
+    >>> from itertools import islice
+    >>> list(islice(tales(7, start=3), 2)) == [tale(7, 3), tale(7, 4)]
+    True
+    """
+    number = start
+    while True:
+        yield tale(seed, number)
+        number += 1

@@ -1,0 +1,240 @@
+"""Plots about a stranger in need, hide and seek, and a race. Rules in `telling`."""
+
+# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
+from __future__ import annotations
+
+from .telling import Teller
+
+
+def helping_stranger(t: Teller) -> None:
+    t.craft_friend()
+    t.introduce()
+    t.paragraph()
+    t.say(
+        "{one_day}, {hero} was on the way {to_place}.",
+        "{one_day}, {hero} set out {to_place} to meet {his} friends.",
+        "{one_day}, {hero} wanted to play {at_place}.",
+    )
+    t.sense()
+    t.say(
+        "beside the road {he} saw {a_friend}.",
+        "on the path {he} met {a_friend}.",
+    )
+    trouble = t.dice.below(3)
+    if trouble == 0:
+        t.say(
+            "{friend} was pulling a heavy cart, and one wheel was stuck in the mud.",
+            "the cart of {friend} stood in deep mud and would not move.",
+        )
+        t.say(
+            '"i will push while you pull," said {hero}. one, two, three! the cart rolled out of the mud.',
+            "{hero} put flat stones under the wheel. then they pushed together, and the cart was free.",
+        )
+    elif trouble == 1:
+        t.say(
+            "{friend} was carrying two heavy sacks and had to rest after every step.",
+            "{friend} had dropped a sack, and potatoes rolled all over the road.",
+        )
+        t.say(
+            '"let me help you," said {hero}. {he} picked up a sack and carried it to the house of {friend}.',
+            "{hero} did not wait. {he} picked up what {he} could and carried it all the way.",
+        )
+    else:
+        t.say(
+            '"i have lost my glasses," said {friend}, "and now i cannot find the way."',
+            "{friend} was turning a map this way and that way, and looked quite lost.",
+        )
+        t.say(
+            "{hero} took {friend} by the hand and showed the way, past the tall tree and over the stones.",
+            '"i know the way," said {hero}. "just walk with me."',
+        )
+    t.maybe(
+        "it took a long time, and now {hero} was late. but {he} did not mind.",
+        "{hero} got mud on {his} nose, and they both laughed.",
+    )
+    t.paragraph()
+    t.say(
+        '"thank you, little {kind}," said {friend}. "you did not even know me, and yet you helped."',
+        '"how kind you are, {hero}!" said the {fkind}. "not everybody would have stopped."',
+    )
+    if t.flip():
+        t.say(
+            '{friend} gave {hero} a {thing}. "this {noun} is for you," said {friend}.',
+            "{friend} opened a bundle and took out a {thing}. it was a gift for {hero}.",
+        )
+        t.say(
+            "{hero} was so happy. {he} showed the {noun} to everybody {at_place}.",
+            "{hero} kept the {noun} on the shelf beside {his} bed and looked at it every night.",
+        )
+    else:
+        t.say(
+            "a week later, {hero} fell and hurt {his} foot {at_place}. and who came along? it was {friend}, with the cart!",
+            "not long after, {hero} got lost in the fog {at_place}. then {he} heard a voice. it was {friend}!",
+        )
+        t.say(
+            '"you helped me," said {friend}. "now i will help you." and {friend} brought {hero} safely home.',
+            '"come," said {friend}, "i will take you home." soon {hero} was sitting by the fire.',
+        )
+    t.say(
+        "{hero} learned that kindness always finds its way back.",
+        "from that day on, {hero} always stopped when somebody needed help.",
+        "and {hero} knew that a stranger is only a friend you have not met.",
+    )
+    t.good_night()
+
+
+def hide_and_seek(t: Teller) -> None:
+    t.introduce()
+    t.say(
+        "{his} best friend was {a_friend}.",
+        "{he} often played with {a_friend}.",
+    )
+    t.paragraph()
+    t.say(
+        '{one_day}, they met {at_place}. "let us play hide and seek," said {friend}.',
+        "{one_day}, {hero} and {friend} played hide and seek {at_place}.",
+    )
+    t.sense()
+    t.say(
+        "{hero} closed {his} eyes and counted to [ten|twenty]. then {he} began to look.",
+        '"one, two, three," counted {hero}. {friend} ran away to hide.',
+    )
+    t.say(
+        "{hero} looked {spot}, but {friend} was not there.",
+        "{hero} tiptoed along and looked {spot}. nobody was there.",
+    )
+    t.say(
+        "{hero} called and called, but there was no answer.",
+        "the shadows grew long, and still {hero} could not find {friend}.",
+        '"where are you?" called {hero}. it was very quiet.',
+    )
+    t.maybe("{he} began to worry.", "now {he} was a little afraid.")
+    t.paragraph()
+    if t.flip():
+        t.say(
+            "then {hero} heard a soft sound. somebody was snoring!",
+            "suddenly there was a noise like a tiny saw. what could it be?",
+        )
+        t.say(
+            "{hero} looked {spot2}. there was {friend}, fast asleep.",
+            "{hero} followed the sound. {friend} was lying {spot2}, sound asleep!",
+        )
+        t.say(
+            '"found you!" laughed {hero}. {friend} woke up and rubbed {fhis} eyes.',
+            '"wake up, {friend}," said {hero}. "the game is over, and i have won."',
+        )
+    else:
+        t.say(
+            "then {hero} heard a small voice. it was crying for help.",
+            'then somebody called, "Help! Help!"',
+        )
+        t.say(
+            "{hero} ran and looked {spot2}. there was {friend}, stuck and not able to move.",
+            "the voice came from a place {spot2}. {friend} was stuck!",
+        )
+        t.say(
+            "{hero} pulled and pulled. pop! {friend} was free again.",
+            '"hold my hand," said {hero}. {hero} pulled with all {his} strength, and {friend} was free.',
+        )
+    t.paragraph()
+    t.say(
+        "they laughed so hard that they fell over.",
+        "they hugged each other and laughed.",
+    )
+    t.say(
+        '"next time, i will not hide so well," said {friend}. and {hero} was happy.',
+        "from that day on, they often played {at_place}, but they never hid too far away.",
+        "{hero} learned that finding a friend is the best part of the game.",
+        "they walked home hand in hand and were the best of friends.",
+    )
+    t.good_night()
+
+
+def race(t: Teller) -> None:
+    t.introduce()
+    t.paragraph()
+    t.say(
+        "{one_day}, there was a race {at_place}. the winner would get a {thing}.",
+        "{one_day}, everybody came {to_place} to see a great race. the prize was a {thing}.",
+    )
+    t.sense()
+    t.say(
+        '{hero} stood next to {a_friend}. "i am the fastest of all," said {friend}.',
+        '{a_friend} was in the race too. "nobody can beat me," {friend} told {hero}.',
+    )
+    t.say(
+        '{hero} said, "We shall see."',
+        '"i will do my best," said {hero}.',
+        "{hero} looked at the {noun} and wished to win.",
+    )
+    t.say('"ready, steady, go!" and off they ran.', "somebody shouted, and they were off!")
+    t.paragraph()
+    ending = t.dice.below(3)
+    if ending == 0:
+        t.say(
+            "{friend} was soon far ahead. {fhe} lay down under a tree to rest and fell asleep.",
+            "{friend} ran so fast that {fhe} stopped to eat some berries and talk to the crowd.",
+        )
+        t.say(
+            "{hero} was not so fast, but {he} never stopped. step by step, {he} went on.",
+            "{hero} ran on and on. {he} did not look left or right.",
+        )
+        t.say(
+            "when {friend} jumped up, it was too late. {hero} had won the {thing}!",
+            "{friend} came running, but {hero} was already there. the {noun} belonged to {hero}.",
+        )
+        t.say(
+            '"well done," said {friend}. "next time i will not stop." and they both laughed.',
+            "{friend} was a little sad, so {hero} let {friend} hold the {noun} too.",
+        )
+        t.say(
+            "{hero} learned that it is good to keep going.",
+            "and everybody learned that slow and steady wins the race.",
+        )
+    elif ending == 1:
+        t.say(
+            "{hero} and {friend} ran side by side. then {friend} tripped over a root and fell.",
+            "near the end, {friend} slipped in the mud and hurt {fhis} knee.",
+        )
+        t.say(
+            "{hero} could win now! but {he} stopped and turned around.",
+            "{hero} saw it and stopped at once. the prize did not matter now.",
+        )
+        t.say(
+            '"take my arm," said {hero}. together they walked to the end of the race.',
+            "{hero} helped {friend} up, and they crossed the line together, hand in hand.",
+        )
+        t.say(
+            "they came last, but everybody cheered. {hero} and {friend} got the {thing} together.",
+            "somebody else had won the {noun}. but {friend} gave {hero} a big hug, and that was better than any prize.",
+        )
+        t.say(
+            "{hero} learned that a friend is worth more than a prize.",
+            "from that day on, {hero} and {friend} often ran {at_place}, always together.",
+        )
+    else:
+        t.say(
+            "{hero} ran as fast as the wind, but {friend} was faster.",
+            "{hero} and {friend} ran side by side, but at the end {friend} was one step ahead.",
+        )
+        t.say(
+            "{friend} won the {thing}. {hero} was sad for a moment.",
+            "so {friend} got the {noun}, and {hero} got nothing.",
+        )
+        t.say(
+            'then {hero} smiled and shook the hand of {friend}. "you ran very well," said {hero}.',
+            '{hero} swallowed {his} tears. "well done, {friend}," {he} said.',
+        )
+        t.say(
+            '"you are a good runner too," said {friend}. "come, let us play with the {noun} together."',
+            '"it was only fun because you ran so fast," said {friend}. they carried the {noun} home together.',
+        )
+        t.say(
+            "{hero} learned that one can lose a race and win a friend.",
+            "and {hero} was happy, because {he} had done {his} best.",
+        )
+    t.good_night()
+
+
+PLOTS = (helping_stranger, hide_and_seek, race)

@@ -1,0 +1,235 @@
+"""Quiet plots: a seed that takes its time, a sleepless night, a sad friend, a wet picnic. Rules in `telling`."""
+
+# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
+from __future__ import annotations
+
+from . import words
+from .telling import Teller
+
+
+def seed(t: Teller) -> None:
+    plant = t.dice.choice(
+        ("sunflower", "pumpkin", "bean plant", "rose bush", "strawberry plant", "tomato plant")
+    )
+    t.slots["plant"] = plant
+    t.craft_friend()
+    t.introduce()
+    t.paragraph()
+    t.say(
+        "{one_day}, {hero} met {a_friend}. {friend} gave {hero} a tiny seed.",
+        '{one_day}, {a_friend} put a seed into the hand of {hero}. "plant it and wait," said {friend}.',
+    )
+    t.say(
+        '"what will it be?" asked {hero}. "wait and see," said {friend}.',
+        '"it is so small," said {hero}. "big things start small," said {friend}.',
+    )
+    t.say(
+        "{hero} put the seed into a pot of earth and gave it some water.",
+        "{hero} dug a little hole behind the house and put the seed in.",
+    )
+    t.paragraph()
+    t.say(
+        "the next day, {hero} looked. nothing. the day after, {he} looked again. nothing.",
+        "every morning, {hero} ran to look. but there was only brown earth.",
+    )
+    if t.flip():
+        t.say(
+            '"it does not work," said {hero}. {he} was cross and wanted to dig it up.',
+            '"my seed is asleep," {hero} told {friend}. {he} did not want to wait any longer.',
+        )
+        t.say(
+            '"be patient, little {kind}," said {friend}. "a seed has its own time."',
+            '"give it sun and water and time," said {friend}.',
+        )
+    else:
+        t.say(
+            "but {hero} did not give up. {he} watered it and sang to it.",
+            "{hero} told the seed a story every evening, so that it would not be lonely.",
+        )
+    t.say(
+        "it rained, and the sun shone, and one week went by.",
+        "days went by, and then a week, and then another.",
+    )
+    t.say(
+        "then, one morning, {hero} saw a tiny green tip.",
+        "and one morning, a small green leaf looked out of the earth.",
+    )
+    t.say(
+        "it grew and grew until it was [as tall as a door|taller than {hero}]. it was a {plant}!",
+        "every day it was a little bigger, and by the end of summer it was a big {plant}.",
+    )
+    t.paragraph()
+    t.say(
+        "{hero} showed the {plant} to {friend} and was very proud.",
+        '"look, {friend}!" called {hero}. "my seed is a {plant} now!"',
+    )
+    t.say(
+        "{hero} learned that good things take time.",
+        "in autumn, {hero} gave a seed of the {plant} to another child. and {he} was happy.",
+        "from that day on, {hero} knew how to wait.",
+    )
+    t.good_night()
+
+
+def sleepless(t: Teller) -> None:
+    t.thing_from(("blanket",))
+    t.introduce()
+    t.paragraph()
+    t.say(
+        "one night, {hero} could not sleep. {he} turned to the left, and {he} turned to the right.",
+        "it was late, but {hero} was wide awake.",
+    )
+    t.say(
+        "{he} drank some water. {he} counted to one hundred. it did not help.",
+        "{he} closed {his} eyes, but they opened again by themselves.",
+    )
+    t.say(
+        "so {he} got up and looked out of the window. there sat {a_friend}.",
+        "so {he} went outside in {his} pyjamas. under the moon, {he} met {a_friend}.",
+    )
+    t.say(
+        '"can you not sleep either?" asked {friend}. "no," said {hero}.',
+        '"why are you awake?" asked {friend}. "i do not know," said {hero}.',
+    )
+    t.paragraph()
+    t.say(
+        "{friend} put a {thing} around {hero}. it was soft and warm.",
+        "{friend} had a {thing}. there was room for two under it.",
+    )
+    t.say(
+        '"let us listen to the night," said {friend}.',
+        '"let us count the stars," said {friend}. "you start on the left, and i start on the right."',
+    )
+    t.say(
+        "the wind moved softly over the {home_place}. somewhere, a door creaked and was still.",
+        "they heard the leaves, and far away the {home_place}, and the slow breath of the night.",
+        '"one, two, three," counted {hero}. a star fell, and {he} made a wish.',
+    )
+    t.say(
+        "the {fkind} hummed a song, very low and very slow.",
+        "{friend} told a story about a cloud that wanted to be a sheep.",
+    )
+    t.say(
+        "{hero} gave a big yawn. then {friend} gave a big yawn too.",
+        "the eyes of {hero} grew small and smaller.",
+    )
+    t.paragraph()
+    t.say(
+        "soon they were both asleep under the {noun}, and only the moon was awake.",
+        "{friend} carried {hero} back to bed and left the {noun} there. that night, {hero} had the sweetest dreams.",
+        "in the morning, {hero} woke up under the {thing}. {he} smiled, for {he} had a new friend.",
+    )
+
+
+def cheering_up(t: Teller) -> None:
+    t.thing_from(("drum", "flute", "whistle", "puppet", "balloon"))
+    t.introduce()
+    t.say("{his} friend was {a_friend}.", "{he} had a friend, {a_friend}.")
+    t.paragraph()
+    t.say(
+        "{one_day}, {friend} was sad and did not want to play.",
+        "{one_day}, {friend} was ill and had to stay in bed.",
+        "{one_day}, {friend} sat {at_place} and did not say a word.",
+    )
+    t.say('"i must cheer up {friend}," thought {hero}.', "{hero} did not like to see {friend} like that.")
+    t.say(
+        "{hero} told a joke. {friend} did not laugh. {hero} stood on {his} head. {friend} did not even look.",
+        "{hero} brought {a_food}. but {friend} only took one small bite of the {food}.",
+        "{hero} made a funny face. {friend} only sighed.",
+    )
+    t.say(
+        "then {hero} had an idea. {he} ran home and came back with a {thing}.",
+        "so {hero} ran home and looked in the cupboard. there was a {thing}!",
+    )
+    t.paragraph()
+    t.say(
+        "{hero} began to play with the {noun}. it was so silly that a smile came to the face of {friend}.",
+        "{hero} hopped and danced around with the {noun} until {he} fell over {his} own feet.",
+    )
+    t.say(
+        '{friend} laughed out loud. "do it again!" said {friend}.',
+        'then {friend} laughed and laughed. "please, may i try the {noun} too?" said {friend}.',
+    )
+    t.say(
+        '"why were you so sad?" asked {hero}. "i do not know," said {friend}. "but now it is gone."',
+        "{friend} told {hero} everything, and the sad feeling flew away like a leaf in the wind.",
+    )
+    t.paragraph()
+    t.say(
+        "{hero} learned that a friend can be the best medicine.",
+        "from that day on, the {noun} stood ready for every sad day.",
+        "{hero} left the {thing} with {friend}, and they were both happy.",
+    )
+    t.good_night()
+
+
+def picnic(t: Teller) -> None:
+    t.introduce()
+    t.paragraph()
+    t.say(
+        "{one_day}, {hero} wanted to have a picnic {at_place}. {he} packed {a_food}.",
+        "{one_day}, {hero} packed {a_food} and went {to_place} for a picnic.",
+    )
+    t.say(
+        "{he} asked {a_friend} to come along.",
+        "{a_friend} came too.",
+        "on the way, {he} met {a_friend}, who came along.",
+    )
+    t.say(
+        "{friend} brought a {thing} to play with."
+        if t.slots["noun"] in words.TOYS
+        else "{friend} brought a {thing}.",
+        "{friend} had a {thing} under one arm.",
+    )
+    t.paragraph()
+    t.say(
+        "they had just sat down when big drops began to fall. it was raining!",
+        "but as soon as they sat down, dark clouds came, and it began to rain.",
+    )
+    t.say(
+        '"our picnic is spoiled!" cried {hero}.',
+        "{hero} looked at the wet {food} and felt like crying.",
+        '"now everything is wet," said {hero}, and {he} stamped {his} foot.',
+    )
+    t.say(
+        '"[wait|no, no]," said {friend}. "rain can be fun. come with me!"',
+        'but {friend} laughed. "who is afraid of a little water?" {fhe} said.',
+    )
+    t.paragraph()
+    if t.flip():
+        t.say(
+            "{friend} jumped into a puddle. splash! then {hero} jumped in too.",
+            "they took off their shoes and danced in the puddles.",
+        )
+        t.say(
+            "soon they were muddy and wet and could not stop laughing.",
+            "they splashed until they were out of breath.",
+        )
+        t.say(
+            "afterwards they went home, dried the {noun}, and ate the {food} by the fire.",
+            "when the rain stopped, they ate the {food}, and {friend} hung the {noun} up to dry.",
+        )
+    else:
+        t.say(
+            "they crept under a thick bush and sat there close together.",
+            "they found a dry spot under an old tree.",
+        )
+        t.say(
+            "there they ate the {food} and played with the {noun} while the rain fell all around."
+            if t.slots["noun"] in words.TOYS
+            else "there they ate the {food}, put the {noun} between them, and watched the rain fall all around.",
+        )
+        t.say(
+            "then the sun came out, and they saw a rainbow.",
+            "when the rain stopped, the whole world smelled new.",
+        )
+    t.say(
+        '"this was the best picnic ever," said {hero}. and {friend} was happy too.',
+        "{hero} learned that a rainy day can be a good day.",
+        "from that day on, {hero} and {friend} met {at_place} in sun and in rain, and they were the best of friends.",
+    )
+    t.good_night()
+
+
+PLOTS = (seed, sleepless, cheering_up, picnic)
