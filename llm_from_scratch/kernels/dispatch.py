@@ -113,8 +113,8 @@ class Kernel:
             value = args[position] if position < len(args) else kwargs.get(name)
             if isinstance(value, np.ndarray) and not value.flags.carray:
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place: it must be writable and C-contiguous, not "
-                    f"of shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}; copy it"
+                    f"{self.__name__} changes {name!r} in place and needs it writable and C-contiguous: copy an array "
+                    f"of shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}"
                 )
 
     def _dtype_message(self, value: np.ndarray, dtype: np.dtype | None = None) -> str:

@@ -59,9 +59,9 @@ def layer_norm_backward(
         along = (g * n).mean(-1, keepdims=True)
         dx = inverse_std[..., None] * (g - g.mean(-1, keepdims=True) - n * along)
     if needs[1]:
-        dweight = (dy * n).reshape(-1, x.shape[-1]).sum(0)
+        dweight = sum_of_rows(dy * n)
     if needs[2]:
-        dbias = dy.reshape(-1, x.shape[-1]).sum(0)
+        dbias = sum_of_rows(dy)
     return dx, dweight, dbias
 
 
@@ -99,8 +99,13 @@ def rms_norm_backward(
         g = dy if weight is None else dy * weight
         dx = inverse_rms[..., None] * (g - n * (g * n).mean(-1, keepdims=True))
     if needs[1]:
-        dweight = (dy * n).reshape(-1, x.shape[-1]).sum(0)
+        dweight = sum_of_rows(dy * n)
     return dx, dweight
+
+
+def sum_of_rows(x: np.ndarray) -> np.ndarray:
+    """(..., D) -> (D,), added up in float64: a float32 running sum over thousands of rows loses digits."""
+    return x.reshape(-1, x.shape[-1]).sum(0, dtype=np.float64).astype(x.dtype)
 
 
 def _check(x: np.ndarray, *parameters: np.ndarray | None) -> None:

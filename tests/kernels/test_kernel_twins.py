@@ -1,8 +1,9 @@
 """Every kernel's compiled version against its NumPy twin, on the example that stands beside the twin.
 
-Tolerances are relative to the largest entry of the result: 4e-6 in float32 (two ways of rounding and summing; the
-polynomials' own errors are in test_elementary.py) and 2e-13 in float64. With LLM_FROM_SCRATCH_KERNELS=numpy the twins
-run on both sides, which still checks dtypes, layouts and arguments left unchanged.
+Tolerances are relative to the largest entry of the result: 4e-6 in float32 (two ways of rounding and summing;
+the polynomials' own errors are in test_elementary.py) and 2e-13 in float64. With
+LLM_FROM_SCRATCH_KERNELS=numpy the twins run on both sides, which still checks dtypes, layouts and arguments
+left unchanged.
 """
 
 import copy
@@ -32,7 +33,7 @@ def _flat(value):
 def _assert_alike(got, wanted, dtype):
     got, wanted = _flat(got), _flat(wanted)
     assert len(got) == len(wanted)
-    for ours, reference in zip(got, wanted):
+    for ours, reference in zip(got, wanted, strict=True):
         if not isinstance(reference, (np.ndarray, np.floating, float)):
             assert ours == reference or ours is reference
             continue
@@ -101,7 +102,7 @@ def test_only_what_is_declared_is_changed(name):
     written = dict(kernel._writes)
     for args, kwargs in kernel.examples(np.random.default_rng(2)):
         _, args_after, kwargs_after = _apply(kernel, args, kwargs)
-        for i, (before, after) in enumerate(zip(args, args_after)):
+        for i, (before, after) in enumerate(zip(args, args_after, strict=True)):
             if i not in written.values():
                 np.testing.assert_equal(after, before)
         for key in kwargs:
@@ -114,7 +115,7 @@ def test_results_repeat_bit_for_bit(name):
     kernel = KERNELS[name]
     for args, kwargs in kernel.examples(np.random.default_rng(3), np.float32):
         first, second = (_flat(_apply(kernel, args, kwargs)[0]) for _ in range(2))
-        for a, b in zip(first, second):
+        for a, b in zip(first, second, strict=True):
             assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 

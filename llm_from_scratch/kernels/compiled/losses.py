@@ -86,10 +86,13 @@ def _cross_entropy_backward(dlosses, logits, targets, log_sum_exp, out, in_place
     for n in range(targets.size):
         row = out[n]
         if targets[n] == IGNORED:
-            row[:] = kind(0.0)
+            for i in range(row.size):
+                row[i] = kind(0.0)
             continue
         if not in_place:
-            row[:] = logits[n]
+            source = logits[n]
+            for i in range(row.size):
+                row[i] = source[i]
         # One array, read and written: with two that overlap, LLVM's check would choose the loop that is not
         # vectorised.
         scale, shift = dlosses[n], log_sum_exp[n]

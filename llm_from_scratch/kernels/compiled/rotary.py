@@ -67,7 +67,9 @@ def _halves(x, strides, cos, sin, y, target_strides, shape, half, per_row):
                 for i in range(c.size):
                     out[i] = second[i] * c[i] + first[i] * s[i]
                 if width > 2 * half:
-                    y[to + 2 * half : to + width] = x[start + 2 * half : start + width]
+                    rest, out = x[start + 2 * half : start + width], y[to + 2 * half : to + width]
+                    for i in range(rest.size):
+                        out[i] = rest[i]
 
 
 @compiled
@@ -85,4 +87,6 @@ def _interleaved(x, strides, cos, sin, y, target_strides, shape, half, per_row):
                     out[2 * i] = row[2 * i] * c[i] - row[2 * i + 1] * s[i]
                     out[2 * i + 1] = row[2 * i + 1] * c[i] + row[2 * i] * s[i]
                 if width > 2 * half:
-                    y[to + 2 * half : to + width] = x[start + 2 * half : start + width]
+                    rest, out = x[start + 2 * half : start + width], y[to + 2 * half : to + width]
+                    for i in range(rest.size):
+                        out[i] = rest[i]

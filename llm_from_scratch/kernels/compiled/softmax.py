@@ -76,7 +76,8 @@ def _log_softmax(x, tiny, y):
         row, out = x[n], y[n]
         largest = elementary.maximum(row)
         if largest == -np.inf:
-            out[:] = kind(-np.inf)
+            for i in range(row.size):
+                out[i] = kind(-np.inf)
             continue
         total = kind(0.0)
         for i in range(row.size):
