@@ -1,8 +1,9 @@
 """Chapter 2 exercises: a byte-level BPE tokenizer, from counting pairs to reading broken text.
 
-Ids 0 to 255 are the 256 bytes. Training repeatedly joins the most frequent pair of neighbours into a new token: the
-first merge makes id 256, the second 257, and so on. A list of pairs, `merges`, is therefore the whole tokenizer:
-`merges[i]` is the pair that became id `256 + i`. Text is cut into words first, and no merge reaches over their edges.
+Ids 0 to 255 are the 256 bytes. Training repeatedly joins the most frequent pair of neighbours into a new
+token: the first merge makes id 256, the second 257, and so on. A list of pairs, `merges`, is therefore the
+whole tokenizer: `merges[i]` is the pair that became id `256 + i`. Text is cut into words first, and no merge
+reaches over their edges.
 
 Replace each `raise NotImplementedError(...)` by your code, in any order, and run as often as you like:
 
@@ -49,10 +50,11 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
     vocab_size: the number of ids wanted, the 256 bytes included; at least 256
     returns: the merged pairs of ids in order, fewer than asked for if no pair is left
 
-    Each step merges the most frequent pair. Among equally frequent ones it takes the greatest, comparing the bytes of
-    the left token first, then those of the right one (b"b" > b"aa" > b"a", as Python compares bytes).
+    Each step merges the most frequent pair. Among equally frequent ones it takes the greatest, comparing the
+    bytes of the left token first, then those of the right one (b"b" > b"aa" > b"a", as Python compares
+    bytes).
 
-    >>> train([b"low", b"low", b"lower"], 258)      # three times "lo" and "ow": b"o" > b"l", so "ow" goes first
+    >>> train([b"low", b"low", b"lower"], 258)      # "lo" and "ow" occur thrice, and b"o" > b"l"
     [(111, 119), (108, 256)]
     """
     raise NotImplementedError("train")
@@ -60,7 +62,7 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
 
 # Task 4 of 6: medium, about 20 minutes, 2 points
 def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
-    """The ids of one word: as long as a learnt pair is present, merge the one that was learnt first, everywhere.
+    """The ids of one word: while a learnt pair is present, merge the one that was learnt first, everywhere.
 
     word: any bytes, valid UTF-8 or not, none included
     merges: merges[i] is the pair that becomes id 256 + i
@@ -85,11 +87,12 @@ def decode(ids: list[int], merges: list[tuple[int, int]]) -> bytes:
 
 # Task 6 of 6: hard, about 25 minutes, 2 points
 def decode_stream(pieces: list[bytes]) -> list[str]:
-    """The text to print after each piece of a UTF-8 stream, whose pieces may end in the middle of a character.
+    """The text to print after each piece of a UTF-8 stream; pieces may end in the middle of a character.
 
     pieces: the bytes of one token after the other
-    returns: len(pieces) + 1 texts: after each piece the characters that it completes ("" if none), and at last what is
-        left when the stream is over; joined, they equal b"".join(pieces).decode("utf-8", errors="replace")
+    returns: len(pieces) + 1 texts: after each piece the characters that it completes ("" if none), and at
+        last what is left when the stream is over; joined, they equal b"".join(pieces).decode("utf-8",
+        errors="replace")
 
     >>> decode_stream([b"caf", b"\\xc3", b"\\xa9!"])
     ['caf', '', 'é!', '']

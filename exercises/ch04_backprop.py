@@ -1,8 +1,8 @@
 """Chapter 4 exercises: what the backward pass of an array program is made of.
 
-`gradient` always means dL/dy: the gradient of some scalar loss L with respect to the output y of the operation in
-question, of the same shape as y. A function called `..._vjp` (vector-Jacobian product) turns it into the gradients of the
-operation's inputs. float32 goes in, float32 comes out.
+`gradient` always means dL/dy: the gradient of some scalar loss L with respect to the output y of the
+operation in question, of the same shape as y. A function called `..._vjp` (vector-Jacobian product) turns it
+into the gradients of the operation's inputs. float32 goes in, float32 comes out.
 
 Replace each `raise NotImplementedError(...)` by your code, in any order, and run as often as you like:
 
@@ -23,8 +23,9 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     gradient (any shape that `shape` broadcasts to) -> (*shape), same dtype
 
-    NumPy stretches an array by putting new axes in front and by repeating axes of length 1. Every original number
-    receives the sum of the gradients of its copies. If nothing was stretched the gradient stays as it is.
+    NumPy stretches an array by putting new axes in front and by repeating axes of length 1. Every original
+    number receives the sum of the gradients of its copies. If nothing was stretched the gradient stays as it
+    is.
 
     >>> unbroadcast(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]), (3,))
     array([11., 22., 33.])
@@ -66,7 +67,8 @@ def softmax_vjp(gradient: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def topological_order(root: Hashable, inputs: dict[Hashable, tuple[Hashable, ...]]) -> list[Hashable]:
     """All nodes that `root` depends on, each after all of its inputs; `root` comes last.
 
-    inputs: for every node the nodes that it was computed from, () for a leaf; the same input may occur twice (a + a)
+    inputs: for every node the nodes that it was computed from, () for a leaf; the same input may occur twice
+        (a + a)
     returns: each node that can be reached from `root`, once; any order with the property above will do
 
     Works for chains 10,000 nodes deep, and in time proportional to the number of edges.
@@ -79,9 +81,10 @@ def topological_order(root: Hashable, inputs: dict[Hashable, tuple[Hashable, ...
 
 # Task 5 of 5: easy, about 20 minutes, 2 points
 def central_difference(f: Callable[[np.ndarray], float], x: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """The gradient of a scalar function by (f(x + step) - f(x - step)) / (2 step), one coordinate after the other.
+    """The gradient of a scalar function: (f(x + step) - f(x - step)) / (2 step) for one coordinate at a time.
 
-    f: takes an array like x and returns a number; it may keep the array it gets, so hand it a new one each time
+    f: takes an array like x and returns a number; it may keep the array it gets, so hand it a new one each
+        time
     x: any shape and dtype; it stays as it is
     returns: float64 array of the shape of x; f is called with float64 arrays
 

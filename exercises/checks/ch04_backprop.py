@@ -1,7 +1,7 @@
 """What the grader looks at in chapter 4. Nothing is hidden: read on if a message leaves you wondering.
 
-Expected gradients are written as explicit sums or Jacobians, the long way round. Every gradient that is handed in is random:
-a constant one would hide mistakes (softmax sends it to zero).
+Expected gradients are written as explicit sums or Jacobians, the long way round. Every gradient that is
+handed in is random: a constant one would hide mistakes (softmax sends it to zero).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llm_from_scratch.grading import (
     inputs_stay_unchanged,
 )
 
-# --- unbroadcast ------------------------------------------------------------------------------------------------------
+# --- unbroadcast ---
 
 
 def add_up_copies(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -33,8 +33,13 @@ def compare_unbroadcast(unbroadcast, rng, stretched, shape):
     gradient = rng.normal(size=stretched) + 0.5
     expected = add_up_copies(gradient, shape)
     copies = gradient.size / expected.size
-    check_close(f"unbroadcast(gradient {stretched}, {shape})", unbroadcast(gradient, shape), expected, 1e-9,
-                {"the copies are averaged instead of added": expected / copies} if copies > 1 else {})  # fmt: skip
+    check_close(
+        f"unbroadcast(gradient {stretched}, {shape})",
+        unbroadcast(gradient, shape),
+        expected,
+        1e-9,
+        {"the copies are averaged instead of added": expected / copies} if copies > 1 else {},
+    )
 
 
 @check("unbroadcast")
@@ -72,10 +77,12 @@ def nothing_stretched(unbroadcast, rng):
 def keeps_float32(unbroadcast, rng):
     """float32 in, float32 out"""
     gradient = (rng.normal(size=(4, 2, 3)) + 0.5).astype(np.float32)
-    check_close("the result", unbroadcast(gradient, (2, 1)), add_up_copies(gradient, (2, 1)).astype(np.float32), 1e-4)
+    check_close(
+        "the result", unbroadcast(gradient, (2, 1)), add_up_copies(gradient, (2, 1)).astype(np.float32), 1e-4
+    )
 
 
-# --- matmul_vjp -------------------------------------------------------------------------------------------------------
+# --- matmul_vjp ---
 
 
 def matmul_gradients(gradient, a, b):
@@ -98,9 +105,17 @@ def compare_matmul(matmul_vjp, rng, a_shape, b_shape, dtype=np.float64, toleranc
     da, db = (expected.astype(dtype) for expected in matmul_gradients(gradient, a, b))
     result = matmul_vjp(gradient, a, b)
     if type(result) is not tuple or len(result) != 2:
-        raise CheckFailed(f"the result must be a pair (da, db), got {type(result).__name__}.", "return da, db")
+        raise CheckFailed(
+            f"the result must be a pair (da, db), got {type(result).__name__}.", "return da, db"
+        )
     shapes = f"for a {a_shape} and b {b_shape}"
-    check_close(f"{shapes}: da", result[0], da, tolerance, {"this is db, da belongs first": db} if da.shape == db.shape else {})
+    check_close(
+        f"{shapes}: da",
+        result[0],
+        da,
+        tolerance,
+        {"this is db, da belongs first": db} if da.shape == db.shape else {},
+    )
     check_close(f"{shapes}: db", result[1], db, tolerance)
 
 
@@ -138,7 +153,7 @@ def keeps_float32_in_matmul(matmul_vjp, rng):
     compare_matmul(matmul_vjp, rng, (4, 2, 3), (3, 5), np.float32, 1e-4)
 
 
-# --- softmax_vjp ------------------------------------------------------------------------------------------------------
+# --- softmax_vjp ---
 
 
 def some_probabilities(rng, shape):
@@ -163,7 +178,9 @@ def agrees_with_the_jacobian(softmax_vjp, rng):
         "only the diagonal of the Jacobian is used": y * (1 - y) * gradient,
         "each output is taken to depend on its own input alone": y * gradient,
     }
-    check_close("the gradient of the logits", softmax_vjp(gradient, y), softmax_gradient(gradient, y), 1e-10, causes)
+    check_close(
+        "the gradient of the logits", softmax_vjp(gradient, y), softmax_gradient(gradient, y), 1e-10, causes
+    )
 
 
 @check("softmax_vjp")
@@ -172,8 +189,10 @@ def rows_are_independent(softmax_vjp, rng):
     for shape in ((4, 4), (2, 3, 5)):
         y, gradient = some_probabilities(rng, shape), rng.normal(size=shape)
         expected = softmax_gradient(gradient, y)
-        causes = {"the sum runs over the first axis": y * (gradient - (gradient * y).sum(axis=0, keepdims=True)),
-                  "the sum runs over all axes": y * (gradient - (gradient * y).sum())}  # fmt: skip
+        causes = {
+            "the sum runs over the first axis": y * (gradient - (gradient * y).sum(axis=0, keepdims=True)),
+            "the sum runs over all axes": y * (gradient - (gradient * y).sum()),
+        }
         if shape == (4, 4):
             causes["the sum has lost its axis: keepdims=True"] = y * (gradient - (gradient * y).sum(axis=-1))
         check_close(f"the gradient for shape {shape}", softmax_vjp(gradient, y), expected, 1e-10, causes)
@@ -190,18 +209,25 @@ def certain_and_large(softmax_vjp, rng):
 @check("softmax_vjp")
 def keeps_float32_in_softmax(softmax_vjp, rng):
     """float32 in, float32 out"""
-    y, gradient = some_probabilities(rng, (3, 4)).astype(np.float32), rng.normal(size=(3, 4)).astype(np.float32)
-    check_close("the gradient", softmax_vjp(gradient, y), softmax_gradient(gradient, y).astype(np.float32), 1e-5)
+    y, gradient = (
+        some_probabilities(rng, (3, 4)).astype(np.float32),
+        rng.normal(size=(3, 4)).astype(np.float32),
+    )
+    check_close(
+        "the gradient", softmax_vjp(gradient, y), softmax_gradient(gradient, y).astype(np.float32), 1e-5
+    )
 
 
-# --- topological_order ------------------------------------------------------------------------------------------------
+# --- topological_order ---
 
 
 def check_order(order, root, inputs, name="the order"):
     """Any valid order is right, so the properties are checked, not one particular list."""
     if type(order) is not list:
-        raise CheckFailed(f"{name} must be a list, got {type(order).__name__}.",
-                          "is there a `return`?" if order is None else "")  # fmt: skip
+        raise CheckFailed(
+            f"{name} must be a list, got {type(order).__name__}.",
+            "is there a `return`?" if order is None else "",
+        )
     reachable, frontier = {root}, [root]
     while frontier:
         frontier = [p for node in frontier for p in inputs[node] if p not in reachable]
@@ -209,14 +235,21 @@ def check_order(order, root, inputs, name="the order"):
     place = {}
     for position, node in enumerate(order):
         check_that(node in reachable, f"{name} lists {node!r}, which {root!r} does not depend on.")
-        check_that(node not in place, f"{name} lists {node!r} twice.", "two nodes share this input: remember what was opened.")
+        check_that(
+            node not in place,
+            f"{name} lists {node!r} twice.",
+            "two nodes share this input: remember what was opened.",
+        )
         place[node] = position
     for node in reachable:
         check_that(node in place, f"{name} lacks {node!r}: {str(order)[:80]}")
     for node in order:
         for parent in inputs[node]:
-            check_that(place[parent] < place[node], f"{name} has {node!r} before its input {parent!r}: {str(order)[:80]}",
-                       "a node may be listed only after all of its inputs.")  # fmt: skip
+            check_that(
+                place[parent] < place[node],
+                f"{name} has {node!r} before its input {parent!r}: {str(order)[:80]}",
+                "a node may be listed only after all of its inputs.",
+            )
     check_that(order[-1] == root, f"{name} must end with the root {root!r}.")
 
 
@@ -262,12 +295,14 @@ def random_graphs(topological_order, rng):
     """random graphs with many shared inputs"""
     for _ in range(10):
         names = rng.permutation(40).tolist()
-        inputs = {n: tuple(names[int(j)] for j in rng.integers(0, i, size=rng.integers(0, 4))) if i else ()
-                  for i, n in enumerate(names)}  # fmt: skip
+        inputs = {
+            n: tuple(names[int(j)] for j in rng.integers(0, i, size=rng.integers(0, 4))) if i else ()
+            for i, n in enumerate(names)
+        }
         check_order(topological_order(names[-1], inputs), names[-1], inputs)
 
 
-# --- central_difference -----------------------------------------------------------------------------------------------
+# --- central_difference ---
 
 
 @check("central_difference")
@@ -275,8 +310,13 @@ def known_gradient(central_difference, rng):
     """sum of c x^2, whose gradient is 2 c x"""
     c, x = rng.normal(size=5), rng.normal(size=5) + 3
     expected = 2 * c * x
-    check_close("the gradient", central_difference(lambda x: float((c * x * x).sum()), x), expected, 1e-6,
-                {"the two points are 2 * step apart, not step": 2 * expected})  # fmt: skip
+    check_close(
+        "the gradient",
+        central_difference(lambda x: float((c * x * x).sum()), x),
+        expected,
+        1e-6,
+        {"the two points are 2 * step apart, not step": 2 * expected},
+    )
 
 
 @check("central_difference")
@@ -292,22 +332,36 @@ def any_shape(central_difference, rng):
 def second_order_accurate(central_difference, rng):
     """for quadratic functions the central difference is exact, however large the step"""
     a, x = rng.normal(size=(4, 4)), rng.normal(size=4)
-    a = a @ a.T + np.eye(4)  # symmetric, so that the gradient of x a x is 2 a x; every coordinate matters to every other
+    a = a @ a.T + np.eye(
+        4
+    )  # symmetric, so that the gradient of x a x is 2 a x; every coordinate matters to every other
     for step in (0.25, 2.0):
         got = central_difference(lambda x: float(x @ a @ x), x, step)
         one_sided, not_put_back = np.diag(a) * step, 2 * a @ x + 2 * np.tril(a, -1).sum(axis=1) * step
-        check_close(f"the gradient with step {step}", got, 2 * a @ x, 1e-8,
-                    {"the difference is taken to one side only": 2 * a @ x + one_sided,
-                     "the difference is taken to the lower side only": 2 * a @ x - one_sided,
-                     "each coordinate stays changed while the next one is measured": not_put_back})  # fmt: skip
+        check_close(
+            f"the gradient with step {step}",
+            got,
+            2 * a @ x,
+            1e-8,
+            {
+                "the difference is taken to one side only": 2 * a @ x + one_sided,
+                "the difference is taken to the lower side only": 2 * a @ x - one_sided,
+                "each coordinate stays changed while the next one is measured": not_put_back,
+            },
+        )
 
 
 @check("central_difference")
 def uses_the_step(central_difference):
     """for x^3 the formula gives 3 x^2 + step^2, which shows the step"""
     got = central_difference(lambda x: float((x**3).sum()), np.array([1.0, 2.0]), 0.5)
-    check_close("the gradient of x^3 with step 0.5", got, np.array([3.25, 12.25]), 1e-9,
-                {"the step that was handed in is not used": np.array([3.0, 12.0])})  # fmt: skip
+    check_close(
+        "the gradient of x^3 with step 0.5",
+        got,
+        np.array([3.25, 12.25]),
+        1e-9,
+        {"the step that was handed in is not used": np.array([3.0, 12.0])},
+    )
 
 
 @check("central_difference")
@@ -331,8 +385,11 @@ def f_may_keep_its_array(central_difference):
     central_difference(f, np.array([1.0, 2.0, 3.0]))
     check_that(len(kept) >= 6, f"three coordinates need six evaluations of f, got {len(kept)}.")
     for array, copy in kept:
-        check_that(np.array_equal(array, copy), "an array that was handed to f was changed afterwards.",
-                   "hand f a new copy each time: f(x_changed.copy()).")  # fmt: skip
+        check_that(
+            np.array_equal(array, copy),
+            "an array that was handed to f was changed afterwards.",
+            "hand f a new copy each time: f(x_changed.copy()).",
+        )
 
 
 inputs_stay_unchanged("unbroadcast", "matmul_vjp", "softmax_vjp", "topological_order", "central_difference")

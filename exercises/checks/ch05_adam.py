@@ -1,7 +1,8 @@
 """What the grader looks at in chapter 5. Nothing is hidden: read on if a message leaves you wondering.
 
-The expected optimiser is written without running averages: as explicit weighted sums over all gradients since the start, one
-number at a time. Expected schedules use cos(x/2)^2 instead of (1 + cos x) / 2, and values known by heart.
+The expected optimiser is written without running averages: as explicit weighted sums over all gradients since
+the start, one number at a time. Expected schedules use cos(x/2)^2 instead of (1 + cos x) / 2, and values
+known by heart.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def adam_by_sums(start, gradients, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_
 
 def three(result, names=("parameter", "m", "v")):
     if type(result) is not tuple or len(result) != 3:
-        raise CheckFailed(f"the result must be three arrays ({', '.join(names)}), got {type(result).__name__}.",
-                          "return parameter, m, v")  # fmt: skip
+        raise CheckFailed(
+            f"the result must be three arrays ({', '.join(names)}), got {type(result).__name__}.",
+            "return parameter, m, v",
+        )
     return result
 
 
@@ -56,7 +59,7 @@ def run(step_function, start, gradients, *settings, **more):
     return path, m, v
 
 
-# --- adam_step --------------------------------------------------------------------------------------------------------
+# --- adam_step ---
 
 
 @check("adam_step")
@@ -69,7 +72,8 @@ def first_step_is_the_learning_rate(adam_step, rng):
         "the parameter does not move": start,
         "the parameter moves uphill": start + 0.25 * np.sign(gradient),
         "m is not corrected (divided by 1 - beta1**step)": start - 0.025 * np.sign(gradient),
-        "v is not corrected (divided by 1 - beta2**step)": start - 0.25 * math.sqrt(0.001) ** -1 * np.sign(gradient),
+        "v is not corrected (divided by 1 - beta2**step)": start
+        - 0.25 * math.sqrt(0.001) ** -1 * np.sign(gradient),
         "neither m nor v is corrected": start - 0.025 / math.sqrt(0.001) * np.sign(gradient),
     }
     check_close("the parameter after one step", got, start - 0.25 * np.sign(gradient), 1e-4, causes)
@@ -102,16 +106,21 @@ def tiny_gradients_show_eps(adam_step):
     """a gradient as small as eps halves the step: eps stands beside the corrected root"""
     start, zero = np.array([1.0, -1.0]), np.zeros(2)
     got, _, _ = three(adam_step(start, np.array([1e-8, -1e-8]), zero, zero, 1, 0.5))
-    causes = {"eps stands under the root": start - 0.5 * np.array([1e-8, -1e-8]) / np.sqrt(1e-16 + 1e-8),
-              "eps is missing": start - np.array([0.5, -0.5]),
-              "eps is added before the correction of v": start - np.array([0.5, -0.5]) / (1 + 1 / math.sqrt(0.001))}  # fmt: skip
+    causes = {
+        "eps stands under the root": start - 0.5 * np.array([1e-8, -1e-8]) / np.sqrt(1e-16 + 1e-8),
+        "eps is missing": start - np.array([0.5, -0.5]),
+        "eps is added before the correction of v": start - np.array([0.5, -0.5]) / (1 + 1 / math.sqrt(0.001)),
+    }
     check_close("the parameter", got, np.array([0.75, -0.75]), 1e-6, causes)
 
 
 @check("adam_step")
 def keeps_float32(adam_step, rng):
     """float32 in, float32 out: parameter, m and v"""
-    start, gradients = rng.normal(size=4).astype(np.float32), [rng.normal(size=4).astype(np.float32) for _ in range(3)]
+    start, gradients = (
+        rng.normal(size=4).astype(np.float32),
+        [rng.normal(size=4).astype(np.float32) for _ in range(3)],
+    )
     path, m, v = run(adam_step, start, gradients, 0.1)
     expected, expected_m, expected_v = adam_by_sums(start, gradients, 0.1)
     check_close("the parameter", path[-1], expected[-1].astype(np.float32), 1e-4)
@@ -119,7 +128,7 @@ def keeps_float32(adam_step, rng):
     check_close("v", v, expected_v.astype(np.float32), 1e-7)
 
 
-# --- adamw_step -------------------------------------------------------------------------------------------------------
+# --- adamw_step ---
 
 
 @check("adamw_step")
@@ -127,8 +136,12 @@ def decay_alone(adamw_step):
     """without gradients the parameter shrinks by the factor 1 - lr * weight_decay"""
     start, zero = np.array([2.0, -3.0]), np.zeros(2)
     got, m, v = three(adamw_step(start, zero, zero, zero, 1, 0.1, 0.5))
-    causes = {"the decay is not multiplied by lr": 0.5 * start, "there is no decay": start, "the parameter grows": 1.05 * start,
-              "the decay goes through the gradient and is divided by its own size": start - 0.1 * np.sign(start)}  # fmt: skip
+    causes = {
+        "the decay is not multiplied by lr": 0.5 * start,
+        "there is no decay": start,
+        "the parameter grows": 1.05 * start,
+        "the decay goes through the gradient and is divided by its own size": start - 0.1 * np.sign(start),
+    }
     check_close("the parameter", got, 0.95 * start, 1e-9, causes)
     check_equal("m", m, zero)
     check_equal("v", v, zero)
@@ -142,8 +155,10 @@ def decay_beside_the_step(adamw_step, rng):
     expected, _, _ = adam_by_sums(start, gradients, 0.3, weight_decay=0.5)
     l2, _, _ = adam_by_sums(start, [gradients[0] + 0.5 * start], 0.3)
     moved, _, _ = adam_by_sums(start, gradients[:1], 0.3)
-    causes = {"the decay was added to the gradient (L2), so that Adam divides it by sqrt(v)": l2[0],
-              "the parameter was decayed after Adam had moved it": moved[0] * (1 - 0.15)}  # fmt: skip
+    causes = {
+        "the decay was added to the gradient (L2), so that Adam divides it by sqrt(v)": l2[0],
+        "the parameter was decayed after Adam had moved it": moved[0] * (1 - 0.15),
+    }
     for step, (got, want) in enumerate(zip(path, expected, strict=True), 1):
         check_close(f"the parameter after step {step}", got, want, 1e-9, causes if step == 1 else None)
 
@@ -164,7 +179,9 @@ def settings_are_used(adamw_step, rng):
     start, gradients = rng.normal(size=5), [rng.normal(size=5) for _ in range(3)]
     settings = {"lr": 0.1, "weight_decay": 0.2, "beta1": 0.5, "beta2": 0.8, "eps": 0.01}
     path, _, _ = run(adamw_step, start, gradients, **settings)
-    check_close("the parameter after three steps", path[-1], adam_by_sums(start, gradients, **settings)[0][-1], 1e-9)
+    check_close(
+        "the parameter after three steps", path[-1], adam_by_sums(start, gradients, **settings)[0][-1], 1e-9
+    )
 
 
 @check("adamw_step")
@@ -176,7 +193,7 @@ def keeps_float32_in_adamw(adamw_step, rng):
     check_close("the parameter", path[0], expected.astype(np.float32), 1e-4)
 
 
-# --- clip_by_global_norm ----------------------------------------------------------------------------------------------
+# --- clip_by_global_norm ---
 
 
 def some_gradients(rng, norm, dtype=np.float64):
@@ -188,17 +205,25 @@ def some_gradients(rng, norm, dtype=np.float64):
 
 def pair(result):
     if type(result) is not tuple or len(result) != 2:
-        raise CheckFailed(f"the result must be a pair (arrays, norm), got {type(result).__name__}.", "return clipped, norm")
-    check_that(type(result[0]) is list, f"the arrays must come back in a list, got {type(result[0]).__name__}.",
-               "wrap it in list(...)")  # fmt: skip
+        raise CheckFailed(
+            f"the result must be a pair (arrays, norm), got {type(result).__name__}.", "return clipped, norm"
+        )
+    check_that(
+        type(result[0]) is list,
+        f"the arrays must come back in a list, got {type(result[0]).__name__}.",
+        "wrap it in list(...)",
+    )
     check_that(len(result[0]) == 3, f"three arrays went in, {len(result[0])} came back.")
     return result
 
 
 def compare_clipped(got, gradients, factor):
     for i, (g, array) in enumerate(zip(got, gradients, strict=True)):
-        causes = {"nothing was clipped": array, "each value was clipped by itself": np.clip(array, -2, 2),
-                  "each array was clipped by its own norm": array * min(1.0, 2.0 / np.linalg.norm(array))}  # fmt: skip
+        causes = {
+            "nothing was clipped": array,
+            "each value was clipped by itself": np.clip(array, -2, 2),
+            "each array was clipped by its own norm": array * min(1.0, 2.0 / np.linalg.norm(array)),
+        }
         check_close(f"clipped[{i}]", g, array * factor, 1e-5 * float(np.abs(array * factor).max()), causes)
 
 
@@ -224,7 +249,12 @@ def below_the_limit(clip_by_global_norm, rng):
     gradients = some_gradients(rng, 0.5)
     clipped, _ = pair(clip_by_global_norm(gradients, 2.0))
     for i in range(3):
-        check_equal(f"clipped[{i}]", clipped[i], gradients[i], {"small gradients are scaled up to the limit": 4 * gradients[i]})
+        check_equal(
+            f"clipped[{i}]",
+            clipped[i],
+            gradients[i],
+            {"small gradients are scaled up to the limit": 4 * gradients[i]},
+        )
 
 
 @check("clip_by_global_norm")
@@ -232,9 +262,19 @@ def reports_the_norm_before_clipping(clip_by_global_norm, rng):
     """the second result is the joint norm before clipping, a Python float"""
     for norm in (10.0, 0.5):
         _, got = pair(clip_by_global_norm(some_gradients(rng, norm), 2.0))
-        check_that(type(got) is float, f"the norm must be a Python float, got {type(got).__name__}.", "float(...)")
-        check_close("the norm", got, norm, 1e-6, {"this is the square of the norm: the root is missing": norm**2,
-                                                  "this is the norm after clipping": min(norm, 2.0)})  # fmt: skip
+        check_that(
+            type(got) is float, f"the norm must be a Python float, got {type(got).__name__}.", "float(...)"
+        )
+        check_close(
+            "the norm",
+            got,
+            norm,
+            1e-6,
+            {
+                "this is the square of the norm: the root is missing": norm**2,
+                "this is the norm after clipping": min(norm, 2.0),
+            },
+        )
 
 
 @check("clip_by_global_norm")
@@ -254,8 +294,14 @@ def rejects_non_finite(clip_by_global_norm):
         for where in range(3):
             gradients = [np.ones(2), np.ones(2), np.ones(2)]
             gradients[where][1] = bad
-            check_raises(f"a gradient with {bad}", ValueError, clip_by_global_norm, gradients, 1.0,
-                         cause="every comparison with nan is false; ask math.isfinite(norm).")  # fmt: skip
+            check_raises(
+                f"a gradient with {bad}",
+                ValueError,
+                clip_by_global_norm,
+                gradients,
+                1.0,
+                cause="every comparison with nan is false; ask math.isfinite(norm).",
+            )
 
 
 @check("clip_by_global_norm")
@@ -287,21 +333,34 @@ def returns_new_arrays(clip_by_global_norm):
         check_separate(f"clipped[{i}]", clipped[i], gradients[i])
 
 
-# --- cosine_schedule --------------------------------------------------------------------------------------------------
+# --- cosine_schedule ---
 
 
 def compare_schedule(cosine_schedule, step, expected, peak, warmup, total, floor, causes=None):
     got = cosine_schedule(step, peak, warmup, total, floor)
-    check_close(f"the rate at step {step} of {total} (peak {peak}, warmup {warmup}, floor {floor})", got, expected,
-                1e-6 * peak, causes)  # fmt: skip
+    check_close(
+        f"the rate at step {step} of {total} (peak {peak}, warmup {warmup}, floor {floor})",
+        got,
+        expected,
+        1e-6 * peak,
+        causes,
+    )
 
 
 @check("cosine_schedule")
 def warmup(cosine_schedule):
     """steps 0, 1, 2, 3 of a warmup of 4: a quarter, half, three quarters, all of the peak"""
     for step in range(4):
-        compare_schedule(cosine_schedule, step, 2.0 * (step + 1) / 4, 2.0, 4, 100, 0.5,
-                         {"step 0 should already get its share: step + 1": 2.0 * step / 4})  # fmt: skip
+        compare_schedule(
+            cosine_schedule,
+            step,
+            2.0 * (step + 1) / 4,
+            2.0,
+            4,
+            100,
+            0.5,
+            {"step 0 should already get its share: step + 1": 2.0 * step / 4},
+        )
 
 
 @check("cosine_schedule")
@@ -312,10 +371,13 @@ def decay(cosine_schedule, rng):
         way = (step - 4) / 12
         causes = {
             "this is a straight line": 2.0 - 1.5 * way,
-            "this is a quarter of a cosine: half of one is (1 + cos(pi * progress)) / 2": 0.5 + 1.5 * math.cos(math.pi * way / 2),
-            "the cosine begins at step 0 instead of after the warmup": 1.25 + 0.75 * math.cos(math.pi * step / 16),
+            "this is a quarter of a cosine: half of one is (1 + cos(pi * progress)) / 2": 0.5
+            + 1.5 * math.cos(math.pi * way / 2),
+            "the cosine begins at step 0 instead of after the warmup": 1.25
+            + 0.75 * math.cos(math.pi * step / 16),
             "the cosine falls to 0 instead of to the floor": 1.0 + math.cos(math.pi * way),
-            "the floor is added to the whole peak: the cosine spans peak - floor": 1.5 + math.cos(math.pi * way),
+            "the floor is added to the whole peak: the cosine spans peak - floor": 1.5
+            + math.cos(math.pi * way),
         }
         compare_schedule(cosine_schedule, step, expected, 2.0, 4, 16, 0.5, causes)
     for _ in range(10):
@@ -324,14 +386,18 @@ def decay(cosine_schedule, rng):
         step = warmup_steps + int(rng.integers(0, length))
         angle = math.pi * (step - warmup_steps) / length
         expected = share * peak * math.sin(angle / 2) ** 2 + peak * math.cos(angle / 2) ** 2
-        compare_schedule(cosine_schedule, step, expected, peak, warmup_steps, warmup_steps + length, share * peak)
+        compare_schedule(
+            cosine_schedule, step, expected, peak, warmup_steps, warmup_steps + length, share * peak
+        )
 
 
 @check("cosine_schedule")
 def stays_at_the_floor(cosine_schedule):
     """at total_steps and ever after: the floor"""
     for step in (16, 17, 22, 28, 1000):
-        compare_schedule(cosine_schedule, step, 0.5, 2.0, 4, 16, 0.5, {"the cosine rises again": 2.0, "it falls to 0": 0.0})
+        compare_schedule(
+            cosine_schedule, step, 0.5, 2.0, 4, 16, 0.5, {"the cosine rises again": 2.0, "it falls to 0": 0.0}
+        )
 
 
 @check("cosine_schedule")

@@ -1,8 +1,8 @@
 """Chapter 5 exercises: the optimiser that trains every model of this book.
 
-Everything here is a pure function: state goes in, new state comes out, and no array that was handed in is changed. Steps of the
-optimiser are counted from 1, as in the paper; steps of the schedule from 0, as in a training loop. float32 goes in, float32
-comes out.
+Everything here is a pure function: state goes in, new state comes out, and no array that was handed in is
+changed. Steps of the optimiser are counted from 1, as in the paper; steps of the schedule from 0, as in a
+training loop. float32 goes in, float32 comes out.
 
 Symbols (Kingma & Ba 2014, arXiv:1412.6980): theta is `parameter`, g `gradient`, alpha `lr`, t `step`.
 """
@@ -21,20 +21,28 @@ from llm_from_scratch.grading import task
     difficulty="medium",
     minutes=25,
     hints={
-        "the first step is ten times too small, or three times too large": "m and v start at zero, so after the first step they "
-        "hold only 0.1 g and 0.001 g^2. Divide them by 1 - beta1**step and 1 - beta2**step before use.",
-        "the first step is right, later ones are not": "Return m and v as they are, without the correction. The correction is made "
-        "anew from the plain averages at every step.",
-        "RuntimeWarning: divide by zero": "`step` is 1 at the first update, so that 1 - beta**step is not zero. Add no 1 to it, "
-        "take none away.",
+        "the first step is ten times too small, or three times too large": (
+            "m and v start at zero, so after the first step they hold only 0.1 g and 0.001 g^2. Divide them "
+            "by 1 - beta1**step and 1 - beta2**step before use."
+        ),
+        "the first step is right, later ones are not": (
+            "Return m and v as they are, without the correction. The correction is made anew from the plain "
+            "averages at every step."
+        ),
+        "RuntimeWarning: divide by zero": (
+            "`step` is 1 at the first update, so that 1 - beta**step is not zero. Add no 1 to it, take none "
+            "away."
+        ),
         "wrong for tiny gradients only": "eps stands beside the root, sqrt(v_hat) + eps, not under it.",
-        "must have dtype float32, got float64": "Python floats such as 0.9 leave float32 arrays alone; NumPy's float64 scalars do not. "
-        "Does np.sqrt or np.power of a plain number occur? Use ** instead.",
+        "must have dtype float32, got float64": (
+            "Python floats such as 0.9 leave float32 arrays alone; NumPy's float64 scalars do not. Does "
+            "np.sqrt or np.power of a plain number occur? Use ** instead."
+        ),
     },
-    why="""Dividing by sqrt(v) makes the step independent of the gradient's scale: each parameter moves by about lr, whether its
-    gradients are large or small. Without the correction the first steps would be lr * 0.1 / sqrt(0.001), three times
-    too large, exactly when the averages know least. The sequence matters, too: v sees only past and present, so one enormous
-    gradient is divided by its own size.""",
+    why="""Dividing by sqrt(v) makes the step independent of the gradient's scale: each parameter moves by
+    about lr, whether its gradients are large or small. Without the correction the first steps would be lr *
+    0.1 / sqrt(0.001), three times too large, exactly when the averages know least. The sequence matters, too:
+    v sees only past and present, so one enormous gradient is divided by its own size.""",
 )
 def adam_step(
     parameter: np.ndarray,
@@ -53,12 +61,13 @@ def adam_step(
     step: 1 for the first update
     returns: the new parameter, m and v, as new arrays
 
-    m and v are running averages of the gradient and of its square. Both start at zero and are therefore too small at first;
-    what the parameter moves by uses them divided by 1 - beta**step. eps is added to the root of the corrected v.
+    m and v are running averages of the gradient and of its square. Both start at zero and are therefore too
+    small at first; what the parameter moves by uses them divided by 1 - beta**step. eps is added to the root
+    of the corrected v.
 
     >>> zero = np.zeros(2)
     >>> parameter, m, v = adam_step(np.array([1.0, 1.0]), np.array([4.0, -0.01]), zero, zero, step=1, lr=0.1)
-    >>> parameter.round(4), m.round(4), v.round(7)       # the first step is lr in each direction, whatever the scale
+    >>> parameter.round(4), m.round(4), v.round(7)     # the first step is lr everywhere, whatever the scale
     (array([0.9, 1.1]), array([ 0.4  , -0.001]), array([1.6e-02, 1.0e-07]))
     """
     m = beta1 * m + (1 - beta1) * gradient
@@ -74,15 +83,21 @@ def adam_step(
     minutes=15,
     uses=("adam_step",),
     hints={
-        "decay goes through m and v": "Adding weight_decay * parameter to the gradient is L2 regularisation. The decay of AdamW never "
-        "touches the gradient: it is subtracted from the parameter beside the step.",
-        "the decay is too strong by far": "The decay is scaled by the learning rate, as the step is: lr * weight_decay * parameter.",
-        "off by a little, when lr * weight_decay is large": "Decay the parameter that came in, not the one Adam has already "
-        "moved.",
+        "decay goes through m and v": (
+            "Adding weight_decay * parameter to the gradient is L2 regularisation. The decay of AdamW never "
+            "touches the gradient: it is subtracted from the parameter beside the step."
+        ),
+        "the decay is too strong by far": (
+            "The decay is scaled by the learning rate, as the step is: lr * weight_decay * parameter."
+        ),
+        "off by a little, when lr * weight_decay is large": (
+            "Decay the parameter that came in, not the one Adam has already moved."
+        ),
     },
-    why="""In Adam an L2 term inside the gradient is divided by sqrt(v) like everything else, so parameters with large gradients
-    are hardly decayed and rarely used ones strongly: the opposite of what was meant. Outside, the decay shrinks all weights at the same
-    rate, and lr and weight_decay can be tuned almost independently (Loshchilov & Hutter 2017, arXiv:1711.05101).""",
+    why="""In Adam an L2 term inside the gradient is divided by sqrt(v) like everything else, so parameters
+    with large gradients are hardly decayed and rarely used ones strongly: the opposite of what was meant.
+    Outside, the decay shrinks all weights at the same rate, and lr and weight_decay can be tuned almost
+    independently (Loshchilov & Hutter 2017, arXiv:1711.05101).""",
 )
 def adamw_step(
     parameter: np.ndarray,
@@ -98,11 +113,11 @@ def adamw_step(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One update by AdamW: Adam's step, and beside it a decay of lr * weight_decay * parameter.
 
-    Shapes, dtypes and results as in `adam_step`, which does most of the work. The parameter that decays is the one that was handed
-    in. m and v know nothing of the decay.
+    Shapes, dtypes and results as in `adam_step`, which does most of the work. The parameter that decays is
+    the one that was handed in. m and v know nothing of the decay.
 
     >>> zero = np.zeros(1)
-    >>> adamw_step(np.array([2.0]), zero, zero, zero, step=1, lr=0.1, weight_decay=0.5)[0]     # 2 - 0.1 * 0.5 * 2
+    >>> adamw_step(np.array([2.0]), zero, zero, zero, step=1, lr=0.1, weight_decay=0.5)[0]  # 2 - 0.1*0.5*2
     array([1.9])
     """
     moved, m, v = adam_step(parameter, gradient, m, v, step, lr, beta1, beta2, eps)
@@ -114,21 +129,31 @@ def adamw_step(
     difficulty="medium",
     minutes=25,
     hints={
-        "small gradients have grown": "Scale only if the norm is above the limit. limit / norm is larger than 1 below it.",
-        "each array has the norm of the limit": "There is one norm for all arrays together: the root of the sum of all squares. "
-        "Only then the direction of the whole step is kept.",
+        "small gradients have grown": (
+            "Scale only if the norm is above the limit. limit / norm is larger than 1 below it."
+        ),
+        "each array has the norm of the limit": (
+            "There is one norm for all arrays together: the root of the sum of all squares. Only then the "
+            "direction of the whole step is kept."
+        ),
         "zeros become nan": "0 / 0 is not a number. Below the limit no division is needed at all.",
-        "a norm of inf although every value is finite": "1e25 squared does not fit into float32. Sum the squares in float64: "
-        "np.square(g, dtype=np.float64).",
-        "nan must raise ValueError": "Comparisons with nan are false, so `if norm > limit` lets nan through. Ask "
-        "math.isfinite(norm).",
-        "must have dtype float32, got float64": "np.sqrt returns a NumPy float64, which turns a float32 array into float64 when "
-        "multiplied. math.sqrt returns a Python float, which does not.",
+        "a norm of inf although every value is finite": (
+            "1e25 squared does not fit into float32. Sum the squares in float64: np.square(g, "
+            "dtype=np.float64)."
+        ),
+        "nan must raise ValueError": (
+            "Comparisons with nan are false, so `if norm > limit` lets nan through. Ask math.isfinite(norm)."
+        ),
+        "must have dtype float32, got float64": (
+            "np.sqrt returns a NumPy float64, which turns a float32 array into float64 when multiplied. "
+            "math.sqrt returns a Python float, which does not."
+        ),
     },
-    why="""A single bad batch can have gradients a hundred times the usual size. Clipping the norm shortens the step and keeps its
-    direction; clipping each value or each array would bend it. Reporting the norm before clipping costs nothing, and its curve is the
-    first place where a diverging run shows. A non-finite gradient must stop the run here: scaled by limit / inf it would become zeros and
-    nans, and the moments of Adam would never get rid of them.""",
+    why="""A single bad batch can have gradients a hundred times the usual size. Clipping the norm shortens
+    the step and keeps its direction; clipping each value or each array would bend it. Reporting the norm
+    before clipping costs nothing, and its curve is the first place where a diverging run shows. A non-finite
+    gradient must stop the run here: scaled by limit / inf it would become zeros and nans, and the moments of
+    Adam would never get rid of them.""",
 )
 def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list[np.ndarray], float]:
     """Scale all gradients by one factor so that their joint norm is at most `limit`.
@@ -136,8 +161,8 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
     gradients: arrays of any shapes; limit: positive
     returns: new arrays of the same shapes and dtypes, and the norm before clipping as a Python float
 
-    The joint norm is the root of the sum of the squares of all numbers in all arrays, summed in float64. At or below the limit
-    the values stay exactly as they are. If the norm is inf or nan, raises ValueError.
+    The joint norm is the root of the sum of the squares of all numbers in all arrays, summed in float64. At
+    or below the limit the values stay exactly as they are. If the norm is inf or nan, raises ValueError.
 
     >>> clipped, norm = clip_by_global_norm([np.array([3.0]), np.array([[0.0, 4.0]])], limit=1.0)
     >>> [g.tolist() for g in clipped], norm
@@ -155,27 +180,36 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
     difficulty="easy",
     minutes=20,
     hints={
-        "the first step has a learning rate of 0": "That would waste a batch. Step 0 already gets 1 / warmup_steps of the peak: "
-        "(step + 1) / warmup_steps.",
-        "ZeroDivisionError": "warmup_steps may be 0, and total_steps may equal warmup_steps. Divide only in the branch where "
-        "the divisor is known to be positive.",
-        "the rate rises again after total_steps": "The cosine goes on for ever; the schedule does not. From total_steps on, return "
-        "the floor.",
-        "the peak is not reached": "The cosine begins where the warmup ends: progress = (step - warmup_steps) / (total_steps - "
-        "warmup_steps).",
-        "halfway between peak and floor is missed": "(1 + cos(pi * progress)) / 2 falls from 1 to 0. Let it scale peak - floor, and add "
-        "the floor.",
+        "the first step has a learning rate of 0": (
+            "That would waste a batch. Step 0 already gets 1 / warmup_steps of the peak: (step + 1) / "
+            "warmup_steps."
+        ),
+        "ZeroDivisionError": (
+            "warmup_steps may be 0, and total_steps may equal warmup_steps. Divide only in the branch where "
+            "the divisor is known to be positive."
+        ),
+        "the rate rises again after total_steps": (
+            "The cosine goes on for ever; the schedule does not. From total_steps on, return the floor."
+        ),
+        "the peak is not reached": (
+            "The cosine begins where the warmup ends: progress = (step - warmup_steps) / (total_steps - "
+            "warmup_steps)."
+        ),
+        "halfway between peak and floor is missed": (
+            "(1 + cos(pi * progress)) / 2 falls from 1 to 0. Let it scale peak - floor, and add the floor."
+        ),
     },
-    why="""Early gradients are large and Adam's averages are still young, so the first steps are kept small: without warmup, transformers of
-    the usual layout often never recover from their first hundred steps. At the end a small rate lets the noise average out; much of the
-    final improvement in loss comes in the last tenth. The cosine has no deeper reason than being smooth at both ends.""",
+    why="""Early gradients are large and Adam's averages are still young, so the first steps are kept small:
+    without warmup, transformers of the usual layout often never recover from their first hundred steps. At
+    the end a small rate lets the noise average out; much of the final improvement in loss comes in the last
+    tenth. The cosine has no deeper reason than being smooth at both ends.""",
 )
 def cosine_schedule(step: int, peak: float, warmup_steps: int, total_steps: int, floor: float = 0.0) -> float:
     """The learning rate at a step: a linear warmup, then half a cosine down to the floor.
 
     step: 0 for the first step of training; 0 <= warmup_steps <= total_steps
-    returns: (step + 1) / warmup_steps of the peak while step < warmup_steps; then a cosine that is at the peak when
-        step == warmup_steps and reaches the floor at total_steps; from there on the floor
+    returns: (step + 1) / warmup_steps of the peak while step < warmup_steps; then a cosine that is at the
+        peak when step == warmup_steps and reaches the floor at total_steps; from there on the floor
 
     >>> [round(cosine_schedule(step, 1.0, 2, 6, floor=0.2), 3) for step in range(8)]
     [0.5, 1.0, 1.0, 0.883, 0.6, 0.317, 0.2, 0.2]

@@ -1,5 +1,6 @@
 """Wrong solutions of chapter 4: name -> (text in the worked solution, what replaces it, the check that must fail)."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 RETURN_BOTH = "return unbroadcast(da, a.shape), unbroadcast(db, b.shape)"

@@ -1,6 +1,7 @@
 """`python -m llm_from_scratch grade`: checks a learner's exercises and explains what is wrong.
 
-The learner's code runs in child processes only; this command finds the files, prints the reports and keeps the score.
+The learner's code runs in child processes only; this command finds the files, prints the reports and keeps
+the score.
 """
 
 from __future__ import annotations
@@ -33,20 +34,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options on a parser made by the caller."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="such as ch02; all that are there if none is named")
-    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder with your files (default: the current "
-                        "folder or its `exercises` if it holds chapter files, else the repository's)")  # fmt: skip
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="copy the chapters' files there to begin with; "
-                        "files that exist are never overwritten")  # fmt: skip
-    parser.add_argument("--task", action="append", metavar="NAME", help="grade only this task (may be repeated)")
-    parser.add_argument("--hint", action="count", default=0, help="show the first hint of each task that does not pass; "
-                        "give it twice for the first two, and so on")  # fmt: skip
-    parser.add_argument("--solution", action="store_true", help="show the worked solution of the tasks named by --task, "
-                        "and why it is so, instead of grading")  # fmt: skip
-    parser.add_argument("--seed", type=int, metavar="N", help="repeat a run with the fresh seed that it printed")
-    parser.add_argument("--seconds", type=float, metavar="S", help="wall-clock limit of each task (default: each task's own, mostly 10)")
-    parser.add_argument("--memory", type=float, metavar="GB", default=2.0, help="limit on resident memory (default: 2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file, as JSON")
+    add = parser.add_argument
+    add("chapters", nargs="*", metavar="CHAPTER", help="such as ch02; all that are there if none is named")
+    add(
+        "--dir",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder with your files (default: the current folder or its `exercises` if it holds chapter "
+        "files, else the repository's)",
+    )
+    add(
+        "--start",
+        type=Path,
+        metavar="FOLDER",
+        help="copy the chapters' files there to begin with; files that exist are never overwritten",
+    )
+    add("--task", action="append", metavar="NAME", help="grade only this task (may be repeated)")
+    add(
+        "--hint",
+        action="count",
+        default=0,
+        help="show the first hint of each task that does not pass; give it twice for two, and so on",
+    )
+    add(
+        "--solution",
+        action="store_true",
+        help="instead of grading, show the worked solution of the tasks named by --task, and why it is so",
+    )
+    add("--seed", type=int, metavar="N", help="repeat a run with the fresh seed that it printed")
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="wall-clock limit of each task (default: each task's own, mostly 10)",
+    )
+    add("--memory", type=float, metavar="GB", default=2.0, help="limit on resident memory (default: 2)")
+    add("--json", type=Path, metavar="FILE", help="also write the result to this file, as JSON")
 
 
 def say(text: str = "") -> None:
@@ -121,13 +144,16 @@ def _show_solutions(wanted: list[tuple[Chapter, list[Task]]], names: list[str] |
     return 0
 
 
-def _grade(args: argparse.Namespace, root: Path, known: list[Chapter], wanted: list[tuple[Chapter, list[Task]]]) -> int:
+def _grade(
+    args: argparse.Namespace, root: Path, known: list[Chapter], wanted: list[tuple[Chapter, list[Task]]]
+) -> int:
     folder = learner_folder(args.dir, Path.cwd(), root, known)
     missing = [chapter for chapter, _ in wanted if not (folder / chapter.file_name).is_file()]
     if missing and (args.chapters or args.task or len(missing) == len(wanted)):
         names = ", ".join(chapter.file_name for chapter in missing)
         raise FileNotFoundError(
-            f"{folder} has no {names}. `python -m llm_from_scratch grade --start {folder}` puts the exercises there."
+            f"{folder} has no {names}. "
+            f"`python -m llm_from_scratch grade --start {folder}` puts the exercises there."
         )
     seed = args.seed if args.seed is not None else secrets.randbelow(1_000_000)
     say(f"Grading the files in {folder.resolve()}")

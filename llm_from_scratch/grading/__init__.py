@@ -1,7 +1,8 @@
 """Runs the exercises' checks against a learner's file and says what is wrong with it.
 
-This room knows nothing of any particular task: solutions, checks and wrong solutions stand under `exercises/` at the
-root of the repository, and whatever is found there is graded. The names below are what those files are written with.
+This room knows nothing of any particular task: solutions, checks and wrong solutions stand under `exercises/`
+at the root of the repository, and whatever is found there is graded. The names below are what those files are
+written with.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """For authors of exercises: `python -m llm_from_scratch.grading write` and `... wrongs [ch04]`.
 
-`write` cuts the learners' files from the worked solutions. `wrongs` runs every wrong solution and prints what a learner
-who made that mistake would read: the place to see whether the messages help.
+`write` cuts the learners' files from the worked solutions. `wrongs` runs every wrong solution and prints what
+a learner who made that mistake would read: the place to see whether the messages help.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         for verdict in sweep(chapter, options.seed):
             missed += not verdict.caught
-            print(f"{'caught' if verdict.caught else 'MISSED'}  {chapter.name} {verdict.task}: {verdict.wrong}")
-            print(f"  by {', '.join(verdict.failing) or 'nothing'}; meant: {verdict.meant_check}\n  {verdict.message}\n")
+            print(
+                f"{'caught' if verdict.caught else 'MISSED'}  {chapter.name} {verdict.task}: {verdict.wrong}"
+            )
+            print(f"  by {', '.join(verdict.failing) or 'nothing'}; meant: {verdict.meant_check}")
+            print(f"  {verdict.message}\n")
     return 1 if missed else 0
 
 

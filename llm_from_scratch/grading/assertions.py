@@ -1,7 +1,7 @@
-"""The comparisons that checks are written with: each says what differs, where first, and why that probably is.
+"""The comparisons that checks are written with: each says what differs, where first, and probably why.
 
-They are strict about type, shape and dtype, and strict with the check itself: an expected array that is all but zero, or
-not finite, raises `CheckBroken`, because wrong work would pass it.
+They are strict about type, shape and dtype, and strict with the check itself: an expected array that is all
+but zero, or not finite, raises `CheckBroken`, because wrong work would pass it.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def check_close(
 ) -> None:
     """Require a number or array within `tolerance` (absolute, at every entry) of `expected`.
 
-    An expected array demands an array of its shape and dtype; a Python float demands a number. `causes` maps a likely
-    mistake, in words, to the value it leads to: whoever gets that value is told the mistake.
+    An expected array demands an array of its shape and dtype; a Python float demands a number. `causes` maps
+    a likely mistake, in words, to the value it leads to: whoever gets that value is told the mistake.
 
     >>> check_close("y", np.array([1.0, 2.0]), np.array([1.0, 2.0]), tolerance=1e-6)
     >>> right, wrong = np.array([1.0, 2.0]), np.array([0.5, 1.0])
@@ -120,7 +120,9 @@ def _same_type(name: str, got: Any, expected: Any, want: Any) -> None:
                 cause = "an axis of length 1 was lost or added: keepdims=True, or reshape?"
             raise CheckFailed(f"{name} must have shape {want.shape}, got {got.shape}.", cause)
         if got.dtype != want.dtype:
-            raise CheckFailed(f"{name} must have dtype {want.dtype}, got {got.dtype}.", _dtype_cause(got, want))
+            raise CheckFailed(
+                f"{name} must have dtype {want.dtype}, got {got.dtype}.", _dtype_cause(got, want)
+            )
     elif isinstance(got, bool) or not isinstance(got, (float, np.floating, int)):
         raise CheckFailed(f"{name} must be a number, not {_kind(got)}.", "wrap it in float(...)?")
 
@@ -128,8 +130,8 @@ def _same_type(name: str, got: Any, expected: Any, want: Any) -> None:
 def _dtype_cause(got: Any, want: Any) -> str:
     if want.dtype == np.float32 and got.dtype == np.float64:
         return (
-            "a float64 array or NumPy scalar crept into the arithmetic (np.sqrt(2.0) and np.zeros(n) are float64; "
-            "a plain Python float does no harm)."
+            "a float64 array or NumPy scalar crept into the arithmetic (np.sqrt(2.0) and np.zeros(n) are "
+            "float64; a plain Python float does no harm)."
         )
     if want.dtype.kind == "f" and got.dtype.kind in "iu":
         return "an integer array cannot hold fractions: convert it to float first."
@@ -144,7 +146,9 @@ def _likely_cause(have: Any, want: Any, tolerance: float, causes: Mapping[str, A
 
     for words, value in causes.items():
         # it need not fit to the last digit, only far better than it fits the right answer
-        if _asarray(value).shape == want.shape and matches(value, max(tolerance, 0.01 * _abs(value - want).max())):
+        if _asarray(value).shape == want.shape and matches(
+            value, max(tolerance, 0.01 * _abs(value - want).max())
+        ):
             return words + "."
     if not _isfinite(have).all():
         return NON_FINITE_CAUSE
@@ -246,7 +250,9 @@ def check_that(condition: bool, message: str, cause: str = "") -> None:
         raise CheckFailed(message, cause)
 
 
-def check_raises(name: str, error: type[Exception], function: Callable[..., Any], *args: Any, cause: str = "") -> None:
+def check_raises(
+    name: str, error: type[Exception], function: Callable[..., Any], *args: Any, cause: str = ""
+) -> None:
     """Require that `function(*args)` raises `error`; `name` describes the input.
 
     >>> check_raises("text", ValueError, int, "seven")
@@ -271,4 +277,6 @@ def check_separate(name: str, result: Any, given: Any, cause: str = "return a co
     if result is given or (
         isinstance(result, _array_type) and isinstance(given, _array_type) and _shares_memory(result, given)
     ):
-        raise CheckFailed(f"{name} is the very array that was handed in, so changing one changes the other.", cause)
+        raise CheckFailed(
+            f"{name} is the very array that was handed in, so changing one changes the other.", cause
+        )

@@ -78,13 +78,18 @@ class Attempt:
                 self.changed.append(f"the argument `{name}`")
         return result
 
-    def _named(self, args: Any, given_args: Any, kwargs: Any, given_kwargs: Any) -> list[tuple[str, Any, Any]]:
+    def _named(
+        self, args: Any, given_args: Any, kwargs: Any, given_kwargs: Any
+    ) -> list[tuple[str, Any, Any]]:
         try:
             names = list(inspect.signature(self.raw).parameters)
         except (TypeError, ValueError):
             names = []
         names += [f"number {i + 1}" for i in range(len(names), len(args))]
-        return [*zip(names, args, given_args, strict=False), *((k, kwargs[k], given_kwargs[k]) for k in kwargs)]
+        return [
+            *zip(names, args, given_args, strict=False),
+            *((k, kwargs[k], given_kwargs[k]) for k in kwargs),
+        ]
 
     def _describe(self, args: Any, kwargs: Any) -> str:
         given = [brief(a) for a in args] + [f"{k}={brief(v)}" for k, v in kwargs.items()]

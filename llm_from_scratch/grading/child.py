@@ -1,7 +1,8 @@
 """The process in which a learner's file is loaded and checked: `python -m llm_from_scratch.grading.child`.
 
-The job arrives as JSON on standard input, which is then closed. Results leave as JSON lines in a file that the parent
-named, each with the parent's secret word, so that nothing the learner prints is taken for a result.
+The job arrives as JSON on standard input, which is then closed. Results leave as JSON lines in a file that
+the parent named, each with the parent's secret word, so that nothing the learner prints is taken for a
+result.
 """
 
 from __future__ import annotations
@@ -86,7 +87,11 @@ def load_learner(path: Path) -> tuple[ModuleType | None, str, str]:
         return load_module(path, path.stem), "", ""
     except SyntaxError as error:
         if error.filename and os.path.basename(error.filename) == path.name:
-            return None, explain_syntax_error(error, path.name), session.EXPLAINED.get(type(error).__name__, "")
+            return (
+                None,
+                explain_syntax_error(error, path.name),
+                session.EXPLAINED.get(type(error).__name__, ""),
+            )
         return None, *explain_error(error, path.name)
     except UnicodeDecodeError as error:
         return None, f"{path.name} is not UTF-8 text: {error}", "save the file as UTF-8 in your editor."
@@ -119,7 +124,11 @@ def work(job: dict[str, Any], results: Any) -> None:
     sys.setrecursionlimit(limit)
     replaced = guard.restore()
     if replaced and module:
-        module, problem, cause = None, f"{path.name} replaces {replaced}, which the checks rely on.", "leave it as it is."
+        module, problem, cause = (
+            None,
+            f"{path.name} replaces {replaced}, which the checks rely on.",
+            "leave it as it is.",
+        )
     if module is None:
         report("unloadable", message=problem, cause=cause, output=prints.take())
         return

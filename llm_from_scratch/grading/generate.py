@@ -1,11 +1,12 @@
 """Cuts the learner's file from the worked solution, so that contract and solution have one source.
 
-Each task keeps its signature and docstring; decorator and body give way to a comment and `NotImplementedError`.
-Functions that are no tasks are handed to the learner as they are.
+Each task keeps its signature and docstring; decorator and body give way to a comment and
+`NotImplementedError`. Functions that are no tasks are handed to the learner as they are.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -51,11 +52,22 @@ def learner_source(source: str, chapter: str) -> str:
     text = "\n".join(lines).rstrip() + "\n"
     while "\n\n\n\n" in text:
         text = text.replace("\n\n\n\n", "\n\n\n")
+    text = _mark_unused_imports(text)
     opening, docstring, rest = text.split('"""', 2)
     docstring = docstring.rstrip() + "\n" + HOW_TO_WORK.format(short=chapter.split("_")[0])
     # The dropped import leaves three newlines where two belong.
     rest = rest.replace("annotations\n\n\n\n", "annotations\n\n\n")
     return f'{opening}"""{docstring}"""{rest}'
+
+
+def _mark_unused_imports(text: str) -> str:
+    """Tell the linter that modules only the solution used are there for the learner."""
+    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    lines = text.splitlines()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import) and not {a.asname or a.name for a in node.names} & used:
+            lines[node.lineno - 1] += "  # noqa: F401"
+    return "\n".join(lines) + "\n"
 
 
 def write_learner_file(chapter: Chapter) -> bool:

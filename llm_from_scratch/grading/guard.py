@@ -1,7 +1,7 @@
 """Notices when a learner's code replaces something that the checks rely on, and puts it back.
 
-This is meant for accidents and for the obvious trick (`numpy.allclose = lambda *a, **k: True`). A determined person who
-writes both the answer and the program that runs it can always fool it, and fools only themselves.
+This is meant for accidents and for the obvious trick (`numpy.allclose = lambda *a, **k: True`). A determined
+person who writes both the answer and the program that runs it can always fool it, and fools only themselves.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ class Guard:
             now = vars(owner)
             for name, value in known.items():
                 if name.startswith("__") and not callable(value):
-                    continue  # bookkeeping that Python itself rewrites: __annotations__, __warningregistry__ ...
+                    continue  # bookkeeping that Python itself rewrites: __warningregistry__ and the like
                 if now.get(name, self) is not value and name != "_":
                     first = first or f"{label}.{name}"
                     try:
                         setattr(owner, name, value)
-                    except (AttributeError, TypeError):  # slots of built-in classes cannot be replaced to begin with
+                    except (
+                        AttributeError,
+                        TypeError,
+                    ):  # slots of built-in classes cannot be replaced to begin with
                         continue
         return first

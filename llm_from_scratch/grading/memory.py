@@ -1,7 +1,8 @@
 """Resident memory of another process, without a dependency.
 
-Linux reads `/proc`, Windows asks psapi through ctypes, other systems run `ps`. Where none of these answers, None is
-returned and the grader works without its memory watchdog (and says so). Memory of grandchildren is not counted.
+Linux reads `/proc`, Windows asks psapi through ctypes, other systems run `ps`. Where none of these answers,
+None is returned and the grader works without its memory watchdog (and says so). Memory of grandchildren is
+not counted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def resident_bytes(pid: int) -> int | None:
     if sys.platform == "win32":
         return _windows_resident_bytes(pid)
     try:
-        answer = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, timeout=5, check=False)
+        answer = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, timeout=5, check=False
+        )
         return int(answer.stdout) * 1024  # ps counts in KiB
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None

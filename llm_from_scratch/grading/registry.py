@@ -1,7 +1,8 @@
 """How a chapter's checks are written down and collected.
 
-A check is a plain function decorated with `@check("task")`. It receives the learner's function and, if it asks for one,
-a random generator; it returns nothing and raises `CheckFailed` through the helpers in `assertions`.
+A check is a plain function decorated with `@check("task")`. It receives the learner's function and, if it
+asks for one, a random generator; it returns nothing and raises `CheckFailed` through the helpers in
+`assertions`.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def _register(namespace: dict[str, Any], new: Check) -> None:
 def check(task: str) -> Callable[[CheckFunction], CheckFunction]:
     """Register a function as a check of `task`, in the list CHECKS of the module that defines it.
 
-    Its name identifies it in reports and in the table of wrong solutions; the first line of its docstring tells the
-    learner what is asked.
+    Its name identifies it in reports and in the table of wrong solutions; the first line of its docstring
+    tells the learner what is asked.
 
     >>> @check("double")
     ... def doubles_one(double):
@@ -57,7 +58,9 @@ def check(task: str) -> Callable[[CheckFunction], CheckFunction]:
             raise ValueError(f"the check {function.__name__} needs a docstring: it is what the learner reads")
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) not in (1, 2) or parameters[1:] not in ([], ["rng"]):
-            raise ValueError(f"the check {function.__name__} must take (function) or (function, rng), got {parameters}")
+            raise ValueError(
+                f"the check {function.__name__} must take (function) or (function, rng), got {parameters}"
+            )
         new = Check(task, function.__name__, about.splitlines()[0], function, len(parameters) == 2)
         _register(function.__globals__, new)
         return function
@@ -72,7 +75,9 @@ def inputs_stay_unchanged(*tasks: str) -> None:
     """
     caller: FrameType = sys._getframe(1)
     for name in tasks:
-        new = Check(name, "inputs_unchanged", "the arguments are left as they were", _unchanged, takes_rng=False)
+        new = Check(
+            name, "inputs_unchanged", "the arguments are left as they were", _unchanged, takes_rng=False
+        )
         _register(caller.f_globals, new)
 
 

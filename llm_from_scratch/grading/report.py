@@ -22,7 +22,9 @@ def _indent(text: str, by: int) -> str:
 def _wrap(text: str, by: int, first: str = "") -> str:
     """Prose folded to the page, each line moved in."""
     pad = " " * by
-    return textwrap.fill(" ".join(text.split()), WIDTH, initial_indent=pad + first, subsequent_indent=pad + " " * len(first))
+    return textwrap.fill(
+        " ".join(text.split()), WIDTH, initial_indent=pad + first, subsequent_indent=pad + " " * len(first)
+    )
 
 
 def _failure(check: CheckResult) -> list[str]:
@@ -69,7 +71,11 @@ def output_lines(output: str) -> list[str]:
         return []
     lines = ["    Your code printed:"] + [f"      | {line[:WIDTH]}" for line in printed[:SHOWN_OUTPUT_LINES]]
     if len(printed) > SHOWN_OUTPUT_LINES:
-        last = printed[-1] if printed[-1].startswith("... and") else f"... and {len(printed) - SHOWN_OUTPUT_LINES} more lines"
+        last = (
+            printed[-1]
+            if printed[-1].startswith("... and")
+            else f"... and {len(printed) - SHOWN_OUTPUT_LINES} more lines"
+        )
         lines.append(f"      | {last}")
     return lines
 
@@ -102,7 +108,9 @@ def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
 def total_line(reports: Sequence[ChapterReport]) -> str:
     tasks = [task for report in reports for task in report.tasks]
     points, out_of = sum(t.points for t in tasks), sum(t.task.points for t in tasks)
-    counts = {status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")}
+    counts = {
+        status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")
+    }
     parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return f"Total: {points} of {out_of} points; tasks: {parts}."
 
@@ -116,7 +124,8 @@ def to_json(reports: Sequence[ChapterReport], folder: Path, seed: int) -> dict[s
             "tasks": [
                 {
                     "task": t.task.name, "status": t.status, "points": t.points, "out_of": t.task.points,
-                    "stopped": t.stopped, "cause": t.cause, "seconds": round(t.seconds, 3), "output": t.output,
+                    "stopped": t.stopped, "cause": t.cause, "output": t.output,
+                    "seconds": round(t.seconds, 3),
                     "checks": [check.to_json() for check in t.checks],
                 }
                 for t in report.tasks

@@ -1,4 +1,4 @@
-"""Starts the child that runs a learner's file, watches its time, memory and output, and collects what it reports.
+"""Starts the child that runs a learner's file, watches its time, memory and output, and collects its reports.
 
 A task that hangs, crashes or eats the machine costs that task alone: the remaining ones get a fresh child.
 """
@@ -79,7 +79,9 @@ class ChapterReport:
         return not self.unloadable and all(t.status == "passed" for t in self.tasks)
 
 
-def grade_chapter(chapter: Chapter, file: Path, tasks: list[Task], seed: int, limits: Limits) -> ChapterReport:
+def grade_chapter(
+    chapter: Chapter, file: Path, tasks: list[Task], seed: int, limits: Limits
+) -> ChapterReport:
     """Grade `tasks` of the learner's `file`; `seed` is the fresh one, used beside the fixed one."""
     report = ChapterReport(chapter, file, [TaskReport(task) for task in tasks])
     waiting = {t.task.name: t for t in report.tasks}
@@ -114,14 +116,16 @@ class _Child:
 
     def run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as folder:
-            # the file of results is not in the child's working directory, where a learner's glob would find it
+            # the file of results is not in the child's working folder, where a learner's glob would find it
             (Path(folder) / "work").mkdir()
             results = Path(folder) / "results.jsonl"
             results.touch()
             self.job["results"] = str(results)
             environment = dict(os.environ, PYTHONUTF8="1", PYTHONDONTWRITEBYTECODE="1")
             package_root = str(Path(__file__).resolve().parents[2])
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+            environment["PYTHONPATH"] = os.pathsep.join(
+                filter(None, [package_root, os.environ.get("PYTHONPATH")])
+            )
             process = subprocess.Popen(
                 [sys.executable, "-m", "llm_from_scratch.grading.child"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -178,7 +182,9 @@ class _Child:
                     "which array or list grows without need?",
                 )
             if self.raw_count > MOST_RAW_OUTPUT:
-                return self._stop(f"stopped after printing {self.raw_count / 1e6:.0f} MB.", "a print inside a loop?")
+                return self._stop(
+                    f"stopped after printing {self.raw_count / 1e6:.0f} MB.", "a print inside a loop?"
+                )
             time.sleep(POLL_SECONDS)
 
     def _hear(self, line: str) -> bool:
@@ -218,18 +224,25 @@ class _Child:
         self.ended = True
         if self.current is None:  # while loading, or between two tasks
             if not self.finished:
-                self.report.unloadable, self.report.cause = f"{self.report.file.name} was being loaded: {message}", cause
+                self.report.unloadable, self.report.cause = (
+                    f"{self.report.file.name} was being loaded: {message}",
+                    cause,
+                )
             return
         self.current.stopped, self.current.cause = message, cause
         self._close()
 
     def _too_slow(self) -> tuple[str, str]:
         if self.current is None:
-            return f"stopped after {LOADING_SECONDS:g} seconds.", "code outside the functions that never ends?"
+            return (
+                f"stopped after {LOADING_SECONDS:g} seconds.",
+                "code outside the functions that never ends?",
+            )
         limit = self.limits.of(self.current.task)
         return (
             f"stopped after {limit:g} seconds; it should take a fraction of one.",
-            "a loop that never ends, or work that doubles with every step? (--seconds gives a slow machine more time)",
+            "a loop that never ends, or work that doubles with every step? "
+            "(--seconds gives a slow machine more time)",
         )
 
     def _why_gone(self, code: int) -> tuple[str, str]:
@@ -237,10 +250,16 @@ class _Child:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             if name == "SIGKILL":
                 return "the process was killed from outside.", "the machine ran out of memory?"
-            return f"Python itself crashed ({name}). {self.last_words()}", "recursion in compiled code, or a bad ctypes call?"
+            return (
+                f"Python itself crashed ({name}). {self.last_words()}",
+                "recursion in compiled code, or a bad ctypes call?",
+            )
         if code in (0xC0000005, 0xC00000FD):  # Windows: access violation, stack overflow
             return f"Python itself crashed (code {code:#x}). {self.last_words()}", ""
-        return f"the code ended the whole process (exit code {code}).", "os._exit or a similar call? Use `return`."
+        return (
+            f"the code ended the whole process (exit code {code}).",
+            "os._exit or a similar call? Use `return`.",
+        )
 
     def last_words(self) -> str:
         """The end of what reached the real standard output and error, for crashes."""

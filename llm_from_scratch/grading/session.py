@@ -1,7 +1,7 @@
 """Runs the checks of one task against one function, in the process it is called in.
 
-The child process uses it on a learner's file; the authors' sweep uses it on wrong solutions. Nothing here protects
-against endless loops or crashes: that is the parent's business.
+The child process uses it on a learner's file; the authors' sweep uses it on wrong solutions. Nothing here
+protects against endless loops or crashes: that is the parent's business.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OutputFlood(BaseException):
 
 @dataclass
 class CheckResult:
-    """What one check said. `status` is "passed", "failed", "not started" or "broken" (the check's own fault)."""
+    """What one check said. `status`: passed, failed, not started, or broken (the check's own fault)."""
 
     name: str
     about: str
@@ -53,20 +53,20 @@ class CheckResult:
 
 
 EXPLAINED: dict[str, str] = {
-    "RecursionError": "the calls are nested deeper than Python allows: a loop with a list of what is left to do is not.",
+    "RecursionError": "the calls are nested deeper than Python allows; a loop with a list is not.",
     "SystemExit": "exit() ends the whole program; a function ends with `return`.",
     "KeyboardInterrupt": "the code raises KeyboardInterrupt itself.",
     "EOFError": "the grader has no keyboard: the values come in as arguments, not through input().",
     "OutputFlood": "it prints without end; a print inside a loop that never stops?",
     "MemoryError": "it asks for far more memory than the task needs: which array is that large?",
-    "UnboundLocalError": "a name is assigned further down in the function, or only in a branch that was not taken.",
+    "UnboundLocalError": "the name is assigned further down, or only in a branch that was not taken.",
     "NameError": "a spelling mistake, or a missing import at the top of the file?",
     "IndentationError": "lines of one block start in the same column.",
 }
 
 
 def explain_error(error: BaseException, file: str) -> tuple[str, str]:
-    """A learner's exception in one or two lines, with the line of `file` it comes from, and the likely cause."""
+    """A learner's exception, with the line of `file` it comes from, and the likely cause."""
     name = type(error).__name__
     text = "" if isinstance(error, OutputFlood) else " ".join(str(error).split())[:300]
     what = f"{name}: {text}" if text else name
@@ -92,7 +92,9 @@ def lending(module: ModuleType, worked: ModuleType, names: tuple[str, ...]) -> I
         vars(module).update(own)
 
 
-def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard: Guard | None = None) -> CheckResult:
+def run_check(
+    check: Check, attempt: Attempt, seeds: list[int], file: str, guard: Guard | None = None
+) -> CheckResult:
     """Run one check once for every seed, stopping at the first failure."""
     started = sys.getrecursionlimit()
     for seed in seeds if check.takes_rng else [None]:
@@ -108,7 +110,10 @@ def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard
             failed.message, failed.cause = failure.message, failure.cause
             outcome = failed
         except CheckBroken as failure:
-            failed.status, failed.message = "broken", f"the check itself is at fault, please report it: {failure}"
+            failed.status, failed.message = (
+                "broken",
+                f"the check itself is at fault, please report it: {failure}",
+            )
             outcome = failed
         except NotImplementedError as error:
             failed.message, failed.cause = explain_error(error, file)
@@ -126,7 +131,9 @@ def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard
             failed.message = "the recursion limit was raised, which only moves the wall: use a loop."
         if replaced:
             failed.status, outcome = "failed", failed
-            failed.message = f"your code replaces {replaced}, which the checks rely on. Leave the libraries as they are."
+            failed.message = (
+                f"your code replaces {replaced}, which the checks rely on. Leave the libraries as they are."
+            )
             failed.cause = ""
         if outcome:
             return outcome
@@ -155,9 +162,18 @@ def run_task(
     function = vars(module).get(task.name)
     if not callable(function):
         near = [name for name in vars(module) if name.lower().strip("_") == task.name or task.name in name]
-        message = f"{file} has no function called {task.name}." if function is None else f"{task.name} is no function."
-        yield CheckResult("defined", f"{file} defines {task.name}", "failed", message,
-                          f"it has {near[0]}: was it renamed?" if near and function is None else "")
+        message = (
+            f"{file} has no function called {task.name}."
+            if function is None
+            else f"{task.name} is no function."
+        )
+        yield CheckResult(
+            "defined",
+            f"{file} defines {task.name}",
+            "failed",
+            message,
+            f"it has {near[0]}: was it renamed?" if near and function is None else "",
+        )
         return
     attempt = Attempt(function)
     with lending(module, worked, task.uses):

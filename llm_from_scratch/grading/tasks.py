@@ -1,7 +1,8 @@
 """What a chapter's exercise consists of, read from the worked solutions without running them.
 
-A task is a function decorated with `@task(...)` in `exercises/solutions/chNN_topic.py`. Everything here works on the
-syntax tree: the grader's own process never executes an exercise, and the learner's file can be cut from the source.
+A task is a function decorated with `@task(...)` in `exercises/solutions/chNN_topic.py`. Everything here works
+on the syntax tree: the grader's own process never executes an exercise, and the learner's file can be cut
+from the source.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.difficulty not in DIFFICULTIES:
-            raise ValueError(f"{self.name}: difficulty must be one of {DIFFICULTIES}, got {self.difficulty!r}")
+            raise ValueError(
+                f"{self.name}: difficulty must be one of {DIFFICULTIES}, got {self.difficulty!r}"
+            )
         if not (isinstance(self.points, int) and self.points > 0):
             raise ValueError(f"{self.name}: points must be a positive integer, got {self.points!r}")
         if not self.minutes > 0 or not self.seconds > 0:
@@ -57,9 +60,10 @@ def task(
 ) -> Callable[[Function], Function]:
     """Mark a worked solution as a graded task; the function itself is returned unchanged.
 
-    `hints` maps the error a learner sees to the advice, gentlest first. `uses` names other tasks of the chapter that
-    this one calls: it is graded with their worked versions, so that one mistake costs one task. `seconds` is the
-    wall-clock limit of all its checks together. All values are literals, because they are read from the syntax tree.
+    `hints` maps the error a learner sees to the advice, gentlest first. `uses` names other tasks of the
+    chapter that this one calls: it is graded with their worked versions, so that one mistake costs one task.
+    `seconds` is the wall-clock limit of all its checks together. All values are literals, because they are
+    read from the syntax tree.
 
     >>> @task(points=1, difficulty="easy", minutes=5, hints={"returns None": "return it"}, why="Because.")
     ... def double(x):
@@ -179,11 +183,13 @@ def select_chapters(chapters: Sequence[Chapter], wanted: Sequence[str]) -> list[
     Traceback (most recent call last):
     ValueError: There is no exercise called 'ch09'. Known: ch02_tokenizer, ch04_backprop.
     """
-    chosen = set()
+    chosen: set[str] = set()
     for word in wanted:
         match = re.fullmatch(r"(?:ch)?(\d{1,2})(_\w+)?(?:\.py)?", Path(word).name)
-        prefix = f"ch{int(match[1]):02d}{match[2] or '_'}" if match else None
-        found = [c for c in chapters if prefix and (c.name == prefix or not match[2] and c.name.startswith(prefix))]
+        found = []
+        if match:
+            begin = f"ch{int(match[1]):02d}{match[2] or '_'}"
+            found = [c for c in chapters if c.name == begin or not match[2] and c.name.startswith(begin)]
         if not found:
             known = ", ".join(c.name for c in chapters) or "none"
             raise ValueError(f"There is no exercise called {word!r}. Known: {known}.")

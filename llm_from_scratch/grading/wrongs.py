@@ -1,7 +1,7 @@
 """Applies the named wrong solutions of a chapter and sees each rejected by the check that is meant for it.
 
-A wrong solution is a one-line patch of the worked one: `"name": (old text, new text, the check that must fail)`. This
-runs the authors' own code, in this process; a learner's file never comes here.
+A wrong solution is a one-line patch of the worked one: `"name": (old text, new text, the check that must
+fail)`. This runs the authors' own code, in this process; a learner's file never comes here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Verdict:
         first = next((r for r in self.results if not r.passed), None)
         if first is None:
             return "ACCEPTED"
-        return f"[{first.name}] {first.message}" + (f"\n    likely cause: {first.cause}" if first.cause else "")
+        return f"[{first.name}] {first.message}" + (
+            f"\n    likely cause: {first.cause}" if first.cause else ""
+        )
 
 
 def load(path: Path, name: str) -> ModuleType:
@@ -82,7 +84,9 @@ def patched_source(source: str, task: Task, old: str, new: str) -> str:
     body = "".join(lines[task.body_line - 1 : task.last_line])
     found = body.count(old)
     if found != 1:
-        raise ValueError(f"{task.name}: the text {old!r} must occur exactly once in the body, found {found} times")
+        raise ValueError(
+            f"{task.name}: the text {old!r} must occur exactly once in the body, found {found} times"
+        )
     if "\n" in old:
         raise ValueError(f"{task.name}: a patch changes one line, got {old!r}")
     changed = body.replace(old, new)

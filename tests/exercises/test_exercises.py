@@ -1,4 +1,4 @@
-"""The exercises hold together: files in step, worked solutions pass, wrong ones fail the check that is meant for them."""
+"""The exercises hold together: worked solutions pass, wrong ones fail the check meant for them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_solutions_pass_and_learners_files_are_not_started_in_the_child(chapter)
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_some_wrong_solutions_through_the_child(chapter, tmp_path):
-    """The sweep above runs in this process; one wrong solution of every task at once takes the learner's way."""
+    """The sweep runs in this process; here one wrong solution of every task takes the learner's way."""
     files, wrongs = CHAPTERS[chapter], read_wrongs(CHAPTERS[chapter])
     source, meant = files.source(), {}
     for task in reversed(files.tasks()):  # from the end, so that line numbers above stay true

@@ -23,7 +23,8 @@ def given(x):
     return x
 
 
-@task(points=2, difficulty="easy", minutes=5, hints={"it is x": "Multiply.", "it is 3 x": "By two."}, why="Two halves.")
+@task(points=2, difficulty="easy", minutes=5, hints={"it is x": "Multiply.", "it is 3 x": "By two."},
+      why="Two halves.")
 def double(x: np.ndarray) -> np.ndarray:
     """Twice x.
 
@@ -75,7 +76,10 @@ inputs_stay_unchanged("double", "triple")
 WRONGS = """
 WRONGS = {
     "double": {"identity": ("2 * given(x)", "x", "doubles")},
-    "triple": {"twice only": ("x + double(x)", "double(x)", "triples"), "missed": ("x + double(x)", "double(x)", "nothing")},
+    "triple": {
+        "twice only": ("x + double(x)", "double(x)", "triples"),
+        "missed": ("x + double(x)", "double(x)", "nothing"),
+    },
 }
 """
 
@@ -100,7 +104,9 @@ def write_learner(folder: Path, body: str, rest: str = GOOD_TRIPLE, head: str = 
     return file
 
 
-def grade_file(chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: int = 2 * 1024**3) -> ChapterReport:
+def grade_file(
+    chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: int = 2 * 1024**3
+) -> ChapterReport:
     return grade_chapter(chapter, file, chapter.tasks(), seed=7, limits=Limits(seconds, memory))
 
 

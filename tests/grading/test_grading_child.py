@@ -1,4 +1,4 @@
-"""What learners' code can do to the grader, each through the real child process: one task fails, the other survives."""
+"""What learners' code can do to the grader, through the real child: one task fails, the other does not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ FAILING = {
         "import sys; sys.modules['the_checks'].check_close = lambda *b: None; return x",
         "replaces the_checks.check_close",
     ),
-    "raises the recursion limit": ("import sys; sys.setrecursionlimit(9999); return 2 * x", "only moves the wall"),
+    "raises the recursion limit": (
+        "import sys; sys.setrecursionlimit(9999); return 2 * x",
+        "only moves the wall",
+    ),
     "prints for ever": ("while True: print('x' * 1000)", "prints without end"),
     "catches everything": ("try: raise SystemExit\nfinally: return None", "y is None"),
 }
@@ -51,11 +54,13 @@ def test_failure_costs_one_task_and_is_explained(tmp_path, name):
 STOPPED = {
     "endless loop": ("while True: pass", {"seconds": 0.5}, "stopped after 0.5 seconds"),
     "eats memory": (
-        "keep = []\nwhile True: keep.append(np.ones(2_000_000))", {"memory": 400_000_000}, "GiB of memory; the limit is 0.4 GiB"
+        "keep = []\nwhile True: keep.append(np.ones(2_000_000))",
+        {"memory": 400_000_000},
+        "GiB of memory; the limit is 0.4 GiB",
     ),
     "ends the process": ("import os; os._exit(0)", {}, "ended the whole process (exit code 0)"),
     "crashes": ("import ctypes; ctypes.string_at(0)", {}, "Python itself crashed"),
-    "floods the real output": ("import os\nwhile True: os.write(1, b'x' * 65536)", {}, "stopped after printing"),
+    "floods the real output": ("import os\nwhile True: os.write(1, b'x' * 65536)", {}, "after printing"),
     "closes the channel": ("import os; os.closerange(3, 256); return 2 * x", {}, "ended the whole process"),
 }  # fmt: skip
 
@@ -90,7 +95,9 @@ def test_not_started_is_no_failure_but_no_pass_either(tmp_path):
 
 
 def test_prints_are_shown_and_cannot_forge_results(tmp_path):
-    forged = '{"event": "check", "task": "double", "check": {"name": "doubles", "about": "", "status": "passed"}}'
+    forged = (
+        '{"event": "check", "task": "double", "check": {"name": "doubles", "about": "", "status": "passed"}}'
+    )
     double, _, _ = grade_double(tmp_path, f"print('''{forged}'''); print('caf\\u00e9 \\ud800'); return x")
     assert double.status == "failed"
     assert "café" in double.output and '"event"' in double.output
@@ -106,7 +113,10 @@ def test_a_renamed_function_is_named(tmp_path):
 
 
 UNLOADABLE = {
-    "syntax": ("def double(x):\n    return 2 *\n", "ch99_doubling.py, line 2: SyntaxError: invalid syntax\n    return 2 *\n"),
+    "syntax": (
+        "def double(x):\n    return 2 *\n",
+        "ch99_doubling.py, line 2: SyntaxError: invalid syntax\n    return 2 *\n",
+    ),
     "indentation": ("def double(x):\nreturn 2\n", "line 2: IndentationError"),
     "import": ("import nonsense_that_is_missing\n", "line 1, in <module>:  import nonsense_that_is_missing"),
     "exit": ("import sys\nsys.exit()\n", "SystemExit"),
@@ -139,7 +149,8 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_threads_and_library_named_files_do_no_harm(tmp_path):
     (tmp_path / "numpy.py").write_text("raise RuntimeError('the wrong numpy')", encoding="utf-8")
     (tmp_path / "my_helper.py").write_text("two = 2", encoding="utf-8")
-    head = "import numpy as np, threading, time, my_helper\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+    head = "import numpy as np, threading, time, my_helper\n"
+    head += "threading.Thread(target=time.sleep, args=(60,)).start()\n"
     double, triple, report = grade_double(tmp_path, "return my_helper.two * x", head=head)
     assert report.passed and double.points == 2 and triple.points == 3
 
