@@ -8,6 +8,7 @@ which is what encoding a stream rests on.
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -134,9 +135,8 @@ class PreTokenizer:
     def words(self, text: str) -> list[str]:
         """The words as strings, for looking at (a step after ByteLevel may cut a character: then "\\ufffd")."""
         data, ends = self.split(text)
-        starts = [0, *ends[:-1].tolist()]
-        raw = data.tobytes()
-        return [raw[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends.tolist(), strict=True)]
+        raw, borders = data.tobytes(), [0, *ends.tolist()]
+        return [raw[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(borders)]
 
     def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """The text as UTF-8 and where its words end: (n,) uint8, (k,) int64.
