@@ -113,8 +113,8 @@ class Kernel:
             value = args[position] if position < len(args) else kwargs.get(name)
             if isinstance(value, np.ndarray) and not value.flags.carray:
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place and needs it writable and C-contiguous: copy an array "
-                    f"of shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}"
+                    f"{self.__name__} changes {name!r} in place: a writable C-contiguous array is needed, got "
+                    f"shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}: copy it"
                 )
 
     def _dtype_message(self, value: np.ndarray, dtype: np.dtype | None = None) -> str:
