@@ -1,0 +1,109 @@
+"""The command line: `python -m llm_from_scratch COMMAND …`.
+
+Every module of this package is a command of its name; it has `HELP` (a line), `add_arguments(parser)` and
+`run(args) -> exit code`. Only the chosen one is imported, so that `--help` is quick; the list of commands reads the
+`HELP` lines from the sources without running them. Modules whose name begins with an underscore are no commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# The order in which a newcomer meets them; any others follow by name.
+_ORDER = ("quickstart", "train", "generate", "tokenizer", "fetch", "grade", "bench")
+_DESCRIPTION = "How the open large language models of 2023 are built, in plain NumPy."
+_EPILOG = """\
+begin with:
+  python -m llm_from_scratch quickstart          train a small model in about two minutes and read its stories
+  python -m llm_from_scratch COMMAND --help      what a command does, with examples
+"""
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def commands() -> list[str]:
+    """The names of all commands.
+
+    >>> "train" in commands()
+    True
+    """
+    names = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+    return [name for name in _ORDER if name in names] + sorted(names - set(_ORDER))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 2 a mistake in the input, 130 interrupted with Ctrl-C.
+
+    A mistake in the input (ValueError, TypeError, OSError) is shown as one line; `--traceback` shows where it arose.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    names = commands()
+    if arguments and arguments[0] in names:
+        return _run(arguments[0], arguments[1:])
+    parser = _overview(names)
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(f"there is no command {arguments[0]!r}; the commands are {', '.join(names)}")
+    options = parser.parse_args(arguments)
+    if options.version:
+        from .. import __version__
+
+        print(f"llm_from_scratch {__version__}")
+    else:
+        parser.print_help()
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module = importlib.import_module(f"{__name__}.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m llm_from_scratch {name}",
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--traceback", action="store_true", help="on an error show where in the program it arose")
+    options = parser.parse_args(arguments)
+    try:
+        return int(module.run(options) or 0)
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError) as error:
+        if options.traceback:
+            raise
+        text = str(error) or type(error).__name__
+        print(f"error: {text}", file=sys.stderr)
+        return USER_ERROR
+
+
+def _overview(names: list[str]) -> argparse.ArgumentParser:
+    width = max(map(len, names), default=0)
+    lines = "\n".join(f"  {name:<{width}}  {_help_line(name)}" for name in names)
+    parser = argparse.ArgumentParser(
+        prog="python -m llm_from_scratch",
+        usage="python -m llm_from_scratch COMMAND …",
+        description=f"{_DESCRIPTION}\n\ncommands:\n{lines}",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="show the version")
+    return parser
+
+
+def _help_line(name: str) -> str:
+    """The string assigned to HELP in a command's source: importing all commands would take a second."""
+    source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    for statement in ast.parse(source).body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if isinstance(target, ast.Name) and target.id == "HELP":
+            return str(ast.literal_eval(statement.value))  # type: ignore[attr-defined]
+    return ""
