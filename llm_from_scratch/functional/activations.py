@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd import primitive
 from ..kernels import activations as kernels
+from .checks import floating
 
 
 @primitive
@@ -19,6 +20,7 @@ def relu(x, /):
     >>> relu([-1.0, 2.0])
     Tensor([0., 2.])
     """
+    floating("relu", x)
     return np.maximum(x, 0), x
 
 
@@ -34,6 +36,7 @@ def sigmoid(x, /):
     >>> sigmoid([0.0, 2.0])
     Tensor([0.5   , 0.8808])
     """
+    floating("sigmoid", x)
     y = kernels.sigmoid(x)
     return y, y
 
@@ -50,6 +53,7 @@ def tanh(x, /):
     >>> tanh([0.0, 1.0])
     Tensor([0.    , 0.7616])
     """
+    floating("tanh", x)
     y = kernels.tanh(x)
     return y, y
 
@@ -68,6 +72,7 @@ def silu(x, /):
 
     Source: Elfwing et al. 2017, arXiv:1702.03118; as swish, Ramachandran et al. 2017, arXiv:1710.05941.
     """
+    floating("silu", x)
     return kernels.silu(x), x
 
 
@@ -85,6 +90,7 @@ def gelu(x, /):
 
     Source: Hendrycks & Gimpel 2016, arXiv:1606.08415.
     """
+    floating("gelu", x)
     return kernels.gelu(x), x
 
 
@@ -102,6 +108,7 @@ def gelu_tanh(x, /):
 
     Source: Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2.
     """
+    floating("gelu_tanh", x)
     return kernels.gelu_tanh(x), x
 
 
@@ -149,6 +156,7 @@ def _(dy, saved, needs):
 
 
 def _same_shape(name, gate, up):
+    floating(name, gate, up)
     if gate.shape != up.shape:
         raise ValueError(f"{name} needs a gate and an up of one shape, got {gate.shape} and {up.shape}")
     return gate, up

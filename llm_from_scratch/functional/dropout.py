@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
+from .checks import floating
 
 
 @primitive
@@ -20,6 +21,7 @@ def dropout(x, /, *, rate, rng):
 
     Source: Srivastava et al. 2014, JMLR 15, in the "inverted" form that needs no rescaling in evaluation.
     """
+    floating("dropout", x)
     if not 0 <= rate < 1:
         raise ValueError(f"the dropout rate is a probability in [0, 1), not {rate}")
     if rng is None or rate == 0:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autograd import primitive
 from ..kernels import embedding as kernels
+from .checks import floating
 
 
 @primitive
@@ -18,6 +19,7 @@ def embedding(weight, ids, /):
     Tensor([[4., 5.],
             [0., 1.]])
     """
+    floating("embedding", weight)
     if weight.ndim != 2:
         raise ValueError(f"embedding needs a table (V, D), got shape {weight.shape}")
     check_ids(ids, weight.shape[0])

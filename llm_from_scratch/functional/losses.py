@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autograd import primitive
 from ..kernels import losses as kernels
+from .checks import floating
 from .linear import check_targets
 
 IGNORED = -100
@@ -35,6 +36,7 @@ def cross_entropy(logits, targets, /, *, ignore_index=IGNORED, reduction="mean",
         raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
     if normaliser is not None and reduction != "mean":
         raise ValueError(f"cross_entropy: a normaliser goes with reduction='mean', not {reduction!r}")
+    floating("cross_entropy", logits)
     if logits.ndim == 0:
         raise ValueError("cross_entropy needs logits (..., V), got a single number")
     if ignore_index != IGNORED and np.asarray(targets).dtype.kind in "iu":

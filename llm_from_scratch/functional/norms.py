@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..autograd import primitive
 from ..kernels import norms as kernels
+from .checks import floating
 
 
 @primitive
@@ -76,6 +77,7 @@ def _(rng):
 
 
 def _check(name, x, eps, **parameters):
+    floating(name, x)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"{name} works on the last axis, which must have an entry; got shape {x.shape}")
     if not 0 <= eps < float("inf"):

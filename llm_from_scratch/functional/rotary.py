@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import primitive
 from ..kernels import rotary as kernels
+from .checks import floating
 
 
 @primitive
@@ -33,6 +34,7 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
 
     Source: Su et al. 2021, arXiv:2104.09864, eq. 34.
     """
+    floating("rotary", x)
     if x.ndim != 4:
         raise ValueError(f"rotary needs x (B, H, T, D), got shape {x.shape}")
     batch, _, length, width = x.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..autograd import primitive
 from ..kernels import softmax as kernels
+from .checks import floating
 
 
 @primitive
@@ -44,6 +45,7 @@ def _(dy, y, needs):
 
 
 def _with_axis(name, x):
+    floating(name, x)
     if x.ndim == 0:
         raise ValueError(f"{name} works on the last axis, and a single number has none")
     return x

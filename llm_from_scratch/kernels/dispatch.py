@@ -113,7 +113,7 @@ class Kernel:
             value = args[position] if position < len(args) else kwargs.get(name)
             if isinstance(value, np.ndarray) and not value.flags.carray:
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place: a writable C-contiguous array is needed, got "
+                    f"{self.__name__} changes {name!r} in place: it must be writable and C-contiguous, got "
                     f"shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}: copy it"
                 )
 

@@ -39,5 +39,7 @@ def test_gate_and_up_must_have_one_shape(gated):
 
 
 def test_integers_are_refused():
-    with pytest.raises(TypeError):
-        F.gelu(np.arange(3))
+    with pytest.raises(TypeError, match="gelu works on float32 or float64, got int64"):
+        F.gelu(np.arange(3, dtype=np.int64))
+    with pytest.raises(TypeError, match="swiglu works on float32"):
+        F.swiglu(np.ones(3, bool), np.ones(3, bool))

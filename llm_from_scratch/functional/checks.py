@@ -1,0 +1,20 @@
+"""What the building blocks check before they compute."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def floating(name: str, *arrays: np.ndarray) -> None:
+    """Raise TypeError unless the arrays hold floating-point numbers.
+
+    >>> floating("gelu", np.zeros(3, np.int64))
+    Traceback (most recent call last):
+    TypeError: gelu works on float32 or float64, got int64: convert with .astype(np.float32)
+    """
+    for array in arrays:
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            got = getattr(array, "dtype", type(array).__name__)
+            raise TypeError(
+                f"{name} works on float32 or float64, got {got}: convert with .astype(np.float32)"
+            )
