@@ -68,7 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="wall-clock limit of each task (default: each task's own, mostly 10)",
     )
-    add("--memory", type=float, metavar="GB", default=2.0, help="limit on resident memory (default: 2)")
+    add(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="limit on resident memory (default: each task's own, mostly 1)",
+    )
     add("--json", type=Path, metavar="FILE", help="also write the result to this file, as JSON")
 
 
@@ -101,7 +106,7 @@ def _validate(args: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}.")
     if args.seconds is not None and not 0 < args.seconds < 1e6:
         raise ValueError(f"--seconds must be positive, got {args.seconds}.")
-    if not 0.1 <= args.memory < 1e6:
+    if args.memory is not None and not 0.1 <= args.memory < 1e6:
         raise ValueError(f"--memory must be at least 0.1 (GB), got {args.memory}.")
     if args.json is not None and not args.json.resolve().parent.is_dir():
         raise ValueError(f"--json: there is no folder {args.json.resolve().parent} to write into.")
@@ -158,7 +163,7 @@ def _grade(
     seed = args.seed if args.seed is not None else secrets.randbelow(1_000_000)
     say(f"Grading the files in {folder.resolve()}")
     say(f"Inputs come from seed {FIXED_SEED} and from a fresh one: --seed {seed} repeats this run.")
-    limits = Limits(args.seconds, int(args.memory * 1e9))
+    limits = Limits(args.seconds, args.memory)
     reports = []
     for chapter, tasks in wanted:
         if chapter not in missing:

@@ -49,7 +49,7 @@ class Prints(io.TextIOBase):
             self.kept += text[: KEPT_OUTPUT - len(self.kept)]
         self.count += len(text)
         if self.count > MOST_OUTPUT:
-            raise OutputFlood
+            raise OutputFlood(f"stopped after printing {MOST_OUTPUT:,} characters.")
         return len(text)
 
     def take(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,9 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
                 lines.append(_wrap(report.cause, 11, "likely cause: "))
         lines += output_lines(report.output)
     if report.status != "passed" and hint_steps:
-        lines += hint_lines(task, hint_steps)
+        first = next((c for c in report.checks if not c.passed), None)
+        seen = f"{first.message} {first.cause}" if first else f"{report.stopped} {report.cause}"
+        lines += hint_lines(task, hint_steps, seen)
     return lines
 
 
@@ -80,15 +83,36 @@ def output_lines(output: str) -> list[str]:
     return lines
 
 
-def hint_lines(task: Task, steps: int) -> list[str]:
-    """The first `steps` hints, and the titles of the others."""
+def hint_lines(task: Task, steps: int, seen: str = "") -> list[str]:
+    """The first `steps` hints, the one whose title fits what the learner has seen, and the others' titles."""
+    fitting = _fitting_hint(list(task.hints), seen)
     lines = ["    Hints:"]
     for number, (title, text) in enumerate(task.hints.items(), 1):
-        if number <= steps:
+        if number <= steps or title == fitting:
             lines += [_wrap(title, 6, f"{number}. "), _wrap(text, 9)]
         else:
-            lines.append(_wrap(title, 6, f"{number}. ") + f"  [unfold with {' '.join(['--hint'] * number)}]")
+            lines.append(_wrap(title, 6, f"{number}. ") + f"  [give --hint {number} times]")
     return lines
+
+
+def _fitting_hint(titles: Sequence[str], seen: str) -> str | None:
+    """The title most of whose words occur in the failure, if any has at least two thirds of them.
+
+    >>> titles = ["the last id is missing", "IndexError: list index out of range"]
+    >>> _fitting_hint(titles, "IndexError: index 3 is out of range")
+    'IndexError: list index out of range'
+    >>> _fitting_hint(["zeros become nan"], "y[0]: expected 1, got 2") is None
+    True
+    """
+
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[a-z0-9_]{3,}", text.lower()))
+
+    def share(title: str) -> float:
+        return len(words(title) & words(seen)) / max(len(words(title)), 1)
+
+    best = max(titles, key=share, default=None)
+    return best if best is not None and share(best) >= 2 / 3 else None
 
 
 def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:

@@ -29,13 +29,16 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Limits:
-    """What one task may use. `seconds` None means what the task itself states."""
+    """What one task may use; None means what the task itself states."""
 
     seconds: float | None = None
-    memory_bytes: int = 2 * 1024**3
+    memory_gb: float | None = None
 
-    def of(self, task: Task) -> float:
-        return self.seconds if self.seconds is not None else task.seconds
+    def seconds_of(self, task: Task) -> float:
+        return task.seconds if self.seconds is None else self.seconds
+
+    def memory_of(self, task: Task) -> float:
+        return 1e9 * (task.memory_gb if self.memory_gb is None else self.memory_gb)
 
 
 @dataclass
@@ -166,21 +169,22 @@ class _Child:
                 if partial.endswith("\n"):
                     if self._hear(partial):
                         assert self.current is not None
-                        deadline = time.monotonic() + self.limits.of(self.current.task)
+                        deadline = time.monotonic() + self.limits.seconds_of(self.current.task)
                     partial = ""
             if self.ended:
                 return
             if gone:
                 return self._stop(*self._why_gone(process.returncode))
-            if time.monotonic() > deadline:
-                return self._stop(*self._too_slow())
             used = resident_bytes(process.pid) or 0
-            if used > self.limits.memory_bytes:
+            # while the file is loaded no task has begun, and the first one's limit holds
+            most = self.limits.memory_of((self.current or self.report.tasks[0]).task)
+            if used > most:
                 return self._stop(
-                    f"stopped at {used / 1024**3:.1f} GiB of memory; the limit is "
-                    f"{self.limits.memory_bytes / 1024**3:.1f} GiB.",
+                    f"stopped at {used / 1e9:.1f} GB of memory; the limit is {most / 1e9:g} GB.",
                     "which array or list grows without need?",
                 )
+            if time.monotonic() > deadline:
+                return self._stop(*self._too_slow(used))
             if self.raw_count > MOST_RAW_OUTPUT:
                 return self._stop(
                     f"stopped after printing {self.raw_count / 1e6:.0f} MB.", "a print inside a loop?"
@@ -232,15 +236,16 @@ class _Child:
         self.current.stopped, self.current.cause = message, cause
         self._close()
 
-    def _too_slow(self) -> tuple[str, str]:
+    def _too_slow(self, used: int) -> tuple[str, str]:
         if self.current is None:
             return (
                 f"stopped after {LOADING_SECONDS:g} seconds.",
                 "code outside the functions that never ends?",
             )
-        limit = self.limits.of(self.current.task)
+        limit = self.limits.seconds_of(self.current.task)
+        memory = f" It held {used / 1e9:.1f} GB of memory." if used > 4e8 else ""
         return (
-            f"stopped after {limit:g} seconds; it should take a fraction of one.",
+            f"stopped after {limit:g} seconds; it should take a fraction of one.{memory}",
             "a loop that never ends, or work that doubles with every step? "
             "(--seconds gives a slow machine more time)",
         )

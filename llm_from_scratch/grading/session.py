@@ -68,8 +68,8 @@ EXPLAINED: dict[str, str] = {
 def explain_error(error: BaseException, file: str) -> tuple[str, str]:
     """A learner's exception, with the line of `file` it comes from, and the likely cause."""
     name = type(error).__name__
-    text = "" if isinstance(error, OutputFlood) else " ".join(str(error).split())[:300]
-    what = f"{name}: {text}" if text else name
+    text = " ".join(str(error).split())[:300]
+    what = text if isinstance(error, OutputFlood) else f"{name}: {text}" if text else name
     frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename) == file]
     if frames:
         frame = frames[-1]

@@ -30,6 +30,7 @@ class Task:
     why: str
     uses: tuple[str, ...] = ()
     seconds: float = 10.0
+    memory_gb: float = 1.0
     first_line: int = field(default=0, compare=False)  # of the decorator, counted from 1
     def_line: int = field(default=0, compare=False)
     body_line: int = field(default=0, compare=False)  # first line after the docstring
@@ -42,8 +43,8 @@ class Task:
             )
         if not (isinstance(self.points, int) and self.points > 0):
             raise ValueError(f"{self.name}: points must be a positive integer, got {self.points!r}")
-        if not self.minutes > 0 or not self.seconds > 0:
-            raise ValueError(f"{self.name}: minutes and seconds must be positive")
+        if not (self.minutes > 0 and self.seconds > 0 and self.memory_gb > 0):
+            raise ValueError(f"{self.name}: minutes, seconds and memory_gb must be positive")
         if not self.hints or not self.why.strip():
             raise ValueError(f"{self.name}: a task needs at least one hint and a paragraph on why it is so")
 
@@ -57,13 +58,14 @@ def task(
     why: str,
     uses: Sequence[str] = (),
     seconds: float = 10.0,
+    memory_gb: float = 1.0,
 ) -> Callable[[Function], Function]:
     """Mark a worked solution as a graded task; the function itself is returned unchanged.
 
     `hints` maps the error a learner sees to the advice, gentlest first. `uses` names other tasks of the
     chapter that this one calls: it is graded with their worked versions, so that one mistake costs one task.
-    `seconds` is the wall-clock limit of all its checks together. All values are literals, because they are
-    read from the syntax tree.
+    `seconds` is the wall-clock limit of all its checks together, `memory_gb` that of the process's resident
+    memory. All values are literals, because they are read from the syntax tree.
 
     >>> @task(points=1, difficulty="easy", minutes=5, hints={"returns None": "return it"}, why="Because.")
     ... def double(x):
@@ -73,7 +75,9 @@ def task(
     """
 
     def mark(function: Function) -> Function:
-        Task(function.__name__, points, difficulty, minutes, dict(hints), why, tuple(uses), seconds)
+        Task(
+            function.__name__, points, difficulty, minutes, dict(hints), why, tuple(uses), seconds, memory_gb
+        )
         return function
 
     return mark

@@ -8,7 +8,7 @@ from llm_from_scratch.grading.runner import Limits, grade_chapter
 from llm_from_scratch.grading.tasks import find_chapters, find_exercises
 
 RIGHT = {
-    "ch02_tokenizer": '''
+    "ch02_tokenizer": """
 from collections import Counter, defaultdict
 
 def pair_counts(words):
@@ -77,7 +77,7 @@ def decode_stream(pieces):
         texts.append(text[shown:])
         shown = len(text)
     return texts + [b"".join(pieces).decode("utf-8", "replace")[shown:]]
-''',
+""",
     "ch04_backprop": """
 import numpy as np
 

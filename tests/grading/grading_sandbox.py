@@ -105,7 +105,7 @@ def write_learner(folder: Path, body: str, rest: str = GOOD_TRIPLE, head: str = 
 
 
 def grade_file(
-    chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: int = 2 * 1024**3
+    chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: float | None = None
 ) -> ChapterReport:
     return grade_chapter(chapter, file, chapter.tasks(), seed=7, limits=Limits(seconds, memory))
 

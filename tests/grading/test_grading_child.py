@@ -55,8 +55,8 @@ STOPPED = {
     "endless loop": ("while True: pass", {"seconds": 0.5}, "stopped after 0.5 seconds"),
     "eats memory": (
         "keep = []\nwhile True: keep.append(np.ones(2_000_000))",
-        {"memory": 400_000_000},
-        "GiB of memory; the limit is 0.4 GiB",
+        {"memory": 0.4},
+        "GB of memory; the limit is 0.4 GB",
     ),
     "ends the process": ("import os; os._exit(0)", {}, "ended the whole process (exit code 0)"),
     "crashes": ("import ctypes; ctypes.string_at(0)", {}, "Python itself crashed"),

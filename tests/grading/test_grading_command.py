@@ -93,6 +93,14 @@ def test_hints_unfold_step_by_step(exercises, tmp_path, capsys):
     assert "By two." in capsys.readouterr().out
 
 
+def test_a_hint_titled_by_the_error_unfolds_at_once(exercises, tmp_path, capsys):
+    text = exercises.source().replace('"it is 3 x"', '"ValueError: cannot reshape array"')
+    exercises.solution.write_text(text, encoding="utf-8")
+    write_learner(tmp_path, "return x.reshape(2)")
+    run("--hint")
+    assert "ValueError: cannot reshape array\n         By two." in capsys.readouterr().out
+
+
 def test_solution_is_shown_with_its_reason(exercises, capsys):
     assert run("--solution", "--task", "double") == 0
     out = capsys.readouterr().out
