@@ -189,7 +189,8 @@ def _masking(q, k, v, causal, scale, window, prefix_length, segments, slopes, ke
         raise ValueError(f"attention: {heads} query heads cannot share {k.shape[1]} key-value heads evenly")
     _integer("key_offset", key_offset, 0)
     if causal and key_offset + length > keys:
-        raise ValueError(f"attention: {length} queries after {key_offset} keys need {key_offset + length} keys, got {keys}")
+        needed = key_offset + length
+        raise ValueError(f"attention: {length} queries after {key_offset} keys need {needed} keys, got {keys}")
     if window is not None:
         _integer("window", window, 1)
         if prefix_length is not None:

@@ -95,7 +95,8 @@ def _(rng):
 
 @linear_cross_entropy.example
 def _(rng):
-    return (rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), np.array([2, 0, 3])), {"transposed": True, "normaliser": 7}
+    settings = {"transposed": True, "normaliser": 7}
+    return (rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), np.array([2, 0, 3])), settings
 
 
 def check_targets(targets: np.ndarray, shape: tuple[int, ...], vocabulary: int) -> None:

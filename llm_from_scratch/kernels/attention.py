@@ -1,7 +1,7 @@
 """The two loops of attention that are not matrix products, on one tile of scores at a time.
 
-A tile holds the raw products q·k of some heads of some rows of the batch: scores (b, h, R, C) for R neighbouring queries
-and C neighbouring keys. `Tile` says where it lies; `Masking` which pairs may see each other and what is added to a score:
+A tile holds the raw products q·k of some heads of some rows of the batch: scores (b, h, R, C) for R neighbouring
+queries and C neighbouring keys. `Tile` says where it lies, `Masking` which pairs see each other and what is added:
 
     score(i, j) = scale · q_i·k_j - slope · |i - j| + key_bias_j          if query i may see key j, else -inf
 

@@ -50,7 +50,8 @@ class BranchSpec:
             raise ValueError("a branch needs at least one function")
         if len(self.norms_before) not in (0, 1, len(self.functions)):
             raise ValueError(
-                f"{len(self.norms_before)} norms for {len(self.functions)} functions: give none, one shared, or one each"
+                f"{len(self.norms_before)} norms for {len(self.functions)} functions: "
+                "give none, one shared, or one each"
             )
         if self.residual_is_normed and len(self.norms_before) != 1:
             raise ValueError("residual_is_normed needs exactly one norm before the branch")

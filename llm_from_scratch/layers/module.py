@@ -43,7 +43,7 @@ class Module:
         return {name: parameter.data for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy the arrays of `state` into the parameters. Names and shapes must agree exactly; nothing is changed if not."""
+        """Copy the arrays of `state` into the parameters; nothing is changed unless all names and shapes agree."""
         parameters = dict(self.named_parameters())
         missing, surplus = sorted(parameters.keys() - state.keys()), sorted(state.keys() - parameters.keys())
         if missing or surplus:

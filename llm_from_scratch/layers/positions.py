@@ -1,4 +1,4 @@
-"""How tokens learn where they stand: a learned table, or rotary angles. (Slopes of ALiBi are numbers of the attention.)"""
+"""How tokens learn where they stand: a learned table, or rotary angles. (ALiBi's slopes belong to the attention.)"""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Decoder(Module):
             if memory.batch_size != batch:
                 raise ValueError(f"the memory holds {memory.batch_size} rows, the ids have {batch}")
             if segments is not None and memory.length:
-                raise ValueError("segments describe whole rows: they cannot be combined with a memory that holds tokens")
+                raise ValueError("segments describe whole rows: a memory that holds tokens cannot be combined with them")
             offset, seen = memory.length, memory.real_tokens
         mask = check_mask(mask, shape)
         segments = check_segments(segments, shape)
@@ -156,12 +156,14 @@ class Decoder(Module):
         elif mask is not None:
             positions = np.maximum(seen + np.cumsum(mask, axis=1) - 1, 0)
         else:
-            positions = seen[:1] + np.arange(length) if memory is None or memory.mask is None else seen + np.arange(length)
+            every_row_alike = memory is None or memory.mask is None
+            positions = (seen[:1] if every_row_alike else seen) + np.arange(length)
         if self.positions is not None and int(positions.max()) >= self.positions.count:
             raise ValueError(
-                f"position {int(positions.max())} is beyond the {self.positions.count} positions this model has learned: "
-                "shorten the input"
+                f"position {int(positions.max())} is beyond the {self.positions.count} positions "
+                "this model has learned: shorten the input"
             )
+        prefix_length = check_prefix(prefix_length, batch, offset + length)  # the last check: now memory may change
         key_mask = mask
         if memory is not None and (mask is not None or memory.mask is not None):
             past = np.ones((batch, offset), bool) if memory.mask is None else memory.mask
@@ -170,7 +172,6 @@ class Decoder(Module):
         key_bias = None
         if key_mask is not None and not key_mask.all():
             key_bias = np.where(key_mask, 0.0, -np.inf).astype(self.dtype)
-        prefix_length = check_prefix(prefix_length, batch, offset + length)
         return Context(positions, offset, key_bias, segments, prefix_length)
 
     def new_memory(self, batch_size: int = 1) -> ModelMemory:
@@ -180,7 +181,7 @@ class Decoder(Module):
         return ModelMemory([layer.new_memory() for layer in self.layers], int(batch_size))
 
     def step(self, ids: Any, memory: ModelMemory, mask: Any = None) -> np.ndarray:
-        """Continue `memory` by ids (B, T); the logits after the last of them, (B, V). Nothing is recorded for gradients."""
+        """Continue `memory` by ids (B, T); the logits after the last of them, (B, V), without gradients."""
         with no_grad():
             x = self._hidden(ids, memory, mask, None, None, None, None)
             weight, transposed = self._head()

@@ -1,8 +1,9 @@
 """The design space: a `ModelSpec` is an embedding, a list of layers, a final norm and a head.
 
 Every open model of 2023 is one point in it. A spec describes, it allocates nothing, and `Decoder(spec).parameter_count`
-of a 70B model is instant, because without a generator parameters are placeholders. The parts stand beside the layers they build (`AttentionSpec`, `FeedForwardSpec`, `NormSpec`, `LayerSpec`),
-and any dataclass with `.build(rng)` may take the place of a mixer or a feed-forward part.
+of a 70B model is instant, because without a generator parameters are placeholders. The parts stand beside the layers
+they build (`AttentionSpec`, `FeedForwardSpec`, `NormSpec`, `LayerSpec`), and any dataclass with `.build(rng)` may take
+the place of a mixer or a feed-forward part.
 """
 
 from __future__ import annotations

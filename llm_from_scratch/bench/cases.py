@@ -1,0 +1,134 @@
+"""What is measured. A case is a name and, for each contender, a function that prepares one run.
+
+`prepare()` returns a function without arguments: calling it is the work that is timed. Importing a contender's library
+happens inside `prepare`, in the child process; a missing library is an ImportError there, reported as absent.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import ours, peers
+
+Prepare = Callable[[], Callable[[], Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing measured: contenders by name, ours first; `work` and `unit` turn seconds into a rate."""
+
+    title: str
+    contenders: dict[str, Prepare]
+    work: float = 0.0
+    unit: str = ""
+
+
+def synthetic_text(size: int = 5_000_000, seed: int = 0) -> str:
+    """English-like text of about `size` bytes with words of a Zipf distribution, the same everywhere.
+
+    >>> len(synthetic_text(1000)) >= 1000
+    True
+    """
+    rng = random.Random(seed)
+    letters = "etaoinshrdlucmfwypvbgkjqxz"
+    weights = [2.0 ** (-i / 4) for i in range(26)]
+    words = ["".join(rng.choices(letters, weights, k=rng.randint(1, 11))) for _ in range(40_000)]
+    frequencies = [1.0 / (rank + 3) for rank in range(len(words))]
+    parts: list[str] = []
+    length = 0
+    while length < size:
+        sentence = rng.choices(words, frequencies, k=rng.randint(4, 18))
+        line = " ".join(sentence).capitalize() + rng.choice([".", ".", ".", "!", "?", ";", ","])
+        parts.append(line + rng.choice([" ", " ", " ", "\n", "\n\n"]))
+        length += len(parts[-1])
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A GPT-2-style model and the batch of its training step."""
+
+    layers: int
+    width: int
+    heads: int
+    batch: int
+    context: int
+    vocab: int
+
+    @property
+    def title(self) -> str:
+        """For the table."""
+        return (
+            f"training step, GPT {self.layers} layers x {self.width}, "
+            f"batch {self.batch} x {self.context}, vocabulary {self.vocab}"
+        )
+
+
+SIZES = {
+    "step-128": Size(4, 128, 4, 12, 64, 65),
+    "step-384": Size(6, 384, 6, 8, 256, 65),
+    "step-512": Size(6, 512, 8, 4, 256, 8192),
+}
+
+
+def _attention_arrays(length: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((1, 8, length, 64), dtype=np.float32) for _ in range(4)]
+
+
+def cases(threads: int, text: str | None = None) -> dict[str, Case]:
+    """Every case by its short name. text: what the tokenizers are timed on (default: synthetic)."""
+    found: dict[str, Case] = {}
+    for name, size in SIZES.items():
+        found[name] = Case(
+            size.title,
+            {
+                "llm_from_scratch": lambda size=size: ours.training_step(size, threads),
+                "torch": lambda size=size: peers.training_step(size, threads),
+            },
+            size.batch * size.context,
+            "tokens/s",
+        )
+    for length in (1024, 4096):
+        found[f"attention-{length}"] = Case(
+            f"causal attention, 8 heads x 64, T = {length}, forward and backward",
+            {
+                "llm_from_scratch": lambda n=length: ours.attention(_attention_arrays(n), threads),
+                "torch": lambda n=length: peers.attention(_attention_arrays(n), threads),
+            },
+        )
+    found["adamw"] = Case(
+        "AdamW, 10M parameters",
+        {
+            "llm_from_scratch": lambda: ours.adamw(10_000_000, threads),
+            "torch (fused)": lambda: peers.adamw(10_000_000, threads, fused=True),
+            "torch (foreach)": lambda: peers.adamw(10_000_000, threads, fused=False),
+        },
+    )
+
+    def corpus() -> str:
+        return text if text is not None else synthetic_text()
+
+    found["bpe-train"] = Case(
+        "BPE training to 8192 entries, 5 MB",
+        {
+            "llm_from_scratch": lambda: ours.bpe_training(corpus(), 8192),
+            "tokenizers": lambda: peers.bpe_training(corpus(), 8192, threads),
+        },
+    )
+    found["bpe-encode"] = Case(
+        "BPE encoding, 5 MB, vocabulary 8192, one thread",
+        {
+            "llm_from_scratch": lambda: ours.bpe_encoding(corpus(), 8192),
+            "tiktoken": lambda: peers.bpe_encoding_tiktoken(corpus(), 8192),
+            "tokenizers": lambda: peers.bpe_encoding_tokenizers(corpus(), 8192),
+        },
+        (len(text.encode()) if text is not None else 5_000_000) / 1e6,
+        "MB/s",
+    )
+    return found

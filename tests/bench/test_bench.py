@@ -1,0 +1,66 @@
+"""The benchmark's machinery: that it measures what it says, and says what is absent. No speed is asserted here."""
+
+import json
+
+import pytest
+
+from llm_from_scratch.bench.cases import SIZES, cases, synthetic_text
+from llm_from_scratch.bench.runner import bench, table
+from llm_from_scratch.cli import main
+
+
+def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
+    options = ["--rounds", "2", "--seconds", "0.01", "--threads", "1", "--json", str(tmp_path / "b")]
+    assert main(["bench", "adamw", *options]) == 0
+    result = json.loads((tmp_path / "b").read_text(encoding="utf-8"))
+    ours = result["cases"]["adamw"]["contenders"]["llm_from_scratch"]
+    assert 0 < ours["low"] <= ours["median"] <= ours["high"] < 10
+    assert result["threads"] == 1 and result["rounds"] == 2
+    for name, numbers in result["cases"]["adamw"]["contenders"].items():
+        assert "median" in numbers or "torch" in numbers["absent"], name
+    assert "AdamW, 10M parameters" in capsys.readouterr().out
+
+
+def test_every_case_has_us_first_and_a_peer():
+    known = cases(2)
+    assert {"attention-1024", "attention-4096", "adamw", "bpe-train", "bpe-encode", *SIZES} == set(known)
+    for case in known.values():
+        assert next(iter(case.contenders)) == "llm_from_scratch" and len(case.contenders) >= 2
+
+
+def test_our_side_of_a_step_learns_its_batch():
+    from llm_from_scratch.bench.cases import Size
+    from llm_from_scratch.bench.ours import training_step
+
+    step = training_step(Size(1, 16, 2, 2, 8, 11), threads=1)
+    losses = [step() for _ in range(30)]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_the_table_says_who_is_faster():
+    result = {
+        "title": "a case",
+        "unit": "MB/s",
+        "contenders": {
+            "ours": {"median": 0.01, "low": 0.009, "high": 0.02, "rate": 500.0, "peak": 2**21, "growth": 2**20},
+            "theirs": {"median": 0.02, "low": 0.02, "high": 0.03, "rate": 250.0, "peak": 2**21, "growth": 2**20},
+            "others": {"absent": "no module"},
+        },
+    }
+    lines = table(result).splitlines()
+    assert "10.00 ms  (9.00 to 20.00)  500.0 MB/s  peak 2 MiB (work: 1)" in lines[1]
+    assert lines[2].endswith("ours/theirs 0.50") and "not installed (no module)" in lines[3]
+
+
+def test_synthetic_text_is_the_same_everywhere_and_long_enough():
+    text = synthetic_text(3000)
+    assert len(text.encode()) >= 3000 and text == synthetic_text(3000) and text.isascii()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [({"names": ["step-999"]}, "no case named step-999: choose from"), ({"rounds": 0}, "at least 1")],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        bench(**settings)
