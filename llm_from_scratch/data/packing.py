@@ -30,8 +30,7 @@ def window_batch(windows: np.ndarray, separator: int | None = None) -> Batch:
     windows = np.asarray(windows)
     if windows.ndim != 2 or windows.shape[1] < 2 or windows.dtype.kind not in "iu":
         raise ValueError(
-            f"windows must be integers of shape (B, T + 1) with T at least 1, "
-            f"got {windows.shape} of {windows.dtype}"
+            f"windows must be integers of shape (B, T + 1) with T at least 1, got {windows.shape} of {windows.dtype}"
         )
     windows = windows.astype(np.int64)
     batch = {"ids": np.ascontiguousarray(windows[:, :-1]), "targets": np.ascontiguousarray(windows[:, 1:])}

@@ -105,9 +105,7 @@ class BatchSampler:
         resumption.
         """
         mine = self._identity()
-        differences = [
-            f"{k}: saved {state.get(k)!r}, now {v!r}" for k, v in mine.items() if state.get(k) != v
-        ]
+        differences = [f"{k}: saved {state.get(k)!r}, now {v!r}" for k, v in mine.items() if state.get(k) != v]
         if differences:
             raise ValueError("the saved position belongs to another sampler (" + "; ".join(differences) + ")")
         epoch, batch = state.get("epoch"), state.get("batch")
@@ -169,9 +167,7 @@ def evaluation_batches(
     return _walk(ids, batch_size, context, separator, limit)
 
 
-def _walk(
-    ids: np.ndarray, batch_size: int, context: int, separator: int | None, limit: int | None
-) -> Iterator[Batch]:
+def _walk(ids: np.ndarray, batch_size: int, context: int, separator: int | None, limit: int | None) -> Iterator[Batch]:
     span = batch_size * context
     for number, start in enumerate(range(0, len(ids) - 1, span)):
         if limit is not None and number >= limit:
@@ -189,7 +185,5 @@ def _walk(
 def _check_tokens(tokens: np.ndarray | TokenFile) -> np.ndarray:
     ids = tokens.ids if isinstance(tokens, TokenFile) else np.asarray(tokens)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise TypeError(
-            f"tokens must be a one-dimensional array of integers, got shape {ids.shape} of {ids.dtype}"
-        )
+        raise TypeError(f"tokens must be a one-dimensional array of integers, got shape {ids.shape} of {ids.dtype}")
     return ids

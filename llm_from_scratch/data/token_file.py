@@ -173,11 +173,7 @@ def open_tokens(path: str | os.PathLike[str]) -> TokenFile:
             f"it was cut short or changed; write it again"
         )
     if header["count"]:
-        ids: np.ndarray = np.memmap(
-            path, dtype=dtype, mode="r", offset=HEADER_BYTES, shape=(header["count"],)
-        )
+        ids: np.ndarray = np.memmap(path, dtype=dtype, mode="r", offset=HEADER_BYTES, shape=(header["count"],))
     else:  # an empty range cannot be mapped
         ids = np.empty(0, dtype)
-    return TokenFile(
-        path, ids, header["vocabulary_size"], separator, header["documents"], header["text_bytes"]
-    )
+    return TokenFile(path, ids, header["vocabulary_size"], separator, header["documents"], header["text_bytes"])

@@ -12,9 +12,7 @@ from llm_from_scratch.data.token_file import HEADER_BYTES, TokenWriter, open_tok
 
 
 def test_round_trip_with_separators(tmp_path):
-    file = write_tokens(
-        tmp_path / "a", [[1, 2], [], np.array([3], dtype=np.uint8)], vocabulary_size=9, separator=8
-    )
+    file = write_tokens(tmp_path / "a", [[1, 2], [], np.array([3], dtype=np.uint8)], vocabulary_size=9, separator=8)
     assert file.ids.tolist() == [8, 1, 2, 8, 8, 3, 8]
     assert (len(file), file.documents, file.separator, file.vocabulary_size) == (7, 3, 8, 9)
     assert file.ids.dtype == np.uint16 and not file.ids.flags.writeable

@@ -1,6 +1,6 @@
 """Quiet plots: a seed that takes its time, a sleepless night, a sad friend, a wet picnic. Rules in `telling`."""
 
-# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from .telling import Teller
 
 
 def seed(t: Teller) -> None:
-    plant = t.dice.choice(
-        ("sunflower", "pumpkin", "bean plant", "rose bush", "strawberry plant", "tomato plant")
-    )
+    plant = t.dice.choice(("sunflower", "pumpkin", "bean plant", "rose bush", "strawberry plant", "tomato plant"))
     t.slots["plant"] = plant
     t.craft_friend()
     t.introduce()
@@ -177,9 +175,7 @@ def picnic(t: Teller) -> None:
         "on the way, {he} met {a_friend}, who came along.",
     )
     t.say(
-        "{friend} brought a {thing} to play with."
-        if t.slots["noun"] in words.TOYS
-        else "{friend} brought a {thing}.",
+        "{friend} brought a {thing} to play with." if t.slots["noun"] in words.TOYS else "{friend} brought a {thing}.",
         "{friend} had a {thing} under one arm.",
     )
     t.paragraph()

@@ -40,9 +40,7 @@ def lost_and_found(t: Teller) -> None:
         "{he} searched {spot} and {spot2}, but the {noun} was not there.",
         "{he} looked left and right and {spot}, but {he} found only [leaves|dust|a beetle].",
     )
-    t.say(
-        "{hero} sat down and [cried|began to cry].", "{hero} was [so|very] sad. a tear ran down {his} nose."
-    )
+    t.say("{hero} sat down and [cried|began to cry].", "{hero} was [so|very] sad. a tear ran down {his} nose.")
     t.paragraph()
     t.say(
         "just then, {a_friend} came along.",

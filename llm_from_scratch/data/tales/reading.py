@@ -1,7 +1,7 @@
-"""Reads a tale the way a careful child does: who is who, what belongs to whom, and does it still hold at the end?
+"""Reads a tale the way a careful child does: who is who, whose is what, and does it hold at the end?
 
-`Reader` collects the facts of one text and offers one method per check; `checking` puts them together. It works by
-the lexicon and by the conventions stated in `telling`, with regular expressions and a memory of one sentence.
+`Reader` collects the facts of one text and offers one method per check; `checking` puts them together. It works
+by the lexicon and by the conventions stated in `telling`, with regular expressions and a memory of one sentence.
 """
 
 from __future__ import annotations
@@ -14,15 +14,11 @@ PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "not applicable"
 MINIMUM_WORDS = 40  # a shorter text is not a tale, however consistent its one sentence may be
 
 _GENDER = {name: "he" for name in words.HE_NAMES} | {name: "she" for name in words.SHE_NAMES}
-_PRONOUN = {"he": "he", "him": "he", "his": "he", "himself": "he"} | dict.fromkeys(
-    ("she", "her", "herself"), "she"
-)
+_PRONOUN = {"he": "he", "him": "he", "his": "he", "himself": "he"} | dict.fromkeys(("she", "her", "herself"), "she")
 _NOUNS = {*words.THINGS, *words.FOOD_NOUNS}
 _PLACES = {*words.HOME_PLACES}
 _INTRODUCTION = re.compile(r"\b(?:an?|the) (?:[a-z-]+ ){0,3}?([a-z]+) (?:named|called) ([A-Z][a-z]+)\b")
-_INTRODUCTION_BY_NAME = re.compile(
-    r"\b([A-Z][a-z]+) was an? (?:[a-z-]+ ){0,3}?(" + "|".join(words.KINDS) + r")\b"
-)
+_INTRODUCTION_BY_NAME = re.compile(r"\b([A-Z][a-z]+) was an? (?:[a-z-]+ ){0,3}?(" + "|".join(words.KINDS) + r")\b")
 _ENDING = re.compile(
     r"from that day on|\blearned\b|\bknew (?:that|how)\b|never forgot|for ever|\bhapp(?:y|ier)\b|that night"
     r"|the end\b|\bfriends\b|\bnew friend\b|full of joy|with a smile|all day long|sweet(?:est)? dreams"
@@ -98,9 +94,7 @@ class Reader:
         for (before, _), (word, where) in zip(self.tokens, self.tokens[1:], strict=False):
             if word in words.KINDS and before.lower() in ("the", "this", "that", "poor", "little", "named"):
                 again += 1
-                if (
-                    word not in known or where < known[word] - 60
-                ):  # its introduction may stand right behind it
+                if word not in known or where < known[word] - 60:  # its introduction may stand right behind it
                     return self.fail(f"kinds: no {word} was introduced")
         return PASS if again or self.characters else NOT_APPLICABLE
 
@@ -119,9 +113,7 @@ class Reader:
                 if token.lower() in ("his", "her") and after in words.ELDERS:
                     # "her uncle": the child is one of the named characters, and need not be the subject.
                     if None not in genders.values() and _PRONOUN[token.lower()] not in genders.values():
-                        return self.fail(
-                            f"pronouns: {token!r} has nobody to stand for in {sentence.strip()!r}"
-                        )
+                        return self.fail(f"pronouns: {token!r} has nobody to stand for in {sentence.strip()!r}")
                 elif token in genders:
                     people.append(genders[token])
                     first = first or "person"

@@ -142,9 +142,7 @@ class Teller:
         slots["trait"] = self._trait(slots["kind"])
         # Mostly the other pronoun: easier to follow for small readers, and for small models.
         friend_gender = gender if dice.flip(1, 4) else ("she" if gender == "he" else "he")
-        names = [
-            n for n in (words.HE_NAMES if friend_gender == "he" else words.SHE_NAMES) if n != slots["hero"]
-        ]
+        names = [n for n in (words.HE_NAMES if friend_gender == "he" else words.SHE_NAMES) if n != slots["hero"]]
         slots["friend"] = dice.choice(names)
         slots["fhe"], slots["fhim"], slots["fhis"] = words.PRONOUNS[friend_gender]
         kinds = [kind for kind in words.ANIMALS if kind != slots["kind"]]
