@@ -15,6 +15,4 @@ def floating(name: str, *arrays: np.ndarray) -> None:
     for array in arrays:
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             got = getattr(array, "dtype", type(array).__name__)
-            raise TypeError(
-                f"{name} works on float32 or float64, got {got}: convert with .astype(np.float32)"
-            )
+            raise TypeError(f"{name} works on float32 or float64, got {got}: convert with .astype(np.float32)")

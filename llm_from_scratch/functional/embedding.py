@@ -45,9 +45,7 @@ def check_ids(ids: np.ndarray, rows: int) -> None:
     ValueError: token id 9 at (0, 1) is not in the table, which has 5 rows: ids go from 0 to 4
     """
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
-        raise TypeError(
-            f"token ids are an array of integers, got {getattr(ids, 'dtype', type(ids).__name__)}"
-        )
+        raise TypeError(f"token ids are an array of integers, got {getattr(ids, 'dtype', type(ids).__name__)}")
     if ids.size and (ids.min() < 0 or ids.max() >= rows):
         place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= rows))[0])
         raise ValueError(

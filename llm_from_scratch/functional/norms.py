@@ -84,6 +84,4 @@ def _check(name, x, eps, **parameters):
         raise ValueError(f"{name}: eps must be a small number >= 0, not {eps}")
     for label, value in parameters.items():
         if value is not None and value.shape != x.shape[-1:]:
-            raise ValueError(
-                f"{name}: the {label} has shape {value.shape}, expected {x.shape[-1:]} to fit {x.shape}"
-            )
+            raise ValueError(f"{name}: the {label} has shape {value.shape}, expected {x.shape[-1:]} to fit {x.shape}")

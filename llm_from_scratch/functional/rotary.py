@@ -47,18 +47,14 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
                 f"rotary: inverse_frequency {inverse_frequency.shape} does not fit rotary_dims={rotary_dims}"
             )
     if inverse_frequency.ndim != 1 or 2 * len(inverse_frequency) > width:
-        raise ValueError(
-            f"rotary: {inverse_frequency.shape} pairs do not fit into heads of {width} coordinates"
-        )
+        raise ValueError(f"rotary: {inverse_frequency.shape} pairs do not fit into heads of {width} coordinates")
     positions = np.asarray(positions)
     if positions.dtype.kind not in "iu":
         raise TypeError(f"rotary: positions are integers, got {positions.dtype}")
     if positions.shape == (1, length):
         positions = positions[0]
     if positions.shape not in ((length,), (batch, length)):
-        raise ValueError(
-            f"rotary: positions {positions.shape} do not fit x {x.shape}: expected (T,) or (B, T)"
-        )
+        raise ValueError(f"rotary: positions {positions.shape} do not fit x {x.shape}: expected (T,) or (B, T)")
     cos, sin, minus_sin = _tables(
         np.ascontiguousarray(positions, np.int64).tobytes(),
         positions.shape,

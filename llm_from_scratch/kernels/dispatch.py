@@ -18,10 +18,12 @@ import importlib
 import inspect
 import os
 import platform
+import shutil
 import stat
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,9 +43,7 @@ def backend() -> str:
     """
     chosen = os.environ.get(VARIABLE, "") or "numba"
     if chosen not in ("numba", "numpy"):
-        raise ValueError(
-            f"{VARIABLE} must be 'numba' or 'numpy', not {chosen!r}: unset it to use the compiled kernels"
-        )
+        raise ValueError(f"{VARIABLE} must be 'numba' or 'numpy', not {chosen!r}: unset it to use the compiled kernels")
     return chosen
 
 
@@ -64,9 +64,7 @@ class Kernel:
         names = list(inspect.signature(twin).parameters)
         unknown = [name for name in writes if name not in names]
         if unknown:
-            raise TypeError(
-                f"kernel {twin.__name__}: writes={writes} names {unknown}, which are not parameters"
-            )
+            raise TypeError(f"kernel {twin.__name__}: writes={writes} names {unknown}, which are not parameters")
         self._writes = tuple((name, names.index(name)) for name in writes)
         self._implementation: Callable[..., Any] | None = None
         self._example: Example | None = None
@@ -152,9 +150,7 @@ KERNELS: dict[str, Kernel] = {}
 """Every kernel by 'topic.name'; importing a topic's module adds its kernels."""
 
 
-def kernel(
-    function: Callable[..., Any] | None = None, *, writes: tuple[str, ...] = (), contiguous: bool = True
-) -> Any:
+def kernel(function: Callable[..., Any] | None = None, *, writes: tuple[str, ...] = (), contiguous: bool = True) -> Any:
     """Mark a NumPy twin as a kernel; calls go to the compiled function of the same name.
 
     writes:      names of the parameters that are changed in place; they must come as writable C-contiguous
@@ -190,9 +186,7 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     import numba
 
     config: Any = numba.config
-    with (
-        _cache_lock
-    ):  # numba reads the setting while decorating; other packages' functions keep their own folder
+    with _cache_lock:  # numba reads the setting while decorating; other packages' functions keep their own folder
         before = config.CACHE_DIR
         config.CACHE_DIR = cache_directory(inspect.getfile(function))
         try:
@@ -219,9 +213,7 @@ def cache_directory(source: str) -> str:
     ):
         digest.update(path.read_bytes() if path.exists() else b"")
         digest.update(b"\0")
-    settings = sorted(
-        (k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR"
-    )
+    settings = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
     versions = (
         numba.__version__,
         llvmlite.__version__,
@@ -230,7 +222,14 @@ def cache_directory(source: str) -> str:
         str(folder),
     )
     digest.update(repr((settings, versions)).encode())
-    return str(_writable_base() / f"{Path(source).stem}-{digest.hexdigest()[:16]}")
+    base, stem = _writable_base(), Path(source).stem
+    chosen = base / f"{stem}-{digest.hexdigest()[:16]}"
+    if not chosen.exists():  # a new version: the moment to throw away what older ones left a month ago
+        for old in base.glob(f"{stem}-*"):
+            with contextlib.suppress(FileNotFoundError):  # another process may be doing the same
+                if time.time() - old.stat().st_mtime > 30 * 86400:
+                    shutil.rmtree(old, ignore_errors=True)
+    return str(chosen)
 
 
 @functools.cache

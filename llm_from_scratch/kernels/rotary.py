@@ -27,9 +27,7 @@ def rotary(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool) -
     half = cos.shape[-1]
     cos, sin = cos[..., None, :], sin[..., None, :]  # one angle for all heads
     first, second = (
-        (slice(0, 2 * half, 2), slice(1, 2 * half, 2))
-        if interleaved
-        else (slice(half), slice(half, 2 * half))
+        (slice(0, 2 * half, 2), slice(1, 2 * half, 2)) if interleaved else (slice(half), slice(half, 2 * half))
     )
     y = np.copy(x, order="K")
     y[..., first] = x[..., first] * cos - x[..., second] * sin
@@ -43,9 +41,7 @@ def check(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
         raise ValueError(f"x (B, T, H, D) is needed, got shape {x.shape}")
     fitting = (x.shape[1:2], x.shape[:2])
     if cos.shape != sin.shape or cos.shape[:-1] not in fitting or 2 * cos.shape[-1] > x.shape[-1]:
-        raise ValueError(
-            f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D"
-        )
+        raise ValueError(f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D")
 
 
 @rotary.example

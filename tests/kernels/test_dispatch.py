@@ -159,3 +159,30 @@ def test_numba_is_left_with_the_cache_folder_it_had(compiled_run):
     before = numba.config.CACHE_DIR
     dispatch.compiled(lambda x: x, cache=False)
     assert numba.config.CACHE_DIR == before
+
+
+def test_a_new_version_throws_away_what_was_left_a_month_ago(compiled_run):
+    _, _, path = compiled_run()
+    base = path.parents[1]
+    stale, recent, other = base / "optimizers-0", base / "optimizers-1", base / "norms-0"
+    for folder in (stale, recent, other):
+        folder.mkdir()
+    for folder in (stale, other):
+        os.utime(folder, (0, 0))
+    compiled_run(NUMBA_BOUNDSCHECK="1")
+    assert not stale.exists()
+    assert recent.exists() and other.exists() and path.exists()
+
+
+def test_two_threads_may_meet_at_the_first_call(compiled_run, tmp_path):
+    code = (
+        "import numpy as np, threading\nfrom llm_from_scratch.kernels import softmax\n"
+        "x = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)\n"
+        "results = [None] * 4\n"
+        "def work(i):\n    results[i] = softmax.softmax(x)\n"
+        "threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(all((r == results[0]).all() for r in results))"
+    )
+    done = _python(code, XDG_CACHE_HOME=str(tmp_path), LOCALAPPDATA=str(tmp_path), HOME=str(tmp_path))
+    assert done.stdout.strip() == "True", done.stderr

@@ -19,9 +19,7 @@ def _check(logits, targets):
 
 
 def _wrong_target(targets, n, columns):
-    return ValueError(
-        f"targets[{n}] is {int(targets[n])}: expected 0 to {columns - 1}, or {IGNORED} to ignore"
-    )
+    return ValueError(f"targets[{n}] is {int(targets[n])}: expected 0 to {columns - 1}, or {IGNORED} to ignore")
 
 
 def cross_entropy(logits, targets):

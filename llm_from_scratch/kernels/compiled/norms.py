@@ -26,9 +26,7 @@ def _parameter(parameter, x, fill):
     if parameter is None:
         return np.full(x.shape[-1], fill, x.dtype)
     if parameter.shape != x.shape[-1:]:
-        raise ValueError(
-            f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}"
-        )
+        raise ValueError(f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}")
     return parameter
 
 
@@ -41,9 +39,7 @@ def layer_norm(x, weight, bias, eps):
     rows, kind = _rows(x), x.dtype.type
     y, mean, inverse_std = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     weight, bias = _parameter(weight, x, 1), _parameter(bias, x, 0)
-    _layer_norm(
-        rows, weight, bias, kind(eps), y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1)
-    )
+    _layer_norm(rows, weight, bias, kind(eps), y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1))
     return y, mean, inverse_std
 
 
