@@ -126,25 +126,25 @@ def _pop(heap, size):
 @compiled
 def _merge_long(word, length, before, after, heap, merges, table):
     """A linked list of symbols and a heap of rank * 2^32 + position; entries that no longer hold are skipped."""
-    size = 0
+    size = np.int64(0)
     for i in range(length):
         before[i] = i - 1
         after[i] = i + 1
         if i + 1 < length:
             rank = _rank(table, merges, word[i], word[i + 1])
             if rank != NEVER:
-                _push(heap, size, (np.int64(rank) << 32) | i)
+                _push(heap, size, np.int64(rank) << 32 | np.int64(i))
                 size += 1
     while size > 0:
         entry = _pop(heap, size)
         size -= 1
-        rank = entry >> 32
         i = entry & 0xFFFFFFFF
+        learnt = entry >> 32
         j = after[i]
         # A removed symbol is marked by -1, which no pair holds.
-        if j >= length or word[i] != merges[rank, 0] or word[j] != merges[rank, 1]:
+        if j >= length or word[i] != merges[learnt, 0] or word[j] != merges[learnt, 1]:
             continue
-        word[i] = merges[rank, 2]
+        word[i] = merges[learnt, 2]
         word[j] = -1
         k = after[j]
         after[i] = k
@@ -152,13 +152,13 @@ def _merge_long(word, length, before, after, heap, merges, table):
             before[k] = i
             rank = _rank(table, merges, word[i], word[k])
             if rank != NEVER:
-                _push(heap, size, (np.int64(rank) << 32) | i)
+                _push(heap, size, np.int64(rank) << 32 | np.int64(i))
                 size += 1
         h = before[i]
         if h >= 0:
             rank = _rank(table, merges, word[h], word[i])
             if rank != NEVER:
-                _push(heap, size, (np.int64(rank) << 32) | h)
+                _push(heap, size, np.int64(rank) << 32 | h)
                 size += 1
     left = 0
     for i in range(length):

@@ -27,19 +27,15 @@ def split(data, classes, scheme):
 @compiled
 def _class_at(data, i, classes):
     """The class of the character that starts at byte i, and where the next one starts. Safe on any bytes."""
-    lead = int(data[i])
+    lead = np.int64(data[i])
     if lead < 0x80:
-        return int(classes[lead]), i + 1
-    if lead < 0xE0:
-        length, point = 2, lead & 0x1F
-    elif lead < 0xF0:
-        length, point = 3, lead & 0x0F
-    else:
-        length, point = 4, lead & 0x07
+        return np.int64(classes[lead]), i + 1
+    length = 2 + (lead >= 0xE0) + (lead >= 0xF0)
+    point = lead & (0x3F >> (length - 1))
     end = min(i + length, data.size)
     for k in range(i + 1, end):
-        point = (point << 6) | (int(data[k]) & 0x3F)
-    return (int(classes[point]) if point < CODE_POINTS else OTHER), end
+        point = (point << 6) | (np.int64(data[k]) & 0x3F)
+    return (np.int64(classes[point]) if point < CODE_POINTS else np.int64(OTHER)), end
 
 
 @compiled
@@ -59,18 +55,18 @@ def _contraction(data, i, any_case):
     left = data.size - i
     if left < 2:
         return 0
-    a = data[i + 1]
+    a = np.int64(data[i + 1])
     if any_case and 65 <= a <= 90:
-        a += np.uint8(32)
+        a += 32
     if a == 115 or a == 116 or a == 109 or a == 100:  # s t m d
         return 2
     if left < 3:
         return 0
-    b = data[i + 2]
+    b = np.int64(data[i + 2])
     if any_case and a == 0xC5 and b == 0xBF:  # the long s, U+017F, folds to s
         return 3
     if any_case and 65 <= b <= 90:
-        b += np.uint8(32)
+        b += 32
     if (a == 114 and b == 101) or (a == 118 and b == 101) or (a == 108 and b == 108):  # re ve ll
         return 3
     return 0
@@ -101,11 +97,11 @@ def _spaces(data, i, classes, cl100k, digits):
 @compiled
 def _split(data, classes, ends, cl100k, digits):
     count = 0
-    i = 0
+    i = np.int64(0)
     n = data.size
     while i < n:
         byte = data[i]
-        end = 0
+        end = np.int64(0)
         if byte == 39:  # apostrophe
             length = _contraction(data, i, cl100k)
             if length > 0:
@@ -159,7 +155,7 @@ def _hash(data, start, end):
     value = np.uint64(0xCBF29CE484222325)
     for i in range(start, end):
         value = (value ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
-    return value ^ (value >> np.uint64(29))
+    return np.int64(value >> np.uint64(1))  # not negative
 
 
 @compiled
@@ -171,36 +167,43 @@ def _same(data, a, b, length):
 
 
 @compiled
+def _longer(array):
+    """Twice the length, the same content at the front."""
+    grown = np.empty(2 * array.size, array.dtype)
+    for i in range(array.size):
+        grown[i] = array[i]
+    return grown
+
+
+@compiled
 def _unique_words(data, ends, which):
     """Open addressing: `slots` holds word number + 1; the arrays double when the table is half full."""
     capacity = 1024
-    slots = np.zeros(2 * capacity, np.int32)
+    slots = np.zeros(2 * capacity, np.int64)
     first = np.empty(capacity, np.int64)
     counts = np.empty(capacity, np.int64)
-    hashes = np.empty(capacity, np.uint64)
+    hashes = np.empty(capacity, np.int64)
     words = 0
-    start = 0
+    start = np.int64(0)
     for k in range(ends.size):
         end = ends[k]
         value = _hash(data, start, end)
         mask = slots.size - 1
-        at = np.int64(value & np.uint64(mask))
+        at = value & mask
         while True:
             number = slots[at] - 1
             if number < 0:
                 if words == capacity:  # make room, then look for the free place again
                     capacity *= 2
-                    slots = np.zeros(2 * capacity, np.int32)
+                    slots = np.zeros(2 * capacity, np.int64)
                     mask = slots.size - 1
-                    first = np.append(first, np.empty_like(first))
-                    counts = np.append(counts, np.empty_like(counts))
-                    hashes = np.append(hashes, np.empty_like(hashes))
+                    first, counts, hashes = _longer(first), _longer(counts), _longer(hashes)
                     for word in range(words):
-                        place = np.int64(hashes[word] & np.uint64(mask))
+                        place = hashes[word] & mask
                         while slots[place] != 0:
                             place = (place + 1) & mask
                         slots[place] = word + 1
-                    at = np.int64(value & np.uint64(mask))
+                    at = value & mask
                     continue
                 number = words
                 slots[at] = words + 1
@@ -211,7 +214,7 @@ def _unique_words(data, ends, which):
                 break
             if hashes[number] == value:
                 other = first[number]
-                begin = ends[other - 1] if other > 0 else 0
+                begin = ends[other - 1] if other > 0 else np.int64(0)
                 if ends[other] - begin == end - start and _same(data, begin, start, end - start):
                     break
             at = (at + 1) & mask
