@@ -2,6 +2,6 @@
 
 The modules of this package hold the NumPy twins: they read like the formula and are the reference. The
 package `compiled` holds numba versions of the same names, which are what runs unless
-`LLM_FROM_SCRATCH_KERNELS=numpy`. Nothing here knows tensors, gradients tapes or models, and importing it
+`LLM_FROM_SCRATCH_KERNELS=numpy`. Nothing here knows tensors, gradient tapes or models, and importing it
 compiles nothing.
 """
