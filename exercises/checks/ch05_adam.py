@@ -80,6 +80,19 @@ def first_step_is_the_learning_rate(adam_step, rng):
 
 
 @check("adam_step")
+def tiny_gradients_show_eps(adam_step):
+    """a gradient as small as eps halves the step: eps stands beside the corrected root"""
+    start, zero = np.array([1.0, -1.0]), np.zeros(2)
+    got, _, _ = three(adam_step(start, np.array([1e-8, -1e-8]), zero, zero, 1, 0.5))
+    causes = {
+        "eps stands under the root": start - 0.5 * np.array([1e-8, -1e-8]) / np.sqrt(1e-16 + 1e-8),
+        "eps is missing": start - np.array([0.5, -0.5]),
+        "eps is added before the correction of v": start - np.array([0.5, -0.5]) / (1 + 1 / math.sqrt(0.001)),
+    }
+    check_close("the parameter", got, np.array([0.75, -0.75]), 1e-6, causes)
+
+
+@check("adam_step")
 def averages(adam_step, rng):
     """m and v come back as plain running averages"""
     gradients = [rng.normal(size=(2, 3)) + 2 for _ in range(4)]
@@ -99,19 +112,6 @@ def several_steps(adam_step, rng):
     expected, _, _ = adam_by_sums(start, gradients, **settings)
     for step, (got, want) in enumerate(zip(path, expected, strict=True), 1):
         check_close(f"the parameter after step {step}", got, want, 1e-9)
-
-
-@check("adam_step")
-def tiny_gradients_show_eps(adam_step):
-    """a gradient as small as eps halves the step: eps stands beside the corrected root"""
-    start, zero = np.array([1.0, -1.0]), np.zeros(2)
-    got, _, _ = three(adam_step(start, np.array([1e-8, -1e-8]), zero, zero, 1, 0.5))
-    causes = {
-        "eps stands under the root": start - 0.5 * np.array([1e-8, -1e-8]) / np.sqrt(1e-16 + 1e-8),
-        "eps is missing": start - np.array([0.5, -0.5]),
-        "eps is added before the correction of v": start - np.array([0.5, -0.5]) / (1 + 1 / math.sqrt(0.001)),
-    }
-    check_close("the parameter", got, np.array([0.75, -0.75]), 1e-6, causes)
 
 
 @check("adam_step")
@@ -139,6 +139,7 @@ def decay_alone(adamw_step):
     causes = {
         "the decay is not multiplied by lr": 0.5 * start,
         "there is no decay": start,
+        "the decay goes through the gradient as well": 0.95 * start - 0.1 * np.sign(start),
         "the parameter grows": 1.05 * start,
         "the decay goes through the gradient and is divided by its own size": start - 0.1 * np.sign(start),
     }
@@ -366,10 +367,11 @@ def warmup(cosine_schedule):
 @check("cosine_schedule")
 def decay(cosine_schedule, rng):
     """after the warmup half a cosine from peak to floor"""
-    known = {4: 2.0, 8: 1.625, 10: 1.25, 12: 0.875}  # cos is 1, 1/2, 0, -1/2 at 0, 1/3, 1/2, 2/3 of the way
+    known = {4: 2.0, 7: 1.7803301, 8: 1.625, 10: 1.25, 12: 0.875}  # cos is 1, sqrt(1/2), 1/2, 0, -1/2
     for step, expected in known.items():
         way = (step - 4) / 12
         causes = {
+            "the rate does not fall": 2.0,
             "this is a straight line": 2.0 - 1.5 * way,
             "this is a quarter of a cosine: half of one is (1 + cos(pi * progress)) / 2": 0.5
             + 1.5 * math.cos(math.pi * way / 2),

@@ -16,18 +16,18 @@ from llm_from_scratch.grading import task
     difficulty="easy",
     minutes=10,
     hints={
-        "counts[(1, 2)]: expected 6, got 2": (
+        "weighs_words_by_occurrences: counts[(1, 2)]: expected 6, got 2": (
             "The value in `words` says how often the word stands in the text. Each pair inside it occurs "
             "that many times, so add the value, not 1."
         ),
-        "counts[(7, 7)]: expected 2, got 1": (
+        "counts_overlapping_pairs: counts[(7, 7)]: expected 32, got less": (
             "In (7, 7, 7) the pair (7, 7) stands at position 0 and at position 1. Counting looks at every "
             "pair of neighbours; only merging has to avoid overlaps."
         ),
         "KeyError: (1, 2)": (
             "`counts[pair] += n` needs an entry to add to. Use counts.get(pair, 0), or a collections.Counter."
         ),
-        "the last pair is missing": (
+        "counts_every_position: the last pair of a word is missing": (
             "zip(word, word[1:]) walks over all neighbours: zip stops where the shorter one ends."
         ),
     },
@@ -56,18 +56,18 @@ def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
     difficulty="easy",
     minutes=15,
     hints={
-        "[5, 5, 5] must become [256, 5]": (
+        "merges_without_overlap: [5, 5, 5] must become [256, 5]": (
             "After a merge the walk must step over both ids, so that the second 5 is not used again. A `for "
             "i in range(...)` cannot do that; a `while` with its own index can."
         ),
-        "the last id is missing": (
+        "keeps_the_other_ids: the last id is missing, or one after a half match": (
             "When the walk stands on the last id there is no right neighbour. Copy that id, too."
         ),
         "IndexError: list index out of range": (
             "Look at ids[i + 1] only after checking that i + 1 < len(ids)."
         ),
-        "[1, 1, 2] with (1, 2) comes back as [1, 1, 2]": (
-            "If the pair does not stand here, step on by one, not by two."
+        "finds_only_that_pair: other pairs are merged, too": (
+            "Both ids have to match, in this order: (ids[i], ids[i + 1]) == pair. If they do not, step on by one."
         ),
     },
     why="""Left to right without overlap is a convention, but one that training and encoding must share: 'aaa'
@@ -104,22 +104,22 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
     minutes=30,
     uses=("pair_counts", "merge"),
     hints={
-        "merges must have 3 entries, got 259": (
+        "stops_at_vocab_size: there are 256 merges too many": (
             "`vocab_size` counts the 256 bytes as well, so there is room for vocab_size - 256 merges."
         ),
-        "merges[1] is wrong where merges[0] is right": (
+        "worked_by_hand: merges[1] is wrong where merges[0] is right": (
             "After each merge the words have changed and so have the counts. Count again, on the merged "
             "words."
         ),
-        "wrong where two pairs are equally frequent": (
+        "ties_by_bytes: wrong where two pairs are equally frequent": (
             "max(counts, key=lambda pair: (counts[pair], name of the pair)) decides ties by the name, which "
             "is (bytes of the left token, bytes of the right token)."
         ),
-        "ties: ids instead of bytes": (
+        "ties_by_bytes: ties are decided by ids instead of bytes": (
             "Id 256 may stand for b'aa', which sorts before b'b' (id 98), although 256 > 98. Keep a list "
             "`tokens` with tokens[id] = bytes, and append tokens[left] + tokens[right] after each merge."
         ),
-        "ValueError: max() arg is an empty sequence": (
+        "stops_when_nothing_is_left: ValueError: max() arg is an empty sequence": (
             "When every word is a single token, no pair is left. Stop there: a small text yields a smaller "
             "vocabulary."
         ),
@@ -166,16 +166,18 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
     minutes=20,
     uses=("merge",),
     hints={
-        "ids[0]: expected 97, got 257": (
+        "lowest_rank_first: encode(b'abc')[0]: expected 97, got 257": (
             "Merges are applied in the order in which they were learnt, not from left to right in the text "
             "and not longest first. Look for the pair with the lowest rank among all neighbours."
         ),
-        "only the first merge happens": "Every merge makes new neighbours. Repeat until no pair has a rank.",
+        "merges_until_nothing_is_left: only the first merge happens": (
+            "Every merge makes new neighbours. Repeat until no pair has a rank."
+        ),
         "KeyError": (
             "Most pairs of neighbours were never merged. Treat them as having infinite rank: rank.get(pair, "
             "float('inf'))."
         ),
-        "ids start at 0 instead of 256": "merges[i] makes the id 256 + i.",
+        "agrees_with_all_merges_in_order: ids start at 0 instead of 256": "merges[i] makes the id 256 + i.",
     },
     why="""A merge was learnt on text in which all earlier merges had been made already. Applying them in the
     same order rebuilds exactly the tokens that training saw. Taking the longest token that fits, the obvious
@@ -206,14 +208,14 @@ def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
     difficulty="medium",
     minutes=20,
     hints={
-        "IndexError or a wrong byte string": (
+        "inverts_known_ids: IndexError, or the wrong bytes": (
             "Build the table first: tokens[0..255] are the single bytes, and each merge appends "
             "tokens[left] + tokens[right]. Because a pair only names earlier ids, one pass suffices."
         ),
-        "bytes(ids) raises: bytes must be in range(0, 256)": (
+        "ValueError: bytes must be in range(0, 256)": (
             "Ids from 256 on stand for several bytes. Join the table's entries instead: b''.join(...)."
         ),
-        "id -1 must raise ValueError": (
+        "rejects_ids_out_of_range: decode([97, -1]) must raise ValueError": (
             "tokens[-1] is the last token: Python counts negative indices from the end. Check 0 <= id < "
             "len(tokens) before indexing."
         ),
@@ -245,18 +247,18 @@ def decode(ids: list[int], merges: list[tuple[int, int]]) -> bytes:
     difficulty="hard",
     minutes=25,
     hints={
-        "UnicodeDecodeError": (
+        "invalid_bytes: UnicodeDecodeError": (
             "A piece may end in the middle of a character, and a model may produce bytes that are no UTF-8 "
             "at all. codecs.getincrementaldecoder('utf-8')(errors='replace') copes with both."
         ),
-        "an accented letter comes out as two question marks": (
+        "characters_over_pieces: an accented letter comes out as two question marks": (
             "Its two bytes arrived in different pieces, and each was decoded alone. Keep one decoder for "
             "all pieces: it holds back an unfinished character until the rest arrives."
         ),
-        "the end is missing": (
+        "unfinished_end: the last text is missing, or empty": (
             "When the pieces are over, decoder.decode(b'', final=True) gives out what was held back."
         ),
-        "the number of texts is wrong": (
+        "one_text_for_each_piece: the number of texts is wrong": (
             "There is one text for each piece, empty if the piece completes no character, and one more for "
             "what is left at the end."
         ),

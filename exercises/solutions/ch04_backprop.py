@@ -19,18 +19,18 @@ from llm_from_scratch.grading import task
     difficulty="medium",
     minutes=20,
     hints={
-        "must have shape (3,), got (2, 3)": (
+        "sums_over_new_axes: must have shape (3,), got (4, 3)": (
             "Broadcasting put new axes in front. There are gradient.ndim - len(shape) of them; sum over all "
             "of these first."
         ),
-        "must have shape (2, 1), got (2,)": (
+        "sums_over_stretched_axes: must have shape (4, 1), got (4,)": (
             "Summing removes the axis. keepdims=True leaves it there with length 1."
         ),
-        "must have shape (2, 1), got (2, 3)": (
+        "sums_over_stretched_axes: must have shape (4, 1), got (4, 3)": (
             "An axis of length 1 was stretched, too. Sum over every axis where the shape says 1, after the "
             "new axes in front are gone."
         ),
-        "every value is 0.5 times the right one": (
+        "sums_over_stretched_axes: the copies are averaged instead of added": (
             "Copies of one number each contribute their gradient: add them, do not average."
         ),
     },
@@ -66,14 +66,14 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     minutes=25,
     uses=("unbroadcast",),
     hints={
-        "ValueError: matmul: Input operand 1 has a mismatch": (
+        "two_matrices: ValueError: matmul: Input operand 1 has a mismatch": (
             "Write the shapes down: y (n, m) = a (n, k) @ b (k, m). The only product of gradient (n, m) and "
             "b that has the shape of a is gradient @ b transposed."
         ),
-        "da must have shape (2, 3, 4), got ...": (
+        "batches: ValueError, or da has the wrong shape": (
             "b.T reverses all axes, the batch axes as well. b.swapaxes(-1, -2) exchanges the last two only."
         ),
-        "db must have shape (4, 5), got (2, 4, 5)": (
+        "broadcast_batches: db must have shape (3, 4), got (5, 3, 4)": (
             "One b served every matrix of the batch. It was broadcast, so its gradient has to go through "
             "unbroadcast."
         ),
@@ -104,14 +104,14 @@ def matmul_vjp(gradient: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.n
     difficulty="medium",
     minutes=25,
     hints={
-        "only the diagonal of the Jacobian is used": (
+        "agrees_with_the_jacobian: only the diagonal of the Jacobian is used": (
             "Each output depends on every input of its row, because all are divided by the same sum. "
             "dy_i/dx_j = y_i (1 if i == j else 0) - y_i y_j."
         ),
-        "could not broadcast, or wrong on square input": (
+        "rows_are_independent: could not broadcast, or wrong on square input": (
             "The row sum needs keepdims=True, so that it stands beside its own row."
         ),
-        "the answer is zero everywhere": (
+        "agrees_with_the_jacobian: wrong, though an average is subtracted": (
             "Is it the sum of the gradient that you subtract, instead of the sum of gradient times "
             "probabilities? Write the Jacobian above into dx_j = sum_i g_i dy_i/dx_j and take out y_j."
         ),
@@ -138,15 +138,15 @@ def softmax_vjp(gradient: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     difficulty="hard",
     minutes=35,
     hints={
-        "RecursionError: maximum recursion depth exceeded": (
+        "ten_thousand_deep: RecursionError: maximum recursion depth exceeded": (
             "Keep a list of what is left to do (a stack) and a `while` loop. Raising the recursion limit "
             "only moves the wall."
         ),
-        "a node stands before one of its inputs": (
+        "waits_for_all_inputs: a node stands before one of its inputs": (
             "A node may be listed only when all its inputs have been. Put it on the stack twice: once to be "
             "opened (push its inputs), once more to be listed when everything above it is done."
         ),
-        "a node is listed twice": (
+        "each_node_once: the order lists a node twice": (
             "Two nodes may share an input. Remember in a set which nodes were opened, and skip those that "
             "come up again."
         ),
@@ -190,19 +190,19 @@ def topological_order(root: Hashable, inputs: dict[Hashable, tuple[Hashable, ...
     difficulty="easy",
     minutes=20,
     hints={
-        "one value is right and the others are not": (
+        "second_order_accurate: each coordinate stays changed while the next one is measured": (
             "Is x put back after each coordinate? Work on a copy, and change exactly one number of it at a "
             "time."
         ),
-        "every value is 2 times the right one": "The two points are 2 * step apart.",
-        "off by about step times the second derivative": (
+        "known_gradient: every value is 2 times the right one": "The two points are 2 * step apart.",
+        "second_order_accurate: the difference is taken to one side only": (
             "(f(x + h) - f(x)) / h errs by h/2 f''. With one step to each side that term cancels, and the "
             "error falls to h^2/6 f'''."
         ),
-        "integers: the answer is zero everywhere": (
+        "integers_and_float32: the wrong dtype, or zero everywhere": (
             "Adding 1e-5 to an integer array changes nothing. Convert x to float64 first."
         ),
-        "a matrix as input": (
+        "any_shape: a matrix, or a single number, as input": (
             "np.ndindex(x.shape) yields the index of every number, whatever the number of axes."
         ),
     },

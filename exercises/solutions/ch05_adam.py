@@ -21,11 +21,11 @@ from llm_from_scratch.grading import task
     difficulty="medium",
     minutes=25,
     hints={
-        "the first step is ten times too small, or three times too large": (
+        "first_step_is_the_learning_rate: m or v or both are not corrected": (
             "m and v start at zero, so after the first step they hold only 0.1 g and 0.001 g^2. Divide them "
             "by 1 - beta1**step and 1 - beta2**step before use."
         ),
-        "the first step is right, later ones are not": (
+        "averages: the first step is right, m and v are not": (
             "Return m and v as they are, without the correction. The correction is made anew from the plain "
             "averages at every step."
         ),
@@ -33,8 +33,10 @@ from llm_from_scratch.grading import task
             "`step` is 1 at the first update, so that 1 - beta**step is not zero. Add no 1 to it, take none "
             "away."
         ),
-        "wrong for tiny gradients only": "eps stands beside the root, sqrt(v_hat) + eps, not under it.",
-        "must have dtype float32, got float64": (
+        "tiny_gradients_show_eps: wrong for tiny gradients only": (
+            "eps stands beside the root, sqrt(v_hat) + eps, not under it."
+        ),
+        "keeps_float32: must have dtype float32, got float64": (
             "Python floats such as 0.9 leave float32 arrays alone; NumPy's float64 scalars do not. Does "
             "np.sqrt or np.power of a plain number occur? Use ** instead."
         ),
@@ -83,14 +85,14 @@ def adam_step(
     minutes=15,
     uses=("adam_step",),
     hints={
-        "decay goes through m and v": (
+        "decay_beside_the_step: the decay was added to the gradient": (
             "Adding weight_decay * parameter to the gradient is L2 regularisation. The decay of AdamW never "
             "touches the gradient: it is subtracted from the parameter beside the step."
         ),
-        "the decay is too strong by far": (
+        "decay_alone: the decay is not multiplied by lr": (
             "The decay is scaled by the learning rate, as the step is: lr * weight_decay * parameter."
         ),
-        "off by a little, when lr * weight_decay is large": (
+        "decay_beside_the_step: the parameter was decayed after Adam had moved it": (
             "Decay the parameter that came in, not the one Adam has already moved."
         ),
     },
@@ -129,22 +131,22 @@ def adamw_step(
     difficulty="medium",
     minutes=25,
     hints={
-        "small gradients have grown": (
+        "below_the_limit: small gradients are scaled up to the limit": (
             "Scale only if the norm is above the limit. limit / norm is larger than 1 below it."
         ),
-        "each array has the norm of the limit": (
+        "above_the_limit: each array was clipped by its own norm": (
             "There is one norm for all arrays together: the root of the sum of all squares. Only then the "
             "direction of the whole step is kept."
         ),
-        "zeros become nan": "0 / 0 is not a number. Below the limit no division is needed at all.",
-        "a norm of inf although every value is finite": (
+        "zero_gradients: expected 0, got nan": "0 / 0 is not a number. Below the limit no division is needed at all.",
+        "large_float32: a norm of inf although every value is finite": (
             "1e25 squared does not fit into float32. Sum the squares in float64: np.square(g, "
             "dtype=np.float64)."
         ),
-        "nan must raise ValueError": (
+        "rejects_non_finite: a gradient with nan must raise ValueError": (
             "Comparisons with nan are false, so `if norm > limit` lets nan through. Ask math.isfinite(norm)."
         ),
-        "must have dtype float32, got float64": (
+        "keeps_float32_in_clip: must have dtype float32, got float64": (
             "np.sqrt returns a NumPy float64, which turns a float32 array into float64 when multiplied. "
             "math.sqrt returns a Python float, which does not."
         ),
@@ -180,7 +182,7 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
     difficulty="easy",
     minutes=20,
     hints={
-        "the first step has a learning rate of 0": (
+        "warmup: step 0 has a rate of 0": (
             "That would waste a batch. Step 0 already gets 1 / warmup_steps of the peak: (step + 1) / "
             "warmup_steps."
         ),
@@ -188,14 +190,14 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
             "warmup_steps may be 0, and total_steps may equal warmup_steps. Divide only in the branch where "
             "the divisor is known to be positive."
         ),
-        "the rate rises again after total_steps": (
+        "stays_at_the_floor: the rate rises again after total_steps": (
             "The cosine goes on for ever; the schedule does not. From total_steps on, return the floor."
         ),
-        "the peak is not reached": (
+        "decay: the cosine begins at step 0 instead of after the warmup": (
             "The cosine begins where the warmup ends: progress = (step - warmup_steps) / (total_steps - "
             "warmup_steps)."
         ),
-        "halfway between peak and floor is missed": (
+        "decay: right at the peak, wrong on the way down": (
             "(1 + cos(pi * progress)) / 2 falls from 1 to 0. Let it scale peak - floor, and add the floor."
         ),
     },

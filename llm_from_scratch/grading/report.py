@@ -63,7 +63,7 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
     if report.status != "passed" and hint_steps:
         first = next((c for c in report.checks if not c.passed), None)
         seen = f"{first.message} {first.cause}" if first else f"{report.stopped} {report.cause}"
-        lines += hint_lines(task, hint_steps, seen)
+        lines += hint_lines(task, hint_steps, first.name if first else "", seen)
     return lines
 
 
@@ -83,9 +83,9 @@ def output_lines(output: str) -> list[str]:
     return lines
 
 
-def hint_lines(task: Task, steps: int, seen: str = "") -> list[str]:
-    """The first `steps` hints, the one whose title fits what the learner has seen, and the others' titles."""
-    fitting = _fitting_hint(list(task.hints), seen)
+def hint_lines(task: Task, steps: int, check: str = "", seen: str = "") -> list[str]:
+    """The first `steps` hints, the one whose title fits the failure, and the others' titles."""
+    fitting = _fitting_hint(list(task.hints), check, seen)
     lines = ["    Hints:"]
     for number, (title, text) in enumerate(task.hints.items(), 1):
         if number <= steps or title == fitting:
@@ -95,13 +95,15 @@ def hint_lines(task: Task, steps: int, seen: str = "") -> list[str]:
     return lines
 
 
-def _fitting_hint(titles: Sequence[str], seen: str) -> str | None:
-    """The title most of whose words occur in the failure, if any has at least two thirds of them.
+def _fitting_hint(titles: Sequence[str], check: str, seen: str) -> str | None:
+    """The title that names the failing check, or shares most words with the failure; None if no title fits.
 
-    >>> titles = ["the last id is missing", "IndexError: list index out of range"]
-    >>> _fitting_hint(titles, "IndexError: index 3 is out of range")
+    >>> titles = ["first_ids: one too many", "first_ids: one too few", "IndexError: list index out of range"]
+    >>> _fitting_hint(titles, "first_ids", "there is one id too few")
+    'first_ids: one too few'
+    >>> _fitting_hint(titles, "other_ids", "IndexError: index 3 is out of range")
     'IndexError: list index out of range'
-    >>> _fitting_hint(["zeros become nan"], "y[0]: expected 1, got 2") is None
+    >>> _fitting_hint(titles, "other_ids", "expected 1, got 2") is None
     True
     """
 
@@ -109,7 +111,9 @@ def _fitting_hint(titles: Sequence[str], seen: str) -> str | None:
         return set(re.findall(r"[a-z0-9_]{3,}", text.lower()))
 
     def share(title: str) -> float:
-        return len(words(title) & words(seen)) / max(len(words(title)), 1)
+        names_check = title.split(":")[0] == check
+        about = words(title.removeprefix(check + ":"))
+        return len(about & words(seen)) / max(len(about), 1) + names_check
 
     best = max(titles, key=share, default=None)
     return best if best is not None and share(best) >= 2 / 3 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import re
 from functools import lru_cache
 
 import pytest
@@ -68,6 +69,16 @@ def test_a_chapter_has_three_to_six_tasks_with_enough_wrong_solutions(chapter):
         assert {meant for _, _, meant in wrongs[task.name].values()} <= names, task.name
         assert set(task.uses) <= {t.name for t in tasks}
         assert len(task.hints) >= 3 and len(task.why) > 200, task.name
+
+
+@pytest.mark.parametrize("chapter, name", TASKS)
+def test_hints_are_titled_by_what_a_learner_sees(chapter, name):
+    """The name of a failing check, an exception, or the message of the watchdog."""
+    _, checks = modules(chapter)
+    names = {check.name for check in collect(checks, name)}
+    task = next(t for t in CHAPTERS[chapter].tasks() if t.name == name)
+    for title in task.hints:
+        assert title.split(":")[0] in names or re.match(r"\w+(Error|Warning)\b|stopped after", title), title
 
 
 @pytest.mark.parametrize("chapter, name, wrong", WRONGS)
