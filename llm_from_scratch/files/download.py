@@ -164,6 +164,8 @@ def _run_pip(artifact: Artifact, work: Path) -> None:
         raise ChecksumError(_wrong_checksum(artifact, f"got {got[0]}" if got else "pip refused it"))
     if "No module named pip" in output:
         reason = "this Python has no pip (python -m ensurepip adds it)"
+    elif "Retrying (" in output and "from versions: none" in output:
+        reason = "no connection to the package index"
     else:
         lines = [line.strip() for line in output.splitlines() if line.strip().startswith("ERROR")]
         reason = lines[0] if lines else (output.strip().splitlines() or ["pip failed without a word"])[-1]

@@ -178,6 +178,10 @@ def failing_pip(output: str):
         ("/usr/bin/python: No module named pip", "has no pip .python -m ensurepip"),
         ("WARNING: Retrying\nERROR: Could not find a version (no route to host)", "Could not find a version"),
         ("", "failed without a word"),
+        (
+            "WARNING: Retrying (Retry(total=1)) after connection broken\nERROR: No matching x (from versions: none)",
+            "could not fetch old_texts-0.6.tar.gz: no connection to the package index. Check the network",
+        ),
     ],
 )
 def test_failures_are_explained(monkeypatch, tmp_path, output, message):

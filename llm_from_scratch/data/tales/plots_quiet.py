@@ -1,7 +1,5 @@
 """Quiet plots: a seed that takes its time, a sleepless night, a sad friend, a wet picnic. Rules in `telling`."""
 
-
-
 from __future__ import annotations
 
 from . import words
