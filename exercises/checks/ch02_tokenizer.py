@@ -23,9 +23,7 @@ TEXT = "the theatre then thaws the other weather ether bathe heath the heather w
 
 
 def random_words(rng: np.random.Generator, letters: bytes, count: int, longest: int) -> list[bytes]:
-    return [
-        bytes(rng.choice(list(letters), size=rng.integers(1, longest + 1)).tolist()) for _ in range(count)
-    ]
+    return [bytes(rng.choice(list(letters), size=rng.integers(1, longest + 1)).tolist()) for _ in range(count)]
 
 
 def tokens_of(merges: list[tuple[int, int]]) -> list[bytes]:
@@ -89,9 +87,7 @@ def weighs_words_by_occurrences(pair_counts):
 @check("pair_counts")
 def adds_over_words(pair_counts):
     """a pair in several words collects the counts of all"""
-    check_equal(
-        "counts", pair_counts({(1, 2, 3): 5, (1, 2): 2, (0, 1, 2): 4}), {(1, 2): 11, (2, 3): 5, (0, 1): 4}
-    )
+    check_equal("counts", pair_counts({(1, 2, 3): 5, (1, 2): 2, (0, 1, 2): 4}), {(1, 2): 11, (2, 3): 5, (0, 1): 4})
 
 
 @check("pair_counts")
@@ -406,9 +402,7 @@ def characters_over_pieces(decode_stream):
 @check("decode_stream")
 def invalid_bytes(decode_stream):
     """bytes that can never become a character turn into U+FFFD at once"""
-    check_equal(
-        "texts", decode_stream([b"a\xff", b"b", b"\xe2\x82", b"c"]), ["a\ufffd", "b", "", "\ufffdc", ""]
-    )
+    check_equal("texts", decode_stream([b"a\xff", b"b", b"\xe2\x82", b"c"]), ["a\ufffd", "b", "", "\ufffdc", ""])
 
 
 @check("decode_stream")
@@ -431,11 +425,7 @@ def does_not_wait(decode_stream):
 @check("decode_stream")
 def joined_texts_equal_the_whole(decode_stream, rng):
     """joined, the texts equal the text decoded at once, wherever it is cut"""
-    data = (
-        "Zoë saß unter 木 und 🙂 🏳️‍🌈".encode()
-        + b"\xff\xc3(\xe2\x82"
-        + bytes(rng.integers(0, 256, size=40).tolist())
-    )
+    data = "Zoë saß unter 木 und 🙂 🏳️‍🌈".encode() + b"\xff\xc3(\xe2\x82" + bytes(rng.integers(0, 256, size=40).tolist())
     for _ in range(10):
         cuts = sorted(rng.integers(0, len(data) + 1, size=12).tolist())
         pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]

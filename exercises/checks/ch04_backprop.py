@@ -77,9 +77,7 @@ def nothing_stretched(unbroadcast, rng):
 def keeps_float32(unbroadcast, rng):
     """float32 in, float32 out"""
     gradient = (rng.normal(size=(4, 2, 3)) + 0.5).astype(np.float32)
-    check_close(
-        "the result", unbroadcast(gradient, (2, 1)), add_up_copies(gradient, (2, 1)).astype(np.float32), 1e-4
-    )
+    check_close("the result", unbroadcast(gradient, (2, 1)), add_up_copies(gradient, (2, 1)).astype(np.float32), 1e-4)
 
 
 # --- matmul_vjp ---
@@ -105,9 +103,7 @@ def compare_matmul(matmul_vjp, rng, a_shape, b_shape, dtype=np.float64, toleranc
     da, db = (expected.astype(dtype) for expected in matmul_gradients(gradient, a, b))
     result = matmul_vjp(gradient, a, b)
     if type(result) is not tuple or len(result) != 2:
-        raise CheckFailed(
-            f"the result must be a pair (da, db), got {type(result).__name__}.", "return da, db"
-        )
+        raise CheckFailed(f"the result must be a pair (da, db), got {type(result).__name__}.", "return da, db")
     shapes = f"for a {a_shape} and b {b_shape}"
     check_close(
         f"{shapes}: da",
@@ -178,9 +174,7 @@ def agrees_with_the_jacobian(softmax_vjp, rng):
         "only the diagonal of the Jacobian is used": y * (1 - y) * gradient,
         "each output is taken to depend on its own input alone": y * gradient,
     }
-    check_close(
-        "the gradient of the logits", softmax_vjp(gradient, y), softmax_gradient(gradient, y), 1e-10, causes
-    )
+    check_close("the gradient of the logits", softmax_vjp(gradient, y), softmax_gradient(gradient, y), 1e-10, causes)
 
 
 @check("softmax_vjp")
@@ -213,9 +207,7 @@ def keeps_float32_in_softmax(softmax_vjp, rng):
         some_probabilities(rng, (3, 4)).astype(np.float32),
         rng.normal(size=(3, 4)).astype(np.float32),
     )
-    check_close(
-        "the gradient", softmax_vjp(gradient, y), softmax_gradient(gradient, y).astype(np.float32), 1e-5
-    )
+    check_close("the gradient", softmax_vjp(gradient, y), softmax_gradient(gradient, y).astype(np.float32), 1e-5)
 
 
 # --- topological_order ---

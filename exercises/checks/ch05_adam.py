@@ -72,8 +72,7 @@ def first_step_is_the_learning_rate(adam_step, rng):
         "the parameter does not move": start,
         "the parameter moves uphill": start + 0.25 * np.sign(gradient),
         "m is not corrected (divided by 1 - beta1**step)": start - 0.025 * np.sign(gradient),
-        "v is not corrected (divided by 1 - beta2**step)": start
-        - 0.25 * math.sqrt(0.001) ** -1 * np.sign(gradient),
+        "v is not corrected (divided by 1 - beta2**step)": start - 0.25 * math.sqrt(0.001) ** -1 * np.sign(gradient),
         "neither m nor v is corrected": start - 0.025 / math.sqrt(0.001) * np.sign(gradient),
     }
     check_close("the parameter after one step", got, start - 0.25 * np.sign(gradient), 1e-4, causes)
@@ -180,9 +179,7 @@ def settings_are_used(adamw_step, rng):
     start, gradients = rng.normal(size=5), [rng.normal(size=5) for _ in range(3)]
     settings = {"lr": 0.1, "weight_decay": 0.2, "beta1": 0.5, "beta2": 0.8, "eps": 0.01}
     path, _, _ = run(adamw_step, start, gradients, **settings)
-    check_close(
-        "the parameter after three steps", path[-1], adam_by_sums(start, gradients, **settings)[0][-1], 1e-9
-    )
+    check_close("the parameter after three steps", path[-1], adam_by_sums(start, gradients, **settings)[0][-1], 1e-9)
 
 
 @check("adamw_step")
@@ -263,9 +260,7 @@ def reports_the_norm_before_clipping(clip_by_global_norm, rng):
     """the second result is the joint norm before clipping, a Python float"""
     for norm in (10.0, 0.5):
         _, got = pair(clip_by_global_norm(some_gradients(rng, norm), 2.0))
-        check_that(
-            type(got) is float, f"the norm must be a Python float, got {type(got).__name__}.", "float(...)"
-        )
+        check_that(type(got) is float, f"the norm must be a Python float, got {type(got).__name__}.", "float(...)")
         check_close(
             "the norm",
             got,
@@ -375,11 +370,9 @@ def decay(cosine_schedule, rng):
             "this is a straight line": 2.0 - 1.5 * way,
             "this is a quarter of a cosine: half of one is (1 + cos(pi * progress)) / 2": 0.5
             + 1.5 * math.cos(math.pi * way / 2),
-            "the cosine begins at step 0 instead of after the warmup": 1.25
-            + 0.75 * math.cos(math.pi * step / 16),
+            "the cosine begins at step 0 instead of after the warmup": 1.25 + 0.75 * math.cos(math.pi * step / 16),
             "the cosine falls to 0 instead of to the floor": 1.0 + math.cos(math.pi * way),
-            "the floor is added to the whole peak: the cosine spans peak - floor": 1.5
-            + math.cos(math.pi * way),
+            "the floor is added to the whole peak: the cosine spans peak - floor": 1.5 + math.cos(math.pi * way),
         }
         compare_schedule(cosine_schedule, step, expected, 2.0, 4, 16, 0.5, causes)
     for _ in range(10):
@@ -388,9 +381,7 @@ def decay(cosine_schedule, rng):
         step = warmup_steps + int(rng.integers(0, length))
         angle = math.pi * (step - warmup_steps) / length
         expected = share * peak * math.sin(angle / 2) ** 2 + peak * math.cos(angle / 2) ** 2
-        compare_schedule(
-            cosine_schedule, step, expected, peak, warmup_steps, warmup_steps + length, share * peak
-        )
+        compare_schedule(cosine_schedule, step, expected, peak, warmup_steps, warmup_steps + length, share * peak)
 
 
 @check("cosine_schedule")

@@ -63,9 +63,7 @@ def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
         "keeps_the_other_ids: the last id is missing, or one after a half match": (
             "When the walk stands on the last id there is no right neighbour. Copy that id, too."
         ),
-        "IndexError: list index out of range": (
-            "Look at ids[i + 1] only after checking that i + 1 < len(ids)."
-        ),
+        "IndexError: list index out of range": ("Look at ids[i + 1] only after checking that i + 1 < len(ids)."),
         "finds_only_that_pair: other pairs are merged, too": (
             "Both ids have to match, in this order: (ids[i], ids[i + 1]) == pair. If they do not, step on by one."
         ),
@@ -108,8 +106,7 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
             "`vocab_size` counts the 256 bytes as well, so there is room for vocab_size - 256 merges."
         ),
         "worked_by_hand: merges[1] is wrong where merges[0] is right": (
-            "After each merge the words have changed and so have the counts. Count again, on the merged "
-            "words."
+            "After each merge the words have changed and so have the counts. Count again, on the merged words."
         ),
         "ties_by_bytes: wrong where two pairs are equally frequent": (
             "max(counts, key=lambda pair: (counts[pair], name of the pair)) decides ties by the name, which "
@@ -120,8 +117,7 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
             "`tokens` with tokens[id] = bytes, and append tokens[left] + tokens[right] after each merge."
         ),
         "stops_when_nothing_is_left: ValueError: max() arg is an empty sequence": (
-            "When every word is a single token, no pair is left. Stop there: a small text yields a smaller "
-            "vocabulary."
+            "When every word is a single token, no pair is left. Stop there: a small text yields a smaller vocabulary."
         ),
     },
     why="""Ties are common: among rare pairs, hundreds share the same count. Whatever rule decides them must

@@ -74,8 +74,7 @@ def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
             "b.T reverses all axes, the batch axes as well. b.swapaxes(-1, -2) exchanges the last two only."
         ),
         "broadcast_batches: db must have shape (3, 4), got (5, 3, 4)": (
-            "One b served every matrix of the batch. It was broadcast, so its gradient has to go through "
-            "unbroadcast."
+            "One b served every matrix of the batch. It was broadcast, so its gradient has to go through unbroadcast."
         ),
     },
     why="""y_ij = sum_k a_ik b_kj, so dL/da_ik = sum_j dL/dy_ij b_kj: the sum over j is a product with b
@@ -191,8 +190,7 @@ def topological_order(root: Hashable, inputs: dict[Hashable, tuple[Hashable, ...
     minutes=20,
     hints={
         "second_order_accurate: each coordinate stays changed while the next one is measured": (
-            "Is x put back after each coordinate? Work on a copy, and change exactly one number of it at a "
-            "time."
+            "Is x put back after each coordinate? Work on a copy, and change exactly one number of it at a time."
         ),
         "known_gradient: every value is 2 times the right one": "The two points are 2 * step apart.",
         "second_order_accurate: the difference is taken to one side only": (

@@ -30,8 +30,7 @@ from llm_from_scratch.grading import task
             "averages at every step."
         ),
         "RuntimeWarning: divide by zero": (
-            "`step` is 1 at the first update, so that 1 - beta**step is not zero. Add no 1 to it, take none "
-            "away."
+            "`step` is 1 at the first update, so that 1 - beta**step is not zero. Add no 1 to it, take none away."
         ),
         "tiny_gradients_show_eps: wrong for tiny gradients only": (
             "eps stands beside the root, sqrt(v_hat) + eps, not under it."
@@ -140,8 +139,7 @@ def adamw_step(
         ),
         "zero_gradients: expected 0, got nan": "0 / 0 is not a number. Below the limit no division is needed at all.",
         "large_float32: a norm of inf although every value is finite": (
-            "1e25 squared does not fit into float32. Sum the squares in float64: np.square(g, "
-            "dtype=np.float64)."
+            "1e25 squared does not fit into float32. Sum the squares in float64: np.square(g, dtype=np.float64)."
         ),
         "rejects_non_finite: a gradient with nan must raise ValueError": (
             "Comparisons with nan are false, so `if norm > limit` lets nan through. Ask math.isfinite(norm)."
@@ -183,8 +181,7 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
     minutes=20,
     hints={
         "warmup: step 0 has a rate of 0": (
-            "That would waste a batch. Step 0 already gets 1 / warmup_steps of the peak: (step + 1) / "
-            "warmup_steps."
+            "That would waste a batch. Step 0 already gets 1 / warmup_steps of the peak: (step + 1) / warmup_steps."
         ),
         "ZeroDivisionError": (
             "warmup_steps may be 0, and total_steps may equal warmup_steps. Divide only in the branch where "
@@ -194,8 +191,7 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
             "The cosine goes on for ever; the schedule does not. From total_steps on, return the floor."
         ),
         "decay: the cosine begins at step 0 instead of after the warmup": (
-            "The cosine begins where the warmup ends: progress = (step - warmup_steps) / (total_steps - "
-            "warmup_steps)."
+            "The cosine begins where the warmup ends: progress = (step - warmup_steps) / (total_steps - warmup_steps)."
         ),
         "decay: right at the peak, wrong on the way down": (
             "(1 + cos(pi * progress)) / 2 falls from 1 to 0. Let it scale peak - floor, and add the floor."

@@ -149,16 +149,13 @@ def _show_solutions(wanted: list[tuple[Chapter, list[Task]]], names: list[str] |
     return 0
 
 
-def _grade(
-    args: argparse.Namespace, root: Path, known: list[Chapter], wanted: list[tuple[Chapter, list[Task]]]
-) -> int:
+def _grade(args: argparse.Namespace, root: Path, known: list[Chapter], wanted: list[tuple[Chapter, list[Task]]]) -> int:
     folder = learner_folder(args.dir, Path.cwd(), root, known)
     missing = [chapter for chapter, _ in wanted if not (folder / chapter.file_name).is_file()]
     if missing and (args.chapters or args.task or len(missing) == len(wanted)):
         names = ", ".join(chapter.file_name for chapter in missing)
         raise FileNotFoundError(
-            f"{folder} has no {names}. "
-            f"`python -m llm_from_scratch grade --start {folder}` puts the exercises there."
+            f"{folder} has no {names}. `python -m llm_from_scratch grade --start {folder}` puts the exercises there."
         )
     seed = args.seed if args.seed is not None else secrets.randbelow(1_000_000)
     say(f"Grading the files in {folder.resolve()}")

@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         for verdict in sweep(chapter, options.seed):
             missed += not verdict.caught
-            print(
-                f"{'caught' if verdict.caught else 'MISSED'}  {chapter.name} {verdict.task}: {verdict.wrong}"
-            )
+            print(f"{'caught' if verdict.caught else 'MISSED'}  {chapter.name} {verdict.task}: {verdict.wrong}")
             print(f"  by {', '.join(verdict.failing) or 'nothing'}; meant: {verdict.meant_check}")
             print(f"  {verdict.message}\n")
     return 1 if missed else 0

@@ -120,9 +120,7 @@ def _same_type(name: str, got: Any, expected: Any, want: Any) -> None:
                 cause = "an axis of length 1 was lost or added: keepdims=True, or reshape?"
             raise CheckFailed(f"{name} must have shape {want.shape}, got {got.shape}.", cause)
         if got.dtype != want.dtype:
-            raise CheckFailed(
-                f"{name} must have dtype {want.dtype}, got {got.dtype}.", _dtype_cause(got, want)
-            )
+            raise CheckFailed(f"{name} must have dtype {want.dtype}, got {got.dtype}.", _dtype_cause(got, want))
     elif isinstance(got, bool) or not isinstance(got, (float, np.floating, int)):
         raise CheckFailed(f"{name} must be a number, not {_kind(got)}.", "wrap it in float(...)?")
 
@@ -146,9 +144,7 @@ def _likely_cause(have: Any, want: Any, tolerance: float, causes: Mapping[str, A
 
     for words, value in causes.items():
         # it need not fit to the last digit, only far better than it fits the right answer
-        if _asarray(value).shape == want.shape and matches(
-            value, max(tolerance, 0.01 * _abs(value - want).max())
-        ):
+        if _asarray(value).shape == want.shape and matches(value, max(tolerance, 0.01 * _abs(value - want).max())):
             return words + "."
     if not _isfinite(have).all():
         return NON_FINITE_CAUSE
@@ -250,9 +246,7 @@ def check_that(condition: bool, message: str, cause: str = "") -> None:
         raise CheckFailed(message, cause)
 
 
-def check_raises(
-    name: str, error: type[Exception], function: Callable[..., Any], *args: Any, cause: str = ""
-) -> None:
+def check_raises(name: str, error: type[Exception], function: Callable[..., Any], *args: Any, cause: str = "") -> None:
     """Require that `function(*args)` raises `error`; `name` describes the input.
 
     >>> check_raises("text", ValueError, int, "seven")
@@ -277,6 +271,4 @@ def check_separate(name: str, result: Any, given: Any, cause: str = "return a co
     if result is given or (
         isinstance(result, _array_type) and isinstance(given, _array_type) and _shares_memory(result, given)
     ):
-        raise CheckFailed(
-            f"{name} is the very array that was handed in, so changing one changes the other.", cause
-        )
+        raise CheckFailed(f"{name} is the very array that was handed in, so changing one changes the other.", cause)

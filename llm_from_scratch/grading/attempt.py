@@ -78,9 +78,7 @@ class Attempt:
                 self.changed.append(f"the argument `{name}`")
         return result
 
-    def _named(
-        self, args: Any, given_args: Any, kwargs: Any, given_kwargs: Any
-    ) -> list[tuple[str, Any, Any]]:
+    def _named(self, args: Any, given_args: Any, kwargs: Any, given_kwargs: Any) -> list[tuple[str, Any, Any]]:
         try:
             names = list(inspect.signature(self.raw).parameters)
         except (TypeError, ValueError):

@@ -27,9 +27,7 @@ def resident_bytes(pid: int) -> int | None:
     if sys.platform == "win32":
         return _windows_resident_bytes(pid)
     try:
-        answer = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, timeout=5, check=False
-        )
+        answer = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, timeout=5, check=False)
         return int(answer.stdout) * 1024  # ps counts in KiB
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None

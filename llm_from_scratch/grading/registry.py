@@ -58,9 +58,7 @@ def check(task: str) -> Callable[[CheckFunction], CheckFunction]:
             raise ValueError(f"the check {function.__name__} needs a docstring: it is what the learner reads")
         parameters = list(inspect.signature(function).parameters)
         if len(parameters) not in (1, 2) or parameters[1:] not in ([], ["rng"]):
-            raise ValueError(
-                f"the check {function.__name__} must take (function) or (function, rng), got {parameters}"
-            )
+            raise ValueError(f"the check {function.__name__} must take (function) or (function, rng), got {parameters}")
         new = Check(task, function.__name__, about.splitlines()[0], function, len(parameters) == 2)
         _register(function.__globals__, new)
         return function
@@ -75,9 +73,7 @@ def inputs_stay_unchanged(*tasks: str) -> None:
     """
     caller: FrameType = sys._getframe(1)
     for name in tasks:
-        new = Check(
-            name, "inputs_unchanged", "the arguments are left as they were", _unchanged, takes_rng=False
-        )
+        new = Check(name, "inputs_unchanged", "the arguments are left as they were", _unchanged, takes_rng=False)
         _register(caller.f_globals, new)
 
 

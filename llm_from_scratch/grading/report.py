@@ -136,9 +136,7 @@ def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
 def total_line(reports: Sequence[ChapterReport]) -> str:
     tasks = [task for report in reports for task in report.tasks]
     points, out_of = sum(t.points for t in tasks), sum(t.task.points for t in tasks)
-    counts = {
-        status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")
-    }
+    counts = {status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")}
     parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return f"Total: {points} of {out_of} points; tasks: {parts}."
 

@@ -82,9 +82,7 @@ class ChapterReport:
         return not self.unloadable and all(t.status == "passed" for t in self.tasks)
 
 
-def grade_chapter(
-    chapter: Chapter, file: Path, tasks: list[Task], seed: int, limits: Limits
-) -> ChapterReport:
+def grade_chapter(chapter: Chapter, file: Path, tasks: list[Task], seed: int, limits: Limits) -> ChapterReport:
     """Grade `tasks` of the learner's `file`; `seed` is the fresh one, used beside the fixed one."""
     report = ChapterReport(chapter, file, [TaskReport(task) for task in tasks])
     waiting = {t.task.name: t for t in report.tasks}
@@ -126,9 +124,7 @@ class _Child:
             self.job["results"] = str(results)
             environment = dict(os.environ, PYTHONUTF8="1", PYTHONDONTWRITEBYTECODE="1")
             package_root = str(Path(__file__).resolve().parents[2])
-            environment["PYTHONPATH"] = os.pathsep.join(
-                filter(None, [package_root, os.environ.get("PYTHONPATH")])
-            )
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
             process = subprocess.Popen(
                 [sys.executable, "-m", "llm_from_scratch.grading.child"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -186,9 +182,7 @@ class _Child:
             if time.monotonic() > deadline:
                 return self._stop(*self._too_slow(used))
             if self.raw_count > MOST_RAW_OUTPUT:
-                return self._stop(
-                    f"stopped after printing {self.raw_count / 1e6:.0f} MB.", "a print inside a loop?"
-                )
+                return self._stop(f"stopped after printing {self.raw_count / 1e6:.0f} MB.", "a print inside a loop?")
             time.sleep(POLL_SECONDS)
 
     def _hear(self, line: str) -> bool:
@@ -246,8 +240,7 @@ class _Child:
         memory = f" It held {used / 1e9:.1f} GB of memory." if used > 4e8 else ""
         return (
             f"stopped after {limit:g} seconds; it should take a fraction of one.{memory}",
-            "a loop that never ends, or work that doubles with every step? "
-            "(--seconds gives a slow machine more time)",
+            "a loop that never ends, or work that doubles with every step? (--seconds gives a slow machine more time)",
         )
 
     def _why_gone(self, code: int) -> tuple[str, str]:

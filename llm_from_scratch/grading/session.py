@@ -92,9 +92,7 @@ def lending(module: ModuleType, worked: ModuleType, names: tuple[str, ...]) -> I
         vars(module).update(own)
 
 
-def run_check(
-    check: Check, attempt: Attempt, seeds: list[int], file: str, guard: Guard | None = None
-) -> CheckResult:
+def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard: Guard | None = None) -> CheckResult:
     """Run one check once for every seed, stopping at the first failure."""
     started = sys.getrecursionlimit()
     for seed in seeds if check.takes_rng else [None]:
@@ -162,11 +160,7 @@ def run_task(
     function = vars(module).get(task.name)
     if not callable(function):
         near = [name for name in vars(module) if name.lower().strip("_") == task.name or task.name in name]
-        message = (
-            f"{file} has no function called {task.name}."
-            if function is None
-            else f"{task.name} is no function."
-        )
+        message = f"{file} has no function called {task.name}." if function is None else f"{task.name} is no function."
         yield CheckResult(
             "defined",
             f"{file} defines {task.name}",

@@ -38,9 +38,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.difficulty not in DIFFICULTIES:
-            raise ValueError(
-                f"{self.name}: difficulty must be one of {DIFFICULTIES}, got {self.difficulty!r}"
-            )
+            raise ValueError(f"{self.name}: difficulty must be one of {DIFFICULTIES}, got {self.difficulty!r}")
         if not (isinstance(self.points, int) and self.points > 0):
             raise ValueError(f"{self.name}: points must be a positive integer, got {self.points!r}")
         if not (self.minutes > 0 and self.seconds > 0 and self.memory_gb > 0):
@@ -75,9 +73,7 @@ def task(
     """
 
     def mark(function: Function) -> Function:
-        Task(
-            function.__name__, points, difficulty, minutes, dict(hints), why, tuple(uses), seconds, memory_gb
-        )
+        Task(function.__name__, points, difficulty, minutes, dict(hints), why, tuple(uses), seconds, memory_gb)
         return function
 
     return mark

@@ -45,9 +45,7 @@ class Verdict:
         first = next((r for r in self.results if not r.passed), None)
         if first is None:
             return "ACCEPTED"
-        return f"[{first.name}] {first.message}" + (
-            f"\n    likely cause: {first.cause}" if first.cause else ""
-        )
+        return f"[{first.name}] {first.message}" + (f"\n    likely cause: {first.cause}" if first.cause else "")
 
 
 def load(path: Path, name: str) -> ModuleType:
@@ -84,9 +82,7 @@ def patched_source(source: str, task: Task, old: str, new: str) -> str:
     body = "".join(lines[task.body_line - 1 : task.last_line])
     found = body.count(old)
     if found != 1:
-        raise ValueError(
-            f"{task.name}: the text {old!r} must occur exactly once in the body, found {found} times"
-        )
+        raise ValueError(f"{task.name}: the text {old!r} must occur exactly once in the body, found {found} times")
     if "\n" in old:
         raise ValueError(f"{task.name}: a patch changes one line, got {old!r}")
     changed = body.replace(old, new)

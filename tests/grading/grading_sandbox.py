@@ -104,9 +104,7 @@ def write_learner(folder: Path, body: str, rest: str = GOOD_TRIPLE, head: str = 
     return file
 
 
-def grade_file(
-    chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: float | None = None
-) -> ChapterReport:
+def grade_file(chapter: Chapter, file: Path, seconds: float | None = 5.0, memory: float | None = None) -> ChapterReport:
     return grade_chapter(chapter, file, chapter.tasks(), seed=7, limits=Limits(seconds, memory))
 
 

@@ -95,9 +95,7 @@ def test_not_started_is_no_failure_but_no_pass_either(tmp_path):
 
 
 def test_prints_are_shown_and_cannot_forge_results(tmp_path):
-    forged = (
-        '{"event": "check", "task": "double", "check": {"name": "doubles", "about": "", "status": "passed"}}'
-    )
+    forged = '{"event": "check", "task": "double", "check": {"name": "doubles", "about": "", "status": "passed"}}'
     double, _, _ = grade_double(tmp_path, f"print('''{forged}'''); print('caf\\u00e9 \\ud800'); return x")
     assert double.status == "failed"
     assert "café" in double.output and '"event"' in double.output

@@ -69,9 +69,7 @@ def test_check_close_names_the_mistake_that_leads_there():
     assert "| the half is missing." in failure(check_close, "y", WANT + 0.1 + 1e-5, WANT, 1e-6, causes)
 
 
-@pytest.mark.parametrize(
-    "expected", [np.zeros(3), np.array([1e-5]), np.array([1.0, np.inf]), np.array([]), 0.0]
-)
+@pytest.mark.parametrize("expected", [np.zeros(3), np.array([1e-5]), np.array([1.0, np.inf]), np.array([]), 0.0])
 def test_a_comparison_without_power_is_refused(expected):
     with pytest.raises(CheckBroken):
         check_close("y", expected, expected, 1e-6)
@@ -80,9 +78,7 @@ def test_a_comparison_without_power_is_refused(expected):
 def test_numbers():
     check_close("y", np.float64(2.0), 2.0, 1e-9)
     check_close("y", 2, 2.0, 1e-9)
-    check_close(
-        "y", np.float32(2.0), np.array(2.0, np.float32), 1e-9
-    )  # as NumPy's sum over everything gives it
+    check_close("y", np.float32(2.0), np.array(2.0, np.float32), 1e-9)  # as NumPy's sum over everything gives it
     assert "must be a number, not a bool" in failure(check_close, "y", True, 1.0, 1e-9)
     assert "must be a number, not a str" in failure(check_close, "y", "2", 2.0, 1e-9)
     assert "expected 2, got nan" in failure(check_close, "y", float("nan"), 2.0, 1e-9)
@@ -204,9 +200,7 @@ def test_authors_commands(tmp_path, monkeypatch, capsys):
 
 def test_exercises_are_found_beside_the_package_and_above_a_folder(tmp_path, monkeypatch):
     assert (find_exercises() / "checks").is_dir()
-    monkeypatch.setattr(
-        "llm_from_scratch.grading.tasks.__file__", str(tmp_path / "a" / "b" / "c" / "tasks.py")
-    )
+    monkeypatch.setattr("llm_from_scratch.grading.tasks.__file__", str(tmp_path / "a" / "b" / "c" / "tasks.py"))
     with pytest.raises(FileNotFoundError, match="part of the repository"):
         find_exercises(tmp_path)
     make_exercises(tmp_path / "exercises")
@@ -230,9 +224,7 @@ def test_chapters_by_any_of_their_names(tmp_path):
 
 def test_resident_memory_of_another_process():
     code = "print(flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()  # it runs
         used = resident_bytes(process.pid)
         process.communicate(b"\n")
