@@ -35,7 +35,7 @@ SCHEMES: dict[str, str] = {
 """The patterns that have a hand-written splitter, as regular expressions of the `regex` library."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def character_classes() -> np.ndarray:
     r"""The class of every code point: LETTER for \p{L}, NUMBER for \p{N}, SPACE for \s, else OTHER.
 
@@ -55,7 +55,7 @@ def character_classes() -> np.ndarray:
     return classes
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def scheme_pattern(scheme: str) -> regex.Pattern:
     """The compiled regular expression of one of `SCHEMES`."""
     return regex.compile(SCHEMES[scheme])

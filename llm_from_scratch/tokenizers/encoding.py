@@ -47,7 +47,7 @@ class Encoder:
     def __call__(self, text: str) -> np.ndarray:
         """The ids of a text, (n,) int32."""
         if self._normalizer:
-            text = unicodedata.normalize(self._normalizer, text)
+            text = unicodedata.normalize("NFC", text)
         data, ends = self._pre_tokenizer.split(text)
         first, _, which = splitting.unique_words(data, ends)
         starts = np.concatenate(([0], ends))[first]

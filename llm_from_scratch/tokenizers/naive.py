@@ -21,7 +21,7 @@ def count_pairs(words: Mapping[tuple[Token, ...], int]) -> Counter[Pair]:
     """
     pairs: Counter[Pair] = Counter()
     for word, count in words.items():
-        for left, right in zip(word, word[1:]):  # noqa: B905  # the shorter one decides
+        for left, right in zip(word, word[1:]):  # the shorter one decides
             pairs[left, right] += count
     return pairs
 
@@ -78,7 +78,7 @@ def encode(word: bytes, ranks: Mapping[Pair, int]) -> list[Token]:
     """
     tokens = [bytes([byte]) for byte in word]
     while len(tokens) > 1:
-        pairs = list(zip(tokens, tokens[1:]))  # noqa: B905
+        pairs = list(zip(tokens, tokens[1:]))
         at = min(range(len(pairs)), key=lambda i: ranks.get(pairs[i], len(ranks)))
         if pairs[at] not in ranks:
             break

@@ -117,7 +117,9 @@ class PreTokenizer:
     def _set(self, described: list[dict[str, Any]]) -> None:
         self._described = described
         self._steps = make_steps(described)
-        self.name = next((n for n, known in _DESCRIPTIONS.items() if _simplified(known) == _simplified(described)), None)
+        self.name = next(
+            (n for n, known in _DESCRIPTIONS.items() if _simplified(known) == _simplified(described)), None
+        )
         self._scheme = self.name if self.name in SCHEMES else None
 
     @property

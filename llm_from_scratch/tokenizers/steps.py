@@ -40,7 +40,9 @@ def compile_pattern(pattern: str) -> regex.Pattern:
     try:
         return regex.compile(pattern, flags)
     except regex.error as error:
-        raise ValueError(f"the pre-tokenisation pattern {pattern!r} is not a valid regular expression: {error}") from None
+        raise ValueError(
+            f"the pre-tokenisation pattern {pattern!r} is not a valid regular expression: {error}"
+        ) from None
 
 
 def pieces(pattern: regex.Pattern, text: str) -> Iterator[tuple[str, bool]]:
@@ -146,4 +148,6 @@ def split_pattern(settings: dict[str, Any]) -> str:
         return pattern["Regex"]
     if isinstance(pattern, dict) and isinstance(pattern.get("String"), str):
         return regex.escape(pattern["String"], special_only=True)
-    raise ValueError(f"pre_tokenizer Split needs a pattern of the form {{'Regex': ...}} or {{'String': ...}}, got {pattern!r}")
+    raise ValueError(
+        f"pre_tokenizer Split needs a pattern of the form {{'Regex': ...}} or {{'String': ...}}, got {pattern!r}"
+    )

@@ -72,9 +72,7 @@ def segments(
                 yield text, number
                 cut = end
             else:
-                inside = words.last_cut(
-                    text, max(0, searched - at), sure - at, at_spaces_only=at_spaces_only
-                )
+                inside = words.last_cut(text, max(0, searched - at), sure - at, at_spaces_only=at_spaces_only)
                 if inside > 0:
                     yield text[:inside], -1
                     cut = at + inside

@@ -210,14 +210,10 @@ class Tokenizer:
         if isinstance(chunks, str):
             chunks = [chunks]
         at_spaces_only = self.normalizer is not None  # a mark could join the letter before it
-        for segment in segments(
-            chunks, self.pre_tokenizer, self.added_tokens, contents, at_spaces_only=at_spaces_only
-        ):
+        for segment in segments(chunks, self.pre_tokenizer, self.added_tokens, contents, at_spaces_only=at_spaces_only):
             yield self._encode_segment(*segment)
 
-    def encode_iter(
-        self, chunks: Iterable[str], *, allowed_special: Collection[str] | str = ()
-    ) -> Iterator[int]:
+    def encode_iter(self, chunks: Iterable[str], *, allowed_special: Collection[str] | str = ()) -> Iterator[int]:
         """`encode_chunks`, one id at a time."""
         for ids in self.encode_chunks(chunks, allowed_special=allowed_special):
             yield from ids.tolist()

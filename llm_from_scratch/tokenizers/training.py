@@ -65,7 +65,7 @@ def count_words(
             return
         data = np.concatenate([part for part, _ in gathered])
         offsets = np.cumsum([0] + [part.size for part, _ in gathered])
-        ends = np.concatenate([part_ends + offset for (_, part_ends), offset in zip(gathered, offsets)])  # noqa: B905
+        ends = np.concatenate([part_ends + offset for (_, part_ends), offset in zip(gathered, offsets)])
         first, numbers, _ = splitting.unique_words(data, ends)
         raw = data.tobytes()
         starts = np.concatenate(([0], ends[:-1]))[first].tolist()

@@ -42,10 +42,11 @@ NASTY = [
     "trailing mix \n  \n\t ",
     "\n\n\n",
     "   \n   x   \n\ny \n\n z",
-    "nbsp\u00a0between\u00a0\u00a0words \u00a0 \u2003em\u2009thin\u3000ideographic\u200bzero\u2060joiner\ufeffbom\u1680og\u2028ls\u2029ps",
+    "nbsp\u00a0between\u00a0\u00a0words \u00a0 \u2003em\u2009thin\u3000ideographic"
+    "\u200bzero\u2060joiner\ufeffbom\u1680og\u2028ls\u2029ps",
     "0 00 1234567890 3.14159 1,000,000 0x1F 1e-9 ½¾ Ⅻ x² ₃ ٣ 四 २०२३ 12ab34 a1b2",
     "def f(x):\n    return x**2  # square\n\n\tif True:\n\t\tpass\n        ok()\n",
-    "<html><body class=\"a b\">&nbsp;</body></html> https://example.org/a?b=c&d=%20#e foo@bar.com",
+    '<html><body class="a b">&nbsp;</body></html> https://example.org/a?b=c&d=%20#e foo@bar.com',
     "!!! ??? ... --- *** ___ ~~~ ((())) [[[]]] {{{}}} <<<>>> |||| \\\\\\\\ //// $$$ ^^^ ``` §¶†‡",
     "- - - --- ---- ----- ------ ------- -------- --------- ----------" + "-" * 61,
     "aaaaaaa aaaaaaaa aaaaaaaaa aaaaaaaaaa " + "a" * 100 + " " + "ab" * 70,
@@ -173,7 +174,10 @@ def main() -> None:
     (FIXTURES / "added").mkdir(exist_ok=True)
     tokenizer.save(str(FIXTURES / "added" / "tokenizer.json"))
     texts = NASTY + SPECIAL
-    write("added/expected.json", {"ids": [tokenizer.encode(nasty).ids for nasty in texts], "size": tokenizer.get_vocab_size()})
+    write(
+        "added/expected.json",
+        {"ids": [tokenizer.encode(nasty).ids for nasty in texts], "size": tokenizer.get_vocab_size()},
+    )
 
     # GPT-2's pair of files, a begin-of-text template, and a model that ignores merges.
     (FIXTURES / "gpt2_pair").mkdir(exist_ok=True)

@@ -202,7 +202,9 @@ DAMAGE = {
         set_in(["post_processor"], {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<x>"}}]}),
         "names '<x>'",
     ),
-    "added token stripping": (set_in(["added_tokens"], [{"id": 0, "content": "<|endoftext|>", "lstrip": True}]), "lstrip"),
+    "added token stripping": (
+        set_in(["added_tokens"], [{"id": 0, "content": "<|endoftext|>", "lstrip": True}]), "lstrip",
+    ),
     "added token without id": (set_in(["added_tokens"], [{"content": "<x>"}]), "needs a content and an id"),
     "added token moved": (set_in(["added_tokens"], [{"id": 9, "content": "<|endoftext|>"}]), "is 9 as an added token"),
     "added token on another": (set_in(["added_tokens"], [{"id": 9, "content": "<x>"}]), "has the id 9 of another"),

@@ -15,9 +15,7 @@ from ..dispatch import compiled
 NONE = np.int64(-1)
 
 
-def learn_merges(
-    symbols, ends, counts, token_bytes, token_ends, reserved, new_tokens, min_frequency, lexicographic
-):
+def learn_merges(symbols, ends, counts, token_bytes, token_ends, reserved, new_tokens, min_frequency, lexicographic):
     if symbols.dtype != np.int32 or token_bytes.dtype != np.uint8 or ends.size != counts.size:
         raise ValueError("learn_merges: expected int32 symbols, uint8 token_bytes, and one count a word")
     for what, borders, size in (("ends", ends, symbols.size), ("token_ends", token_ends, token_bytes.size)):
@@ -158,15 +156,17 @@ def _table_of_pairs(size, keys, n_pairs):
 
 
 @compiled
-def _learn(
-    symbols, starts, word_counts, tokens, borders, n_tokens, reserved, goal, min_frequency, lexicographic
-):
+def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, goal, min_frequency, lexicographic):
     n_words = word_counts.size
     lengths = starts[1:] - starts[:-1]
     token_table = _table_of_tokens(4096, tokens, borders, n_tokens)
     # Pairs: key, how often it occurs, its list.
     table = np.full(1 << 12, NONE)
-    keys, pair_counts, pair_lists = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
+    keys, pair_counts, pair_lists = (
+        np.empty(1 << 11, np.int64),
+        np.empty(1 << 11, np.int64),
+        np.empty(1 << 11, np.int64),
+    )
     # Lists: the key of the pair, its number, the first node, the step that last touched it. Nodes: word, next node.
     list_keys, list_pairs = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
     list_heads, list_steps = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)

@@ -21,7 +21,9 @@ def load(directory: Path) -> dict[str, Any]:
     try:
         lines = path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}") from None
+        raise ValueError(
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
+        ) from None
     lines = [line.rstrip("\r") for line in lines]
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]

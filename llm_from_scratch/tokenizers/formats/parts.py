@@ -18,7 +18,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}") from None
+        raise ValueError(
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
+        ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -76,7 +78,9 @@ def read_merges(lines: Iterable[Any], vocabulary: Mapping[str, int], path: Path)
         left, right = parts
         for token in (left, right, left + right):
             if token not in vocabulary:
-                raise ValueError(f"{path}: merge {number}, {left!r} + {right!r}, needs {token!r}: not in the vocabulary")
+                raise ValueError(
+                    f"{path}: merge {number}, {left!r} + {right!r}, needs {token!r}: not in the vocabulary"
+                )
         pair = (vocabulary[left], vocabulary[right])
         if pair in rows:
             raise ValueError(f"{path}: merge {number}, {left!r} + {right!r}, stands twice")
@@ -99,7 +103,9 @@ def template(post_processor: Any, added: AddedTokens) -> tuple[list[int], list[i
             before, after = first + before, after + last
         return before, after
     if kind != "TemplateProcessing":
-        raise ValueError(f"post_processor {kind!r} is not supported: expected ByteLevel, TemplateProcessing or Sequence")
+        raise ValueError(
+            f"post_processor {kind!r} is not supported: expected ByteLevel, TemplateProcessing or Sequence"
+        )
     sides: tuple[list[int], list[int]] = ([], [])
     side = 0
     for item in post_processor.get("single", []):

@@ -33,7 +33,9 @@ def load(path: Path) -> dict[str, Any]:
     added = [_added_token(entry, path) for entry in _list(content, "added_tokens", path)]
     for token in added:
         if vocabulary.get(token.content, token.id) != token.id:
-            raise ValueError(f"{path}: {token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else")
+            raise ValueError(
+                f"{path}: {token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else"
+            )
     contents = {token.content for token in added}
     tokens = ordinary_tokens({token: n for token, n in vocabulary.items() if token not in contents})
     for token in added:
