@@ -1,0 +1,173 @@
+"""`python -m llm_from_scratch train`: a model of one's own, on one's own text, with all the knobs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HELP = "train a model on your own text"
+EPILOG = """
+examples:
+  python -m llm_from_scratch train --data my-diary.txt --minutes 5
+  python -m llm_from_scratch train --data shakespeare --minutes 10 --out runs/shakespeare
+  python -m llm_from_scratch train --data notes/ --family gpt2 --layers 6 --width 256 --heads 8 --steps 2000
+  python -m llm_from_scratch train --resume --out runs/shakespeare
+
+Stop it with Ctrl-C whenever you like: it finishes the step, saves, and --resume goes on as if nothing had happened, to
+the byte. The run's directory holds the model in the Hugging Face layout, the tokenizer, log.jsonl, loss.png and the
+newest checkpoints.
+"""
+_DEFAULT_MINUTES = 5.0
+_EVALUATIONS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options. All defaults are None, to tell what was given: with --resume nothing may be."""
+    parser.epilog = EPILOG
+    group = parser.add_argument_group("what and where")
+    group.add_argument("--data", metavar="SOURCE", help="a text file, a folder of them, or one of tales, pydoc (Python's "
+                       "help texts), shakespeare (fetched once)")  # fmt: skip
+    group.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default runs/ and the name of the "
+                       "data)")  # fmt: skip
+    group.add_argument("--resume", action="store_true", help="go on with the unfinished run in DIR, with its own settings")
+    group.add_argument("--force", action="store_true", help="remove the run that DIR holds and start anew")
+    group.add_argument("--json", action="store_true", help="print the report as one line of JSON; messages go to "
+                       "standard error")  # fmt: skip
+
+    group = parser.add_argument_group("how long")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, metavar="M", help="about so long: the number of steps is fixed beforehand "
+                        f"from a short measurement (default {_DEFAULT_MINUTES:g})")  # fmt: skip
+    length.add_argument("--steps", type=int, metavar="N", help="exactly so many steps")
+
+    group = parser.add_argument_group("the model")
+    group.add_argument("--family", metavar="NAME", help="llama (default), gpt2, …")
+    _number(group, "--layers", "how many layers (default 4)")
+    _number(group, "--width", "width of the hidden state (default 192)")
+    _number(group, "--heads", "attention heads; must divide the width (default 6)")
+    _number(group, "--key-value-heads", "fewer than --heads share keys and values (default: as many)")
+    _number(group, "--feed-forward", "width inside the feed-forward part (default: the family's usual multiple)")
+    _number(group, "--context", "tokens a row, the longest text it learns from at once (default 256)")
+    _number(group, "--vocabulary", "tokens of the tokenizer that is trained on the text (default 2048)")
+    group.add_argument("--config", action="append", metavar="KEY=VALUE", help="any further entry of the family's "
+                       "config.json, as rope_theta=50000; may be given several times")  # fmt: skip
+
+    group = parser.add_argument_group("training")
+    _number(group, "--batch", "rows a batch (default 16)")
+    _number(group, "--micro-batches", "batches that make up one step: a larger batch in the same memory (default 1)")
+    group.add_argument("--lr", type=float, metavar="X", help="the highest learning rate (default 0.003)")
+    group.add_argument("--final-lr", type=float, metavar="X", help="the last one (default: a twentieth of --lr)")
+    group.add_argument("--schedule", choices=("cosine", "linear", "constant"), help="its course (default cosine)")
+    _number(group, "--warmup", "steps until the highest rate is reached (default: a twentieth of all)")
+    group.add_argument("--weight-decay", type=float, metavar="X", help="of matrices; norms and biases have none (default 0.1)")
+    group.add_argument("--clip", type=float, metavar="X", help="longest gradient allowed, 0 for no limit (default 1)")
+    group.add_argument("--validation", type=float, metavar="SHARE", help="share of the text held out (default 0.05)")
+    _number(group, "--evaluate-every", f"steps between evaluations (default: {_EVALUATIONS} in all)")
+    _number(group, "--checkpoint-every", "steps between checkpoints (default: as evaluations)")
+    _number(group, "--threads", "shares a batch is divided into (default: the cores there are)")
+    _number(group, "--seed", "of everything (default 0)")
+
+
+_RECIPE = {"data": "data", "family": "family", "layers": "layers", "width": "width", "heads": "heads",
+           "key_value_heads": "key_value_heads", "feed_forward": "feed_forward", "vocabulary": "vocabulary",
+           "context": "context", "batch": "batch_size", "validation": "validation_fraction", "seed": "seed"}  # fmt: skip
+_SETTINGS = {"lr": "learning_rate", "final_lr": "final_learning_rate", "schedule": "schedule", "warmup": "warmup",
+             "weight_decay": "weight_decay", "clip": "clip", "micro_batches": "micro_batches",
+             "evaluate_every": "evaluate_every", "checkpoint_every": "checkpoint_every", "threads": "threads",
+             "seed": "seed"}  # fmt: skip
+
+
+def plan(args: argparse.Namespace) -> Any:
+    """The recipe and settings of a new run."""
+    from ..training import TrainingSettings
+    from ..training.recipe import Recipe
+    from ._run import Plan
+
+    given = {"layers": 4, "width": 192, "heads": 6, "vocabulary": 2048, "context": 256, "batch_size": 16}
+    given |= {name: getattr(args, option) for option, name in _RECIPE.items() if getattr(args, option) is not None}
+    recipe = Recipe(**given, config=dict(_key_value(text) for text in args.config or []))
+    steps = 1000 if args.steps is None else args.steps  # with --minutes only the proportions count
+    if steps < 1:
+        raise ValueError(f"--steps must be at least 1, got {steps}")
+    rate = 3e-3 if args.lr is None else args.lr
+    every = max(1, steps // _EVALUATIONS) if args.evaluate_every is None else args.evaluate_every
+    chosen = {
+        "learning_rate": rate,
+        "final_learning_rate": rate / 20,
+        "warmup": min(steps, max(1, steps // 20)),
+        "evaluate_every": every,
+        "checkpoint_every": every,
+    }
+    chosen |= {name: getattr(args, option) for option, name in _SETTINGS.items() if getattr(args, option) is not None}
+    settings = TrainingSettings(steps=steps, **chosen)
+    if args.steps is not None:
+        return Plan(recipe, settings)
+    return Plan(recipe, settings, minutes=_DEFAULT_MINUTES if args.minutes is None else args.minutes)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the command; the exit code."""
+    from . import _run
+
+    say = _run.say_to(sys.stderr if args.json else sys.stdout)
+    if args.resume:
+        _only_out(args)
+        state = _run.state_of(args.out)
+        if state != "unfinished":
+            raise ValueError(f"there is no unfinished run in {args.out} ({state})")
+        say(f"going on with {args.out} from {_run.how_far(args.out)}\n")
+        report = _run.carry_out(args.out, None, say)
+    else:
+        if args.data is None:
+            raise ValueError("--data is missing: name a text file, a folder, or one of tales, pydoc, shakespeare")
+        made = plan(args)
+        args.out = args.out or Path("runs") / _name(args.data)
+        state = _run.state_of(args.out)
+        if state != "new" and not args.force:
+            where = f"at {_run.how_far(args.out)}; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"
+            raise ValueError(f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)")
+        if state != "new":
+            _run.clear(args.out)
+        report = _run.carry_out(args.out, made, say)
+    if report is None:
+        say(f"to go on:  python -m llm_from_scratch train --resume --out {args.out}")
+        return 130
+    _run.show_report(report, say)
+    say("\nnow it says:\n")
+    report["texts"] = _run.show_tales(args.out, say, count=1)
+    say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
+    say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+    return 0
+
+
+def _only_out(args: argparse.Namespace) -> None:
+    given = [name for name, value in vars(args).items() if value is not None and value is not False]
+    surplus = [name for name in given if name not in ("out", "resume", "json", "traceback")]
+    if args.out is None:
+        raise ValueError("--resume needs --out DIR: which run is it?")
+    if surplus:
+        options = ", ".join("--" + name.replace("_", "-") for name in surplus)
+        raise ValueError(f"with --resume the run's own settings hold: leave out {options}")
+
+
+def _name(data: str) -> str:
+    return Path(data.split(":")[0]).stem or "mine"
+
+
+def _key_value(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"--config wants KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value  # a plain word is a string
+
+
+def _number(group: Any, name: str, text: str) -> None:
+    group.add_argument(name, type=int, metavar="N", help=text)

@@ -1,0 +1,196 @@
+"""From text to a model, as a recipe: data, tokenizer, architecture, batches. What the commands are made of.
+
+A `Recipe` is a handful of settings, the same in JSON. Everything made from it is made the same way each time, so a run's
+directory can be completed from its recipe alone. What this module does not do: train; that is `loop.train`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import models
+from ..data.sampler import BatchSampler, evaluation_batches
+from ..data.sources import documents
+from ..data.split import TRAIN, VALIDATION, write_split
+from ..data.tales import DELIMITER
+from ..data.token_file import TokenFile, open_tokens
+from ..files.atomic import write_json
+from ..files.strict_json import read_json_object
+from ..tokenizers import Tokenizer
+from .evaluate import token_byte_lengths
+
+# More text teaches a tokenizer nothing that changes its first few thousand merges.
+_TOKENIZER_CHARACTERS = 20_000_000
+# Enough for a standard error of about 0.01 nats.
+_VALIDATION_TOKENS = 50_000
+_PREPARED = "prepared.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What to train on and what to train.
+
+    data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. context: tokens a
+    row; batch_size: rows. layers, width, heads: the size of the model; key_value_heads fewer than heads is
+    grouped-query attention; feed_forward: width of the hidden layer, by default the family's usual multiple. config:
+    further keywords of the family's config.json. seed: of everything.
+    """
+
+    data: str = "tales"
+    family: str = "llama"
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    key_value_heads: int | None = None
+    feed_forward: int | None = None
+    vocabulary: int = 1024
+    pattern: str = "gpt2"
+    context: int = 256
+    batch_size: int = 16
+    validation_fraction: float = 0.05
+    seed: int = 0
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("layers", 1), ("width", 1), ("heads", 1), ("context", 1), ("batch_size", 1), ("seed", 0),
+                            ("vocabulary", 257)):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+            if value < least:
+                why = " (256 bytes and the document separator)" if name == "vocabulary" else ""
+                raise ValueError(f"{name} must be at least {least}{why}, got {value}")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        if self.width % self.heads:
+            raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict for JSON; `from_json` reads it back."""
+        return {**dataclasses.asdict(self), "config": dict(self.config)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
+        """ValueError for names that a recipe does not have.
+
+        >>> Recipe.from_json(Recipe(layers=2).to_json()) == Recipe(layers=2)
+        True
+        """
+        surplus = sorted(set(data) - {field.name for field in dataclasses.fields(cls)})
+        if surplus:
+            raise ValueError(f"a recipe has no {', '.join(surplus)}")
+        return cls(**data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A tokenizer, and the text it was made for as two token files."""
+
+    tokenizer: Tokenizer
+    train: TokenFile
+    validation: TokenFile
+
+
+def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
+    """Train the tokenizer, split and encode the text into `folder`; what is there already is used again.
+
+    Raises ValueError for a source that does not exist, is not UTF-8 or holds too little text.
+    """
+    folder = Path(folder)
+    wanted = {
+        name: getattr(recipe, name) for name in ("data", "vocabulary", "pattern", "validation_fraction", "seed")
+    }
+    marker = folder / _PREPARED
+    if marker.exists() and read_json_object(marker) == wanted:
+        return Corpus(Tokenizer.from_pretrained(folder), open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
+    marker.unlink(missing_ok=True)
+    tokenizer = Tokenizer.train(
+        _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS),
+        recipe.vocabulary,
+        pattern=recipe.pattern,
+        special_tokens=[DELIMITER],
+        roles={"bos": DELIMITER, "eos": DELIMITER},
+    )
+    train, validation = write_split(
+        documents(recipe.data, seed=recipe.seed),
+        tokenizer,
+        folder,
+        fraction=recipe.validation_fraction,
+        seed=recipe.seed,
+    )
+    tokenizer.save(folder)
+    write_json(marker, wanted)  # last: what it vouches for is complete
+    return Corpus(tokenizer, train, validation)
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
+    """A fresh model of the recipe's family and size, for this tokenizer."""
+    return models.build(recipe.family, **published_keywords(recipe, tokenizer), seed=recipe.seed)
+
+
+def published_keywords(recipe: Recipe, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The recipe in the words of the family's config.json; `recipe.config` has the last word.
+
+    GPT-2's has words of its own; the others have followed LLaMA's.
+    """
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
+    common = {"vocab_size": tokenizer.vocab_size, "bos_token_id": bos, "eos_token_id": eos}
+    if recipe.family == "gpt2":
+        words = {
+            "n_layer": recipe.layers,
+            "n_embd": recipe.width,
+            "n_head": recipe.heads,
+            "n_positions": recipe.context,
+            "n_inner": recipe.feed_forward,
+        }
+    else:
+        words = {
+            "num_hidden_layers": recipe.layers,
+            "hidden_size": recipe.width,
+            "num_attention_heads": recipe.heads,
+            "num_key_value_heads": recipe.key_value_heads or recipe.heads,
+            # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits the loops.
+            "intermediate_size": recipe.feed_forward or 32 * math.ceil(recipe.width * 8 / 3 / 32),
+            "max_position_embeddings": recipe.context,
+            "tie_word_embeddings": True,
+        }
+    return {**common, **words, **recipe.config}
+
+
+def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
+    """The endless training batches. Attention stays inside a document. ValueError for a corpus shorter than a batch."""
+    return BatchSampler(
+        corpus.train, recipe.batch_size, recipe.context, seed=recipe.seed, separator=corpus.train.separator
+    )
+
+
+def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[dict[str, np.ndarray]]]:
+    """What `train(validation=…)` wants: a function that gives the same held-out batches each time, about 50,000 tokens."""
+    limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
+    return lambda: evaluation_batches(
+        corpus.validation,
+        recipe.batch_size,
+        recipe.context,
+        separator=corpus.validation.separator,
+        limit=limit,
+    )
+
+
+def token_bytes(corpus: Corpus, model: Any) -> np.ndarray:
+    """Bytes of text for each id of the model's vocabulary."""
+    return token_byte_lengths(corpus.tokenizer, model.spec.vocab_size)
+
+
+def _first(texts: Iterable[str], characters: int) -> Iterator[str]:
+    for text in texts:
+        yield text[:characters]
+        characters -= len(text)
+        if characters <= 0:
+            return

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from standin import StandIn, sampler
+
+from llm_from_scratch.training import TrainingSettings
+from llm_from_scratch.training.budget import fit_steps, seconds_per_step
+from llm_from_scratch.training.recipe import Recipe, batches, prepare_corpus, published_keywords, validation_batches
+
+
+def test_measuring_leaves_everything_as_it_was():
+    model, source = StandIn(seed=2, dropout=0.2), sampler()
+    weights, position = [p.data.copy() for p in model.parameters()], source.state()
+    settings = TrainingSettings(steps=10, threads=2, micro_batches=2)
+    assert 0 < seconds_per_step(model, source, settings, seconds=0.02) < 1
+    assert all(np.array_equal(p.data, w) and p.grad is None for p, w in zip(model.parameters(), weights))
+    assert source.state() == position
+
+
+def test_a_budget_becomes_steps_and_keeps_proportions():
+    settings = TrainingSettings(steps=1000, warmup=50, evaluate_every=100, checkpoint_every=0)
+    fitted = fit_steps(settings, step_seconds=0.1, minutes=1.0)
+    assert (fitted.steps, fitted.warmup, fitted.evaluate_every, fitted.checkpoint_every) == (600, 30, 60, 0)
+    assert fit_steps(settings, 1000.0, 0.1).steps == 10  # never nothing
+    for bad in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="minutes"):
+            fit_steps(settings, 0.1, bad)
+
+
+def test_a_corpus_is_prepared_once_and_again_for_another_recipe(tmp_path):
+    recipe = Recipe(data="tales:60", vocabulary=400, context=32, batch_size=4)
+    corpus = prepare_corpus(recipe, tmp_path)
+    assert corpus.tokenizer.vocab_size == 400 and len(corpus.validation) > 30
+    assert corpus.tokenizer.bos_id == corpus.tokenizer.eos_id == corpus.train.separator
+    stamp = (tmp_path / "train.tokens").stat().st_mtime_ns
+    again = prepare_corpus(recipe, tmp_path)
+    assert (tmp_path / "train.tokens").stat().st_mtime_ns == stamp
+    assert np.array_equal(again.train.ids, corpus.train.ids)
+    text = corpus.tokenizer.decode(corpus.train.ids[:60])
+    assert text == again.tokenizer.decode(again.train.ids[:60]) and "<|endoftext|>" in text
+    other = prepare_corpus(Recipe(data="tales:60", vocabulary=300, context=32, batch_size=4), tmp_path)
+    assert other.tokenizer.vocab_size == 300
+
+
+def test_batches_of_a_recipe(tmp_path):
+    recipe = Recipe(data="tales:60", vocabulary=400, context=32, batch_size=4)
+    corpus = prepare_corpus(recipe, tmp_path)
+    batch = next(batches(recipe, corpus))
+    assert batch["ids"].shape == (4, 32) and "segments" in batch
+    held_out = validation_batches(recipe, corpus)
+    first, second = list(held_out()), list(held_out())
+    assert all(np.array_equal(a["ids"], b["ids"]) for a, b in zip(first, second))
+    assert 0 < sum((b["targets"] >= 0).sum() for b in first) <= 50_000 + 4 * 32
+    with pytest.raises(ValueError, match="takes"):
+        batches(Recipe(data="tales:60", vocabulary=400, context=32, batch_size=10_000), corpus)
+
+
+def test_recipes_speak_the_words_of_their_family(tmp_path):
+    tokenizer = prepare_corpus(Recipe(data="tales:20", vocabulary=300, validation_fraction=0.2), tmp_path).tokenizer
+    llama = published_keywords(Recipe(width=96, heads=6, key_value_heads=2, config={"rope_theta": 5000.0}), tokenizer)
+    assert llama["hidden_size"] == 96 and llama["num_key_value_heads"] == 2 and llama["rope_theta"] == 5000.0
+    assert llama["intermediate_size"] == 256 and llama["vocab_size"] == 300 and llama["eos_token_id"] == 0
+    gpt2 = published_keywords(Recipe(family="gpt2", layers=3, context=64), tokenizer)
+    assert gpt2["n_layer"] == 3 and gpt2["n_positions"] == 64 and "hidden_size" not in gpt2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"layers": 0},
+        {"width": 100, "heads": 3},
+        {"vocabulary": 256},
+        {"context": 0},
+        {"batch_size": -1},
+        {"validation_fraction": 1.0},
+        {"seed": -1},
+    ],
+)
+def test_impossible_recipes_are_refused(bad):
+    with pytest.raises(ValueError):
+        Recipe(**bad)
+    with pytest.raises(ValueError, match="no optimizer"):
+        Recipe.from_json({"optimizer": "adam"})
