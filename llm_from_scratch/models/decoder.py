@@ -145,7 +145,9 @@ class Decoder(Module):
             if memory.batch_size != batch:
                 raise ValueError(f"the memory holds {memory.batch_size} rows, the ids have {batch}")
             if segments is not None and memory.length:
-                raise ValueError("segments describe whole rows: a memory that holds tokens cannot be combined with them")
+                raise ValueError(
+                    "segments describe whole rows: a memory that holds tokens cannot be combined with them"
+                )
             offset, seen = memory.length, memory.real_tokens
         mask = check_mask(mask, shape)
         segments = check_segments(segments, shape)

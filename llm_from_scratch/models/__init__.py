@@ -1,0 +1,24 @@
+"""Models: the design space (`spec.py`), one decoder that any spec describes, families, and weights from and to disk."""
+
+from .decoder import Decoder
+from .families import all_families, find_family
+from .pretrained import build, from_pretrained, spec
+from .saving import export_gradients, export_weights, save_pretrained
+from .spec import ModelSpec, PositionTable
+from .weights import Row, WeightTable
+
+__all__ = [
+    "Decoder",
+    "ModelSpec",
+    "PositionTable",
+    "Row",
+    "WeightTable",
+    "all_families",
+    "build",
+    "export_gradients",
+    "export_weights",
+    "find_family",
+    "from_pretrained",
+    "save_pretrained",
+    "spec",
+]

@@ -1,0 +1,90 @@
+"""One short file a family, found by being here: it reads a published config into a spec and lists the weights.
+
+A family file defines
+
+    MODEL_TYPES   the `model_type` words of config.json that it answers to
+    ARCHITECTURE  the class name that config.json gives under "architectures"
+    DEFAULTS      the published config keys with their published defaults
+    SIZES         {name: config keys} of the released models (optional)
+    spec_from_config(config: Config) -> ModelSpec
+    weights_from_config(config: Config) -> WeightTable
+
+and nothing else is touched: files whose name starts with an underscore are helpers. See `llama.py` for an example.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from ..config import Config, current_to_2023
+from ..spec import ModelSpec
+from ..weights import WeightTable
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a family file says."""
+
+    name: str
+    model_types: tuple[str, ...]
+    architecture: str
+    defaults: Mapping[str, Any]
+    sizes: Mapping[str, Mapping[str, Any]]
+    spec_from_config: Callable[[Config], ModelSpec]
+    weights_from_config: Callable[[Config], WeightTable]
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The config in the spelling of 2023, the family's defaults filled in."""
+        return {"architectures": [self.architecture], "model_type": self.model_types[0]} | {
+            **self.defaults,
+            **current_to_2023(config),
+        }
+
+    def spec(self, config: Mapping[str, Any]) -> ModelSpec:
+        """The spec a config describes; ValueError or TypeError naming the option that is wrong or not supported."""
+        options = Config(self.complete(config), self.name)
+        spec = self.spec_from_config(options)
+        options.finish()
+        return spec
+
+    def weights(self, config: Mapping[str, Any]) -> WeightTable:
+        """The weight table of a config."""
+        return self.weights_from_config(Config(self.complete(config), self.name))
+
+
+@functools.cache
+def all_families() -> Mapping[str, Family]:
+    """Every family in this directory, by its file's name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    families = {name: _family(importlib.import_module(f"{__name__}.{name}")) for name in names}
+    owners: dict[str, str] = {}
+    for name, family in families.items():
+        for word in (*family.model_types, *family.sizes):
+            if owners.setdefault(word, name) != name:
+                raise ValueError(f"the families {owners[word]} and {name} both claim the name {word!r}")
+    return MappingProxyType(families)
+
+
+def find_family(model_type: Any) -> Family:
+    """The family that answers to a `model_type`; ValueError listing the known ones."""
+    for family in all_families().values():
+        if model_type in family.model_types:
+            return family
+    known = sorted(word for family in all_families().values() for word in family.model_types)
+    raise ValueError(f"model_type {model_type!r} is not a family known here; known: {', '.join(known)}")
+
+
+def _family(module: ModuleType) -> Family:
+    name = module.__name__.rpartition(".")[2]
+    needed = ("MODEL_TYPES", "ARCHITECTURE", "DEFAULTS", "spec_from_config", "weights_from_config")
+    missing = [attribute for attribute in needed if not hasattr(module, attribute)]
+    if missing:
+        raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
+    types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
+    return Family(name, tuple(types), architecture, defaults, getattr(module, "SIZES", {}), spec, weights)

@@ -1,0 +1,144 @@
+"""Making models: from a checkpoint directory, or fresh from a family's published config keys.
+
+Reads config.json and safetensors, nothing else: no pickles, no code from a checkpoint. Weights go from the file's
+memory map straight into the parameters; a fresh model is never initialised only to be overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files.sharded import open_checkpoint
+from ..files.strict_json import read_json_object
+from .decoder import Decoder
+from .families import Family, all_families, find_family
+from .spec import ModelSpec
+
+
+def from_pretrained(path: str | os.PathLike[str], dtype: Any = None) -> Decoder:
+    """The model in a directory with config.json and safetensors (one file, or shards with an index).
+
+    dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where that is stored): stored
+    float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored unless told otherwise.
+
+    Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,
+    impossible or not supported, or when the weights do not fit it: all before memory is allocated.
+    """
+    wanted = None if dtype is None else _model_dtype(dtype)
+    directory = Path(path)
+    config = _read_config(directory)
+    family = find_family(config.get("model_type"))
+    try:
+        complete = family.complete(config)
+        model = Decoder(family.spec(config), None, complete)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{directory / 'config.json'}: {error}") from None
+    store = open_checkpoint(directory)
+    _check_room(model, wanted or np.dtype(np.float32))
+    try:
+        model.stored_formats = family.weights(config).load(model, store, wanted)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from None
+    return model
+
+
+def build(model_type: str, *, seed: int = 0, dtype: Any = np.float32, **config: Any) -> Decoder:
+    """A fresh model of a family, initialised as published.
+
+    model_type: a family ("gpt2", "llama") or a released size ("gpt2-medium", "llama-7b"). config: published config
+    keys; what is not given has the published default. seed: equal seeds give equal weights. dtype: float32 or float64.
+
+    >>> model = build("gpt2", n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=65)
+    >>> model(np.array([[3, 1, 4]])).shape
+    (1, 3, 65)
+    >>> build("llama", hidden_size=12, num_attention_heads=5)
+    Traceback (most recent call last):
+    ValueError: llama config: hidden_size 12 is not a multiple of num_attention_heads 5
+    """
+    wanted = _model_dtype(dtype)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be an integer >= 0, not {seed!r}")
+    family, base = _named(model_type)
+    unknown = [key for key in config if key in ("torch_dtype", "architectures", "model_type")]
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]} is not for build to choose; it takes the model's own config keys, seed and dtype"
+        )
+    complete = {key: _plain(value) for key, value in family.complete({**base, **config}).items()}
+    complete["torch_dtype"] = str(wanted)
+    spec = family.spec(complete)
+    _check_room(Decoder(spec), wanted)
+    model = Decoder(spec, np.random.default_rng(seed), complete)
+    return model if wanted == np.float32 else model.astype(wanted)
+
+
+def spec(source: str | os.PathLike[str] | Mapping[str, Any]) -> ModelSpec:
+    """The design of a released model by name, of a config dictionary, or of a checkpoint directory. Allocates nothing.
+
+    >>> llama = spec("llama-2-70b")
+    >>> len(llama.layers), Decoder(llama).parameter_count
+    (80, 68976648192)
+    """
+    if isinstance(source, Mapping):
+        return find_family(source.get("model_type")).spec(source)
+    if isinstance(source, os.PathLike) or Path(source).is_dir():
+        config = _read_config(Path(source))
+        return find_family(config.get("model_type")).spec(config)
+    family, config = _named(source)
+    return family.spec(config)
+
+
+def _named(name: Any) -> tuple[Family, dict[str, Any]]:
+    names: list[str] = []
+    for family in all_families().values():
+        if name in family.model_types:
+            return family, {"model_type": name}
+        if name in family.sizes:
+            return family, dict(family.sizes[name])
+        names += [*family.model_types, *family.sizes]
+    raise ValueError(f"no model is called {name!r}; known: {', '.join(names)}")
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not directory.exists():
+        raise FileNotFoundError(f"there is no checkpoint at {directory}: no such directory")
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is a file; a directory with config.json and model.safetensors was expected")
+    if not path.exists():
+        raise FileNotFoundError(f"{directory} has no config.json, which says what the weights are")
+    return read_json_object(path)
+
+
+def _model_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"models compute in float32 or float64, not {dtype!r}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_room(model: Decoder, dtype: np.dtype) -> None:
+    """MemoryError before allocating what this machine cannot hold (an operating system may promise it all the same)."""
+    needed = model.parameter_count * dtype.itemsize
+    try:
+        room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        room = 2**46
+    if needed > room:
+        raise MemoryError(
+            f"this model has {model.parameter_count:,} parameters, which take {needed / 1e9:,.1f} GB as {dtype}; "
+            f"this machine has {room / 1e9:,.1f} GB"
+        )
