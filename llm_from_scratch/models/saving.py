@@ -71,8 +71,8 @@ def _made(sources: Mapping[str, TensorSource]) -> dict[str, np.ndarray]:
 def _family_of(model: Any) -> Family:
     if "model_type" not in model.config:
         raise ValueError(
-            "this model was made from a spec alone and has no published layout: build it with build(family, …), or keep "
-            "its arrays with files.safetensors.write_safetensors(path, model.state_dict())"
+            "this model was made from a spec alone and has no published layout: build it with build(family, …), or "
+            "keep its arrays with files.safetensors.write_safetensors(path, model.state_dict())"
         )
     family = find_family(model.config["model_type"])
     if family.spec(model.config) != model.spec:
