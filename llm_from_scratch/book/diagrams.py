@@ -70,7 +70,7 @@ def where_it_sits(*names: str) -> None:
         sign = 1 if end > start else -1
         _arrow(axes, (x, start + sign * edge), (x, end - sign * edge))
     _arrow(axes, (4.6, -0.2), (3.6, -0.2))
-    axes.text(3.12, 0.4, "new weights", fontsize=8, color="#666666", va="center")
+    axes.text(2.95, 0.4, "new weights", ha="right", fontsize=8, color="#666666", va="center")
     for start, end in ((4.2, 6.85), (7.25, 9.95)):  # the residual stream passes each branch by
         axes.plot([start, start, end, end], [1.0, 0.55, 0.55, 1.0 - edge], color="#666666", lw=0.9, zorder=1)
     axes.set(xlim=(0, 13.5), ylim=(-0.6, 2.5))
@@ -94,7 +94,8 @@ def draw_graph(
     columns = _columns(inputs)
     own = axes is None
     if own:
-        _, axes = plt.subplots(figsize=(2.2 * max(columns.values()) + 2.2, 1.9))
+        rows = max(list(columns.values()).count(column) for column in columns.values())
+        _, axes = plt.subplots(figsize=(1.8 * max(columns.values()) + 1.5, 0.4 + 0.8 * rows))
     place: dict[str, tuple[float, float]] = {}
     for column in sorted(set(columns.values())):
         members = [name for name in inputs if columns[name] == column]

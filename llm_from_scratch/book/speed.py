@@ -8,22 +8,46 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from .style import COLOURS
 
 
 def compare_speed(
-    functions: Mapping[str, Callable[[], Any]], *, title: str = "", seconds: float = 1.5, rounds: int = 9
+    functions: Mapping[str, Callable[[], Any]],
+    *,
+    title: str = "",
+    seconds: float = 1.5,
+    rounds: int = 9,
+    threads: int = 1,
 ) -> dict[str, float]:
     """Time the functions in turns, print medians and spread, draw a bar for each; the medians in seconds come back.
 
-    Each round runs every function once (fast ones many times in a row), so that a busy moment of the machine hits all
-    of them. `seconds` is the time to spend in all, roughly. The bar is the median, the whisker spans the middle half
-    of the rounds. A cell that calls this carries the tag `timing`: its output is not compared.
+    Each round runs every function (fast ones many times in a row), so that a busy moment of the machine hits all of
+    them. `seconds` is the time to spend in all, roughly; `threads` limits BLAS. The bar is the median, the whisker
+    spans the middle half of the rounds. A cell that calls this carries the tag `timing`: it is not compared.
     """
+    with threadpool_limits(threads):
+        quartiles = _measure(functions, seconds / len(functions) / rounds, rounds)
+        used = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()}
+    slowest = max(functions, key=lambda name: quartiles[name][1])
+    width = max(map(len, functions))
+    for name, (low, median, high) in quartiles.items():
+        line = f"{name:{width}}  {readable(median):>8}  (middle half {readable(low)} to {readable(high)})"
+        ratio = quartiles[slowest][1] / median
+        if name != slowest:
+            line += f"  {ratio:,.0f} ×" if ratio >= 10 else f"  {ratio:.2g} ×"
+            line += f" as fast as {slowest}"
+        print(line)
+    pools = ", ".join(f"{name} {number}" for name, number in sorted(used.items()))
+    print(f"{rounds} rounds; threads: Python 1, {pools or 'no BLAS found'}")
+    _draw(quartiles, title)
+    return {name: float(q[1]) for name, q in quartiles.items()}
+
+
+def _measure(functions: Mapping[str, Callable[[], Any]], share: float, rounds: int) -> dict[str, np.ndarray]:
+    """The quartiles of each function's time, `share` seconds a function and round."""
     repeats = {}
-    share = seconds / len(functions) / rounds
     for name, function in functions.items():
         function()  # compile, fill caches
         start = time.perf_counter()
@@ -36,19 +60,7 @@ def compare_speed(
             for _ in range(repeats[name]):
                 function()
             measured[name].append((time.perf_counter() - start) / repeats[name])
-
-    quartiles = {name: np.percentile(times, [25, 50, 75]) for name, times in measured.items()}
-    slowest = max(q[1] for q in quartiles.values())
-    width = max(map(len, functions))
-    for name, (low, median, high) in quartiles.items():
-        print(
-            f"{name:{width}}  {readable(median):>8}  (middle half {readable(low)} to {readable(high)})"
-            f"  {slowest / median:,.3g} × the slowest's speed"
-        )
-    blas = [f"{pool['internal_api']} {pool['num_threads']}" for pool in threadpool_info()]
-    print(f"{rounds} rounds; threads: Python 1, {', '.join(sorted(set(blas))) or 'no BLAS found'}")
-    _draw(quartiles, title)
-    return {name: float(q[1]) for name, q in quartiles.items()}
+    return {name: np.percentile(times, [25, 50, 75]) for name, times in measured.items()}
 
 
 def _draw(quartiles: dict[str, np.ndarray], title: str) -> None:

@@ -102,7 +102,8 @@ def test_something_that_is_no_notebook(tmp_path):
 
 
 def test_the_authoring_form_survives_a_round_trip():
-    source = f"{HEADER}\n```python tolerance=0.1\nx = 1\n\ny = 2\n```\n\nWords and\n\n```text\nnot run\n```\n\n## Papers\n"
+    code = "```python tolerance=0.1\nx = 1\n\ny = 2\n```"
+    source = f"{HEADER}\n{code}\n\nWords and\n\n```text\nnot run\n```\n\n## Papers\n"
     assert notebooks.to_markdown(notebooks.from_markdown(source)) == source
 
 
