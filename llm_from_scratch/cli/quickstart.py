@@ -48,7 +48,7 @@ def plan(args: argparse.Namespace) -> Any:
     """The recipe and settings of a new run."""
     from ..training import TrainingSettings
     from ..training.recipe import Recipe
-    from ._run import Plan
+    from ._session import Plan
 
     recipe = Recipe(
         data=f"tales:{TALES}",
@@ -81,29 +81,29 @@ def plan(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
-    from . import _run
+    from . import _session
 
     if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f"--minutes must be above 0, got {args.minutes}")
-    say = _run.say_to(sys.stderr if args.json else sys.stdout)
-    state = _run.state_of(args.out)
+    say = _session.say_to(sys.stderr if args.json else sys.stdout)
+    state = _session.state_of(args.out)
     if state != "new" and args.force:
-        _run.clear(args.out)
+        _session.clear(args.out)
         state = "new"
     if state == "finished":
-        report = _run.read_json_object(args.out / _run.REPORT)
+        report = _session.read_json_object(args.out / _session.REPORT)
         say(f"{args.out} holds a finished run; here is what it learnt. --force trains it anew, --out elsewhere.")
     else:
         if state == "unfinished":
-            say(f"{args.out} holds an unfinished run ({_run.how_far(args.out)}): going on with it. --force starts anew.\n")
-        found = _run.carry_out(args.out, plan(args) if state == "new" else None, say)
+            say(f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with it. --force starts anew.\n")
+        found = _session.carry_out(args.out, plan(args) if state == "new" else None, say)
         if found is None:
             say(f"to go on:  python -m llm_from_scratch quickstart --out {args.out}")
             return 130
         report = found
-    _run.show_report(report, say)
+    _session.show_report(report, say)
     say("\nnow it tells:\n")
-    report["tales"] = _run.show_tales(args.out, say)
+    report["tales"] = _session.show_tales(args.out, say)
     say(NEXT.format(out=args.out))
     if args.json:
         print(json.dumps(report, ensure_ascii=False))

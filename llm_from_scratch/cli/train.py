@@ -84,7 +84,7 @@ def plan(args: argparse.Namespace) -> Any:
     """The recipe and settings of a new run."""
     from ..training import TrainingSettings
     from ..training.recipe import Recipe
-    from ._run import Plan
+    from ._session import Plan
 
     given = {"layers": 4, "width": 192, "heads": 6, "vocabulary": 2048, "context": 256, "batch_size": 16}
     given |= {name: getattr(args, option) for option, name in _RECIPE.items() if getattr(args, option) is not None}
@@ -110,34 +110,34 @@ def plan(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
-    from . import _run
+    from . import _session
 
-    say = _run.say_to(sys.stderr if args.json else sys.stdout)
+    say = _session.say_to(sys.stderr if args.json else sys.stdout)
     if args.resume:
         _only_out(args)
-        state = _run.state_of(args.out)
+        state = _session.state_of(args.out)
         if state != "unfinished":
             raise ValueError(f"there is no unfinished run in {args.out} ({state})")
-        say(f"going on with {args.out} from {_run.how_far(args.out)}\n")
-        report = _run.carry_out(args.out, None, say)
+        say(f"going on with {args.out} from {_session.how_far(args.out)}\n")
+        report = _session.carry_out(args.out, None, say)
     else:
         if args.data is None:
             raise ValueError("--data is missing: name a text file, a folder, or one of tales, pydoc, shakespeare")
         made = plan(args)
         args.out = args.out or Path("runs") / _name(args.data)
-        state = _run.state_of(args.out)
+        state = _session.state_of(args.out)
         if state != "new" and not args.force:
-            where = f"at {_run.how_far(args.out)}; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"
+            where = f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"
             raise ValueError(f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)")
         if state != "new":
-            _run.clear(args.out)
-        report = _run.carry_out(args.out, made, say)
+            _session.clear(args.out)
+        report = _session.carry_out(args.out, made, say)
     if report is None:
         say(f"to go on:  python -m llm_from_scratch train --resume --out {args.out}")
         return 130
-    _run.show_report(report, say)
+    _session.show_report(report, say)
     say("\nnow it says:\n")
-    report["texts"] = _run.show_tales(args.out, say, count=1)
+    report["texts"] = _session.show_tales(args.out, say, count=1)
     say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
     say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
     if args.json:
