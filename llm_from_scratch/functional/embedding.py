@@ -42,13 +42,13 @@ def check_ids(ids: np.ndarray, rows: int) -> None:
 
     >>> check_ids(np.array([[3, 9]]), 5)
     Traceback (most recent call last):
-    ValueError: token id 9 at (0, 1) is not in the table, which has 5 rows: ids go from 0 to 4
+    ValueError: token id 9 at (0, 1) is outside the vocabulary 0..4: were the ids made by this model's tokenizer?
     """
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
         raise TypeError(f"token ids are an array of integers, got {getattr(ids, 'dtype', type(ids).__name__)}")
     if ids.size and (ids.min() < 0 or ids.max() >= rows):
         place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= rows))[0])
         raise ValueError(
-            f"token id {int(ids[place])} at {place} is not in the table, which has {rows} rows: "
-            f"ids go from 0 to {rows - 1}"
+            f"token id {int(ids[place])} at {place} is outside the vocabulary 0..{rows - 1}: "
+            "were the ids made by this model's tokenizer?"
         )

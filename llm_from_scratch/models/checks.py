@@ -6,24 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from .. import functional as F
+
 
 def check_ids(ids: Any, vocabulary: int) -> np.ndarray:
     """Token ids (B, T): integers in 0..vocabulary-1, at least one row and one token."""
     ids = np.asarray(ids)
     if ids.size == 0:
         raise ValueError(f"the sequence is empty (ids of shape {ids.shape}): a model needs at least one token")
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"token ids are integers, got {ids.dtype}")
     if ids.ndim != 2:
         raise ValueError(f"ids must be (batch, tokens), got shape {ids.shape}; one sequence is np.array([ids])")
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0 or high >= vocabulary:
-        bad = low if low < 0 else high
-        row, column = (int(i) for i in np.argwhere(ids == bad)[0])
-        raise ValueError(
-            f"token id {bad} at row {row}, position {column} is outside the vocabulary 0..{vocabulary - 1}: "
-            "was the text encoded with this model's tokenizer?"
-        )
+    F.check_ids(ids, vocabulary)
     return ids
 
 

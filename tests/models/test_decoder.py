@@ -159,7 +159,7 @@ def test_float32_stays_float32(model):
 @pytest.mark.parametrize(
     "ids, settings, error, message",
     [
-        ([[0, V]], {}, ValueError, rf"token id {V} at row 0, position 1 is outside the vocabulary 0\.\.{V - 1}"),
+        ([[0, V]], {}, ValueError, rf"token id {V} at \(0, 1\) is outside the vocabulary 0\.\.{V - 1}"),
         ([[0, -1]], {}, ValueError, "token id -1"),
         ([[0.5]], {}, TypeError, "integers, got float64"),
         ([1, 2], {}, ValueError, r"\(batch, tokens\)"),

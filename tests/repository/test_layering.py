@@ -17,7 +17,8 @@ FLOORS = [
     ["quantization", "generation"],
     ["models"],
     ["training"],
-    ["grading", "book", "bench"],
+    ["grading", "bench"],
+    ["book"],
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -61,6 +61,6 @@ def test_no_file_is_too_long_for_one_sitting():
     long = {
         str(path.relative_to(ROOT)): n
         for path in (ROOT / "llm_from_scratch").rglob("*.py")
-        if (n := path.read_text(encoding="utf-8").count("\n")) > 320
+        if (n := path.read_text(encoding="utf-8").count("\n")) > 350
     }
     assert not long, f"split these: {long}"
