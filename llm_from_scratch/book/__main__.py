@@ -66,9 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command.add_argument("markdown", type=Path)
     command.add_argument("notebook", type=Path)
-    command = commands.add_parser(
-        "text", help="print a notebook as Markdown without outputs, for review or rewriting"
-    )
+    command = commands.add_parser("text", help="print a notebook as Markdown without outputs, for review or rewriting")
     command.add_argument("notebook", type=Path)
     options = parser.parse_args(arguments)
     try:

@@ -107,9 +107,7 @@ def draw_graph(
             start = (place[source][0] + 0.65, place[source][1])
             copies = list(inputs[name]).count(source)
             for i in range(copies):
-                around = (
-                    -0.25 if columns[name] - columns[source] > 1 else 0.0
-                )  # not through the boxes between
+                around = -0.25 if columns[name] - columns[source] > 1 else 0.0  # not through the boxes between
                 bend = around if copies == 1 else 0.5 * (i / (copies - 1) - 0.5)
                 _arrow(axes, start, (x - 0.65, y), bend)
     ys = [y for _, y in place.values()]
@@ -125,17 +123,13 @@ def _columns(inputs: Mapping[str, Sequence[str]]) -> dict[str, int]:
     while len(columns) < len(inputs):
         ready = [n for n in inputs if n not in columns and all(source in columns for source in inputs[n])]
         if not ready:
-            raise ValueError(
-                "draw_graph: every input must be a node of the graph, and there must be no circle"
-            )
+            raise ValueError("draw_graph: every input must be a node of the graph, and there must be no circle")
         for name in ready:
             columns[name] = max((columns[source] + 1 for source in inputs[name]), default=0)
     return columns
 
 
-def _box(
-    axes: Any, x: float, y: float, width: float, label: str, *, lit: bool, height: float = _HEIGHT
-) -> None:
+def _box(axes: Any, x: float, y: float, width: float, label: str, *, lit: bool, height: float = _HEIGHT) -> None:
     box = FancyBboxPatch(
         (x - width / 2, y - height / 2),
         width,
@@ -146,9 +140,7 @@ def _box(
         zorder=2,
     )
     axes.add_patch(box)
-    axes.text(
-        x, y, label, ha="center", va="center", fontsize=8.5, color="white" if lit else "#222222", zorder=3
-    )
+    axes.text(x, y, label, ha="center", va="center", fontsize=8.5, color="white" if lit else "#222222", zorder=3)
 
 
 def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:

@@ -38,11 +38,7 @@ def read(path: Path) -> Notebook:
         notebook = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a notebook: {error}") from error
-    if (
-        not isinstance(notebook, dict)
-        or notebook.get("nbformat") != 4
-        or not isinstance(notebook.get("cells"), list)
-    ):
+    if not isinstance(notebook, dict) or notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
         raise ValueError(f"{path} is not a notebook of format 4")
     return notebook
 
@@ -150,7 +146,7 @@ def from_markdown(source: str) -> Notebook:
     end = 0
     for match in _FENCE.finditer(source):
         prose(source[end : match.start()])
-        code = {"cell_type": "code", "source": match[2].rstrip("\n"), "execution_count": None, "outputs": []}
+        code: Cell = {"cell_type": "code", "source": match[2].rstrip("\n"), "execution_count": None, "outputs": []}
         cells.append({**code, "metadata": {"tags": match[1].split()}})
         end = match.end()
     prose(source[end:])

@@ -44,11 +44,7 @@ def _without_docstrings(source: str) -> str:
     lines = source.splitlines()
     drop: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, (ast.FunctionDef, ast.ClassDef))
-            and ast.get_docstring(node)
-            and len(node.body) > 1
-        ):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) and len(node.body) > 1:
             first = node.body[0]
             drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
             if lines[first.end_lineno or 0].strip() == "":
@@ -112,9 +108,7 @@ def caught(expected: type[BaseException], *, message: bool = True) -> Iterator[N
         yield
     except expected as error:
         text = f": {error}" if message and str(error) else ""
-        print(
-            "\n".join(textwrap.wrap(f"caught: {type(error).__name__}{text}", 110, subsequent_indent="    "))
-        )
+        print("\n".join(textwrap.wrap(f"caught: {type(error).__name__}{text}", 110, subsequent_indent="    ")))
     else:
         raise AssertionError(f"expected {expected.__name__}, but nothing was raised")
 

@@ -68,9 +68,7 @@ def _draw(quartiles: dict[str, np.ndarray], title: str) -> None:
     low, median, high = np.array([quartiles[name] for name in names]).T * 1e3
     _, axes = plt.subplots(figsize=(7, 0.6 + 0.38 * len(names)))
     axes.barh(names, median, color=COLOURS["sky"], height=0.6)
-    axes.errorbar(
-        median, names, xerr=(median - low, high - median), fmt="none", ecolor=COLOURS["black"], capsize=3
-    )
+    axes.errorbar(median, names, xerr=(median - low, high - median), fmt="none", ecolor=COLOURS["black"], capsize=3)
     axes.invert_yaxis()
     axes.set(xlabel="milliseconds", title=title)
     if median.max() > 20 * median.min():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..grading.tasks import read_tasks
 from .notebook import METADATA, Notebook, merged_outputs, read, tags, text
 
 LARGEST_FILE = 700_000  # bytes
@@ -61,16 +61,16 @@ def _code(notebook: Notebook) -> Iterator[str]:
     runs = 0
     for number, cell in enumerate(notebook["cells"], start=1):
         source = text(cell["source"])
-        if _MACHINE_PATH.search(source):
-            yield f"cell {number}: a path of one machine: {_MACHINE_PATH.search(source)[0]!r}"
+        if found := _MACHINE_PATH.search(source):
+            yield f"cell {number}: a path of one machine: {found[0]!r}"
         if cell["cell_type"] != "code":
             continue
         lengths.append(sum(bool(line.strip()) for line in source.splitlines()))
         runs += 1
         if cell.get("execution_count") != runs:
             yield f"cell {number}: executed as number {cell.get('execution_count')}, not {runs}: run from the top"
-        if _GLOBAL_RANDOM.search(source):
-            yield f"cell {number}: global random state ({_GLOBAL_RANDOM.search(source)[0]}); use np.random.default_rng"
+        if found := _GLOBAL_RANDOM.search(source):
+            yield f"cell {number}: global random state ({found[0]}); use np.random.default_rng"
         for tag in tags(cell):
             if not re.fullmatch(r"timing|sampled|tolerance=[0-9.e-]+", tag):
                 yield f"cell {number}: unknown tag {tag!r}; known: timing, sampled, tolerance=0.05"
@@ -85,8 +85,8 @@ def _outputs(notebook: Notebook) -> Iterator[str]:
                 yield f"cell {number}: the output holds an error or a warning"
             shown = text(output.get("text", output.get("data", {}).get("text/plain", "")))
             for pattern, what in ((_MACHINE_PATH, "a path of one machine"), (_ADDRESS, "a memory address")):
-                if pattern.search(shown):
-                    yield f"cell {number}: the output shows {what}: {pattern.search(shown)[0]!r}"
+                if found := pattern.search(shown):
+                    yield f"cell {number}: the output shows {what}: {found[0]!r}"
 
 
 def _exercises(notebook: Notebook, path: Path) -> Iterator[str]:
@@ -101,8 +101,14 @@ def _exercises(notebook: Notebook, path: Path) -> Iterator[str]:
     if not solution.exists():
         yield f"there is no exercises/solutions/{solution.name}"
         return
-    existing = {task.name for task in read_tasks(solution.read_text(encoding="utf-8"), solution.name)}
+    existing = _task_names(solution.read_text(encoding="utf-8"))
     if named - existing:
         yield f"the exercises name tasks that exercises/{solution.name} does not have: {sorted(named - existing)}"
     if existing - named:
         yield f"the exercises leave out {sorted(existing - named)}"
+
+
+def _task_names(source: str) -> set[str]:
+    """The functions under a `@task(...)`, read without running them."""
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    return {f.name for f in functions if any(ast.unparse(d).startswith("task(") for d in f.decorator_list)}

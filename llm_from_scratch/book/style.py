@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+from cycler import cycler
 
 # Okabe and Ito's palette: told apart by readers with any of the common colour blindnesses, and in grey.
 COLOURS = {
@@ -28,7 +29,7 @@ def use_style() -> None:
             "font.size": 10,
             "axes.titlesize": 11,
             "axes.titlelocation": "left",
-            "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values())),
+            "axes.prop_cycle": cycler(color=list(COLOURS.values())),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,

@@ -4,6 +4,8 @@ import copy
 
 import pytest
 
+from llm_from_scratch.book import __main__ as command
+from llm_from_scratch.book import notebook as notebooks
 from llm_from_scratch.book.compare import compare, same_line
 
 
@@ -124,10 +126,7 @@ def test_tracebacks_and_warnings_are_caught_whatever_the_tags(tags):
 
 @pytest.mark.parametrize("tag", ["timing", "sampled"])
 def test_timings_and_samples_are_not_compared(tag):
-    assert (
-        compare(notebook(code(stream("3 ms\n"), tags=[tag])), notebook(code(stream("4 s\n"), tags=[tag])))
-        == []
-    )
+    assert compare(notebook(code(stream("3 ms\n"), tags=[tag])), notebook(code(stream("4 s\n"), tags=[tag]))) == []
 
 
 def test_a_cell_may_widen_its_tolerance_but_not_for_words():
@@ -177,3 +176,27 @@ def test_lines_that_agree(expected, got):
 )
 def test_lines_that_differ(expected, got):
     assert not same_line(expected, got)
+
+
+def test_the_command_reports_the_cell_and_leaves_the_file_alone(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "01_x.ipynb"
+    notebooks.write(path, COMMITTED)
+    before = path.read_bytes()
+    new = copy.deepcopy(COMMITTED)
+    new["cells"][1]["outputs"] = [stream("training\nloss 7.0 after 100 steps\n")]
+    monkeypatch.setattr(command, "execute", lambda path, seconds: (new, 1.0))
+    assert command.main(["check", str(path)]) == 1
+    shown = capsys.readouterr().out
+    assert "cell 2, output line 2" in shown and "loss 1.2345" in shown and "loss 7.0" in shown
+    monkeypatch.setattr(command, "execute", lambda path, seconds: (COMMITTED, 1.0))
+    assert command.main(["check", str(path)]) == 0
+    assert path.read_bytes() == before
+
+
+def test_the_command_begins_a_chapter_and_says_when_it_cannot(tmp_path, capsys):
+    begun = tmp_path / "05_adam.md"
+    assert command.main(["new", str(begun)]) == 0
+    assert begun.read_text(encoding="utf-8").startswith("# 5 · Adam\n\n*Takes about")
+    assert command.main(["new", str(begun)]) == 2
+    assert command.main(["check", str(tmp_path / "none.ipynb")]) == 2
+    assert "none.ipynb" in capsys.readouterr().err

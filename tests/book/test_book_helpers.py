@@ -61,15 +61,11 @@ def test_table_aligns_words_left_and_whole_numbers_right(capsys):
 
 
 def test_compare_speed_measures_and_names_the_threads(capsys):
-    medians = book.compare_speed(
-        {"short": lambda: sum(range(10)), "long": lambda: sum(range(3000))}, seconds=0.05
-    )
+    medians = book.compare_speed({"short": lambda: sum(range(10)), "long": lambda: sum(range(3000))}, seconds=0.05)
     assert medians["long"] > medians["short"] > 0
     shown = capsys.readouterr().out
     assert "middle half" in shown and "threads: Python 1" in shown
-    assert [bar.get_width() for bar in plt.gca().patches] == pytest.approx(
-        [1e3 * m for m in medians.values()]
-    )
+    assert [bar.get_width() for bar in plt.gca().patches] == pytest.approx([1e3 * m for m in medians.values()])
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(2.0, "2 s"), (0.5, "500 ms"), (1e-5, "10 µs")])
@@ -79,9 +75,7 @@ def test_durations_read_well(seconds, words):
 
 def test_where_it_sits_lights_the_named_pieces():
     book.where_it_sits("norm")
-    lit = [
-        p for p in plt.gca().patches if p.get_facecolor() == matplotlib.colors.to_rgba(book.COLOURS["orange"])
-    ]
+    lit = [p for p in plt.gca().patches if p.get_facecolor() == matplotlib.colors.to_rgba(book.COLOURS["orange"])]
     assert len(lit) == 3  # two in the block, one after the last
     with pytest.raises(ValueError, match="knows"):
         book.where_it_sits("engine")
