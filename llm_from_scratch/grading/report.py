@@ -45,6 +45,8 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
     verdict = {"passed": f"all {passed} checks passed", "not started": "not started"}.get(
         report.status, f"{passed} of {len(report.checks)} checks passed"
     )
+    if report.stopped:
+        verdict = f"{passed} check{'s' * (passed != 1)} passed, then it was stopped"
     lines = [f"  {task.name:<24} {points:<14} {verdict}   ({task.difficulty}, about {task.minutes} min)"]
     if report.status == "failed":
         if task.uses:
@@ -68,19 +70,14 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
 
 
 def output_lines(output: str) -> list[str]:
-    """What the learner's code printed, cut to a dozen lines."""
+    """What the learner's code printed, cut to its first eight and last four lines."""
     printed = output.strip().splitlines()
     if not printed:
         return []
-    lines = ["    Your code printed:"] + [f"      | {line[:WIDTH]}" for line in printed[:SHOWN_OUTPUT_LINES]]
-    if len(printed) > SHOWN_OUTPUT_LINES:
-        last = (
-            printed[-1]
-            if printed[-1].startswith("... and")
-            else f"... and {len(printed) - SHOWN_OUTPUT_LINES} more lines"
-        )
-        lines.append(f"      | {last}")
-    return lines
+    if len(printed) > SHOWN_OUTPUT_LINES:  # the end matters as much: a traceback has its point there
+        left_out = len(printed) - SHOWN_OUTPUT_LINES
+        printed = [*printed[:8], f"... ({left_out} lines left out) ...", *printed[8 - SHOWN_OUTPUT_LINES :]]
+    return ["    Your code printed:"] + [f"      | {line[:WIDTH]}" for line in printed]
 
 
 def hint_lines(task: Task, steps: int, check: str = "", seen: str = "") -> list[str]:

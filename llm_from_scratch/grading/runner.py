@@ -92,7 +92,7 @@ def grade_chapter(chapter: Chapter, file: Path, tasks: list[Task], seed: int, li
         for name in child.finished:
             waiting.pop(name)
         if not child.finished and not report.unloadable:
-            report.unloadable = "the child process ended before it began. " + child.last_words()
+            report.unloadable = "the child process ended before it began."
     return report
 
 
@@ -135,7 +135,7 @@ class _Child:
             try:
                 self._send_job(process)
                 with open(results, encoding="utf-8", errors="replace") as lines:
-                    self._watch(process, lines)
+                    self._watch(process, lines, drain)
             finally:
                 _kill(process)
                 drain.join(timeout=2)
@@ -153,9 +153,9 @@ class _Child:
         while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
             self.raw_count += len(chunk)
             self.raw += chunk
-            del self.raw[:-4000]
+            del self.raw[:-60_000]
 
-    def _watch(self, process: subprocess.Popen[bytes], lines: Any) -> None:
+    def _watch(self, process: subprocess.Popen[bytes], lines: Any, drain: threading.Thread) -> None:
         deadline = time.monotonic() + LOADING_SECONDS
         partial = ""
         while not self.ended:
@@ -170,6 +170,7 @@ class _Child:
             if self.ended:
                 return
             if gone:
+                drain.join(timeout=1)  # its last words may still be on the way
                 return self._stop(*self._why_gone(process.returncode))
             used = resident_bytes(process.pid) or 0
             # while the file is loaded no task has begun, and the first one's limit holds
@@ -222,12 +223,10 @@ class _Child:
         self.ended = True
         if self.current is None:  # while loading, or between two tasks
             if not self.finished:
-                self.report.unloadable, self.report.cause = (
-                    f"{self.report.file.name} was being loaded: {message}",
-                    cause,
-                )
+                self.report.unloadable = f"{self.report.file.name} was being loaded: {message}"
+                self.report.cause, self.report.output = cause, self._last_words()
             return
-        self.current.stopped, self.current.cause = message, cause
+        self.current.stopped, self.current.cause, self.current.output = message, cause, self._last_words()
         self._close()
 
     def _too_slow(self, used: int) -> tuple[str, str]:
@@ -248,21 +247,14 @@ class _Child:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             if name == "SIGKILL":
                 return "the process was killed from outside.", "the machine ran out of memory?"
-            return (
-                f"Python itself crashed ({name}). {self.last_words()}",
-                "recursion in compiled code, or a bad ctypes call?",
-            )
+            return f"Python itself crashed ({name}).", "recursion in compiled code, or a bad ctypes call?"
         if code in (0xC0000005, 0xC00000FD):  # Windows: access violation, stack overflow
-            return f"Python itself crashed (code {code:#x}). {self.last_words()}", ""
-        return (
-            f"the code ended the whole process (exit code {code}).",
-            "os._exit or a similar call? Use `return`.",
-        )
+            return f"Python itself crashed (code {code:#x}).", "recursion in compiled code, or a bad ctypes call?"
+        return f"the code ended the whole process (exit code {code}).", "os._exit or a similar call? Use `return`."
 
-    def last_words(self) -> str:
-        """The end of what reached the real standard output and error, for crashes."""
-        text = bytes(self.raw).decode("utf-8", "replace").strip()
-        return ("Its last words:\n" + text[-1500:]) if text else ""
+    def _last_words(self) -> str:
+        """What reached the real standard output since the current task began: prints, or the trace of a crash."""
+        return bytes(self.raw).rpartition(self.secret.encode())[2].decode("utf-8", "replace").strip()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

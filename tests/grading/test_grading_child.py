@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
-from grading_sandbox import GOOD_DOUBLE, GOOD_TRIPLE, first_failure, grade_double, grade_file, make_exercises
+from grading_sandbox import (
+    GOOD_DOUBLE,
+    GOOD_TRIPLE,
+    first_failure,
+    grade_double,
+    grade_file,
+    make_exercises,
+    write_learner,
+)
 
 from llm_from_scratch.grading import runner
+from llm_from_scratch.grading.memory import resident_bytes
 
 # body of `double`, what the learner must read
 FAILING = {
@@ -157,3 +172,50 @@ def test_the_same_seed_gives_the_same_inputs(tmp_path):
     double, _, _ = grade_double(tmp_path, "print(x[0]); return 2 * x")
     again = grade_file(make_exercises(tmp_path / "again"), tmp_path / "ch99_doubling.py").tasks[0]
     assert double.output == again.output and len(double.output.splitlines()) == 3
+
+
+def test_checks_that_cannot_be_loaded_show_their_authors_mistake(tmp_path):
+    chapter = make_exercises(tmp_path / "exercises")
+    chapter.checks.write_text("import nonsense_that_is_missing\n", encoding="utf-8")
+    file = tmp_path / "ch99_doubling.py"
+    file.write_text(GOOD_DOUBLE + GOOD_TRIPLE, encoding="utf-8")
+    report = grade_file(chapter, file)
+    assert "No module named 'nonsense_that_is_missing'" in report.output and not report.passed
+
+
+def test_prints_before_an_endless_loop_are_not_lost(tmp_path):
+    double, _, _ = grade_double(tmp_path, "print('so far', x.shape)\nwhile True: pass", seconds=0.5)
+    assert double.output == "so far (3,)"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a child that its parent is gone")
+def test_the_child_does_not_outlive_a_killed_grader(tmp_path):
+    chapter = make_exercises(tmp_path / "exercises")
+    place = tmp_path / "pid"
+    body = f"import os; open({str(place)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
+    file = write_learner(tmp_path, body)
+    job = (
+        "from pathlib import Path; from llm_from_scratch.grading.runner import *; "
+        f"c = Chapter('ch99_doubling', Path({str(chapter.root)!r})); "
+        f"grade_chapter(c, Path({str(file)!r}), c.tasks(), 1, Limits(60.0))"
+    )
+    with subprocess.Popen([sys.executable, "-c", job], cwd=Path(runner.__file__).parents[2]) as grader:
+        for _ in range(600):
+            if place.is_file() and place.read_text():
+                break
+            time.sleep(0.05)
+        child = int(place.read_text())
+        grader.kill()
+    for _ in range(200):
+        if not alive(child):
+            break
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return (resident_bytes(pid) or 0) > 0  # a zombie holds no memory
