@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import sys
 import textwrap
@@ -31,13 +32,22 @@ from ..tokenizers import Tokenizer
 from ..training import TrainingSettings, evaluate, train
 from ..training.budget import fit_steps, seconds_per_step
 from ..training.checkpoint import latest_checkpoint
-from ..training.recipe import Recipe, batches, build_model, prepare_corpus, token_bytes, validation_batches
+from ..training.recipe import (
+    Recipe,
+    batches,
+    build_model,
+    check_model,
+    prepare_corpus,
+    token_bytes,
+    validation_batches,
+)
 from ..training.workers import one_blas_thread, resolve_threads
 
 RUN, REPORT = "run.json", "report.json"
 _OURS = ("run.json", "report.json", "log.jsonl", "timing.jsonl", "loss.png", "latest", "config.json",
          "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "data")  # fmt: skip
 _TALES_COUNTED = 32  # tales told to measure consistency
+_LONGEST = 300  # tokens of a told text
 _WIDTH = 96
 
 
@@ -49,6 +59,11 @@ class Plan:
     settings: TrainingSettings
     minutes: float | None = None
     capped: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"minutes must be a finite number above 0, got {self.minutes}")
+        check_model(self.recipe)
 
 
 Say = Callable[[str], None]
@@ -135,7 +150,7 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     )
     say("")
     say("before training it says:")
-    say(_quoted(before["sample"]))
+    say(_quoted(before["sample"], 400))
     outcome = train(
         model,
         sampler,
@@ -150,7 +165,7 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     )
     if not outcome.finished:
         return None
-    after = _measure(model, corpus, recipe, validation, lengths, settings.threads, whole=True)
+    after = _measure(model, corpus, recipe, validation, lengths, settings.threads)
     report = {
         "directory": str(directory),
         "parameters": model.parameter_count,
@@ -203,8 +218,9 @@ def show_tales(directory: Path, say: Say, count: int = 3, seed: int = 100) -> li
     return texts
 
 
-def tell(model: Any, tokenizer: Any, count: int, *, seed: int, tokens: int = 300, temperature: float = 0.7) -> list[str]:
+def tell(model: Any, tokenizer: Any, count: int, *, seed: int, temperature: float = 0.7) -> list[str]:
     """So many texts from the beginning-of-text token on."""
+    tokens = _LONGEST
     limit = getattr(model, "position_limit", None)
     tokens = tokens if limit is None else min(tokens, limit)
     ids = np.full((count, 1), tokenizer.bos_id, np.int64)
@@ -214,12 +230,12 @@ def tell(model: Any, tokenizer: Any, count: int, *, seed: int, tokens: int = 300
 
 
 def _measure(
-    model: Any, corpus: Any, recipe: Recipe, validation: Any, lengths: np.ndarray, threads: int | None, whole: bool = False
+    model: Any, corpus: Any, recipe: Recipe, validation: Any, lengths: np.ndarray, threads: int | None
 ) -> dict[str, Any]:
     figures = evaluate(model, validation(), token_bytes=lengths, threads=threads)
     measured = {key: figures[key] for key in ("loss", "bits_per_byte", "perplexity", "tokens")}
     tales = recipe.data.split(":")[0] == "tales"
-    texts = tell(model, corpus.tokenizer, _TALES_COUNTED if tales else 1, seed=0, tokens=300 if whole or tales else 60)
+    texts = tell(model, corpus.tokenizer, _TALES_COUNTED if tales else 1, seed=0)
     measured["sample"] = texts[0]
     if tales:
         measured["consistency"] = consistency_score(texts)

@@ -76,15 +76,13 @@ def plan(args: argparse.Namespace) -> Any:
     )
     if args.steps is not None:
         return Plan(recipe, settings)
-    return Plan(recipe, settings, minutes=args.minutes or LIMIT_MINUTES, capped=args.minutes is None)
+    return Plan(recipe, settings, minutes=LIMIT_MINUTES if args.minutes is None else args.minutes, capped=args.minutes is None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
     from . import _session
 
-    if args.minutes is not None and not args.minutes > 0:
-        raise ValueError(f"--minutes must be above 0, got {args.minutes}")
     say = _session.say_to(sys.stderr if args.json else sys.stdout)
     state = _session.state_of(args.out)
     if state != "new" and args.force:

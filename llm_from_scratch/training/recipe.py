@@ -132,16 +132,22 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
     """A fresh model of the recipe's family and size, for this tokenizer."""
-    return models.build(recipe.family, **published_keywords(recipe, tokenizer), seed=recipe.seed)
+    special = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+    keywords = {**special, **published_keywords(recipe, tokenizer.vocab_size)}
+    return models.build(recipe.family, **keywords, seed=recipe.seed)
 
 
-def published_keywords(recipe: Recipe, tokenizer: Tokenizer) -> dict[str, Any]:
+def check_model(recipe: Recipe) -> None:
+    """ValueError or TypeError if no such model can be built; costs nothing, so that it is known before the rest."""
+    models.spec({"model_type": recipe.family, **published_keywords(recipe, recipe.vocabulary)})
+
+
+def published_keywords(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
     """The recipe in the words of the family's config.json; `recipe.config` has the last word.
 
     GPT-2's has words of its own; the others have followed LLaMA's.
     """
-    bos, eos = tokenizer.bos_id, tokenizer.eos_id
-    common = {"vocab_size": tokenizer.vocab_size, "bos_token_id": bos, "eos_token_id": eos}
+    common = {"vocab_size": vocab_size}
     if recipe.family == "gpt2":
         words = {
             "n_layer": recipe.layers,

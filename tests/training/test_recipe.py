@@ -6,7 +6,14 @@ from standin import StandIn, sampler
 
 from llm_from_scratch.training import TrainingSettings
 from llm_from_scratch.training.budget import fit_steps, seconds_per_step
-from llm_from_scratch.training.recipe import Recipe, batches, prepare_corpus, published_keywords, validation_batches
+from llm_from_scratch.training.recipe import (
+    Recipe,
+    batches,
+    check_model,
+    prepare_corpus,
+    published_keywords,
+    validation_batches,
+)
 
 
 def test_measuring_leaves_everything_as_it_was():
@@ -56,13 +63,17 @@ def test_batches_of_a_recipe(tmp_path):
         batches(Recipe(data="tales:60", vocabulary=400, context=32, batch_size=10_000), corpus)
 
 
-def test_recipes_speak_the_words_of_their_family(tmp_path):
-    tokenizer = prepare_corpus(Recipe(data="tales:20", vocabulary=300, validation_fraction=0.2), tmp_path).tokenizer
-    llama = published_keywords(Recipe(width=96, heads=6, key_value_heads=2, config={"rope_theta": 5000.0}), tokenizer)
+def test_recipes_speak_the_words_of_their_family():
+    llama = published_keywords(Recipe(width=96, heads=6, key_value_heads=2, config={"rope_theta": 5000.0}), 300)
     assert llama["hidden_size"] == 96 and llama["num_key_value_heads"] == 2 and llama["rope_theta"] == 5000.0
-    assert llama["intermediate_size"] == 256 and llama["vocab_size"] == 300 and llama["eos_token_id"] == 0
-    gpt2 = published_keywords(Recipe(family="gpt2", layers=3, context=64), tokenizer)
+    assert llama["intermediate_size"] == 256 and llama["vocab_size"] == 300
+    gpt2 = published_keywords(Recipe(family="gpt2", layers=3, context=64), 300)
     assert gpt2["n_layer"] == 3 and gpt2["n_positions"] == 64 and "hidden_size" not in gpt2
+    check_model(Recipe())
+    with pytest.raises(ValueError, match="nosuch"):
+        check_model(Recipe(family="nosuch"))
+    with pytest.raises(ValueError, match="no_such_key"):
+        check_model(Recipe(config={"no_such_key": 1}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""quickstart, train and generate from the command line to the files they leave, on very small models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from llm_from_scratch import cli
+from llm_from_scratch.cli import _session, quickstart
+from llm_from_scratch.models import from_pretrained
+from llm_from_scratch.tokenizers import Tokenizer
+from llm_from_scratch.training import TrainingSettings, loop
+from llm_from_scratch.training.recipe import Recipe
+
+SMALL = "--layers 1 --width 16 --heads 2 --context 32 --batch 4 --vocabulary 300 --threads 2".split()
+
+
+def train(*more):
+    return cli.main(["train", "--data", "tales:40", "--validation", "0.1", *SMALL, *map(str, more)])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_texts():
+    """Two texts of ten tokens are as good as many long ones here."""
+    before = _session._TALES_COUNTED, _session._LONGEST
+    _session._TALES_COUNTED, _session._LONGEST = 2, 10
+    yield
+    _session._TALES_COUNTED, _session._LONGEST = before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    assert train("--steps", 12, "--checkpoint-every", 5, "--seed", 3, "--out", directory) == 0
+    return directory
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Ctrl-C arrives during the given step."""
+
+    def arm(step):
+        class Request:
+            def __init__(self):
+                self.asked = 0
+
+            @property
+            def requested(self):
+                self.asked += 1
+                return self.asked > 2 * step  # looked at twice a step
+
+        @contextlib.contextmanager
+        def polite():
+            yield Request()
+
+        monkeypatch.setattr(loop, "polite_interrupts", polite)
+
+    return arm
+
+
+def test_a_run_leaves_a_model_that_loads_and_a_report(finished, capsys):
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {"config.json", "model.safetensors", "tokenizer.json", "log.jsonl", "loss.png", "latest", "step-12",
+                     "run.json", "report.json", "data"}  # fmt: skip
+    model, tokenizer = from_pretrained(finished), Tokenizer.from_pretrained(finished)
+    assert model.config["model_type"] == "llama" and model.spec.vocab_size == tokenizer.vocab_size == 300
+    assert model.config["bos_token_id"] == tokenizer.bos_id
+    report = json.loads((finished / "report.json").read_text(encoding="utf-8"))
+    assert report["steps"] == 12 and report["tokens"] == 12 * 4 * 32
+    assert report["trained"]["loss"] < report["untrained"]["loss"]
+    assert report["trained"]["bits_per_byte"] > 0 and 0 <= report["trained"]["consistency"] <= 1
+
+
+def test_interrupted_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path, interrupt_after, monkeypatch, capsys):
+    directory = tmp_path / "run"
+    interrupt_after(7)
+    assert train("--steps", 12, "--checkpoint-every", 5, "--seed", 3, "--out", directory) == 130
+    out = capsys.readouterr().out
+    assert "stopped after step 8 of 12" in out or "stopped after step 7 of 12" in out
+    assert f"train --resume --out {directory}" in out and not (directory / "report.json").exists()
+    monkeypatch.undo()
+    assert cli.main(["train", "--resume", "--out", str(directory)]) == 0
+    for name in ("model.safetensors", "log.jsonl", "config.json", "tokenizer.json", "step-12/optimizer.safetensors",
+                 "step-12/state.json"):  # fmt: skip
+        assert (directory / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_a_run_is_not_overwritten_unless_asked(finished, tmp_path, capsys):
+    directory = tmp_path / "run"
+    shutil.copytree(finished, directory)
+    before = (directory / "model.safetensors").read_bytes()
+    assert train("--steps", 3, "--out", directory) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", "--out", str(directory)]) == 2  # nothing to resume
+    assert (directory / "model.safetensors").read_bytes() == before
+    (directory / "mine.txt").write_text("keep me", encoding="utf-8")
+    assert train("--steps", 3, "--out", directory, "--force") == 0
+    assert (directory / "model.safetensors").read_bytes() != before and not (directory / "step-12").exists()
+    assert (directory / "mine.txt").read_text(encoding="utf-8") == "keep me"
+
+
+def test_other_files_are_never_touched(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    for more in ([], ["--force"]):
+        assert train("--steps", 3, "--out", tmp_path, *more) == 2
+        assert "thesis.tex" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_killed_while_preparing_begins_again(tmp_path):
+    directory = tmp_path / "run"
+    (directory / "data").mkdir(parents=True)
+    (directory / "data" / "train.tokens").write_bytes(b"half")
+    assert train("--steps", 2, "--out", directory) == 0
+
+
+def test_minutes_become_steps_before_training(tmp_path):
+    assert train("--minutes", 0.001, "--out", tmp_path / "run") == 0
+    stored = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert stored["training"]["steps"] >= 10 and stored["training"]["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "/no/such/file"], "does not exist"),
+        (["--data", "tales:2"], "documents|tokens"),
+        (["--width", "30", "--heads", "4"], "width"),
+        (["--steps", "0"], "steps"),
+        (["--minutes", "-1"], "minutes"),
+        (["--lr", "nan"], "learning_rate"),
+        (["--config", "nonsense"], "KEY=VALUE"),
+        (["--config", "no_such_key=1"], "no_such_key"),
+        (["--family", "nosuch"], "nosuch"),
+        (["--batch", "5000"], "takes"),
+    ],
+)
+def test_mistakes_are_one_clear_line(tmp_path, capsys, more, message):
+    import re
+
+    steps = [] if "--minutes" in more or "--steps" in more else ["--steps", "3"]
+    assert train(*steps, "--out", tmp_path / "run", *more) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and re.search(message, err)
+
+
+def test_a_text_that_is_not_utf8(tmp_path, capsys):
+    (tmp_path / "latin.txt").write_bytes("caf\xe9 ".encode("latin-1") * 1000)
+    assert train("--steps", 3, "--out", tmp_path / "run", "--data", tmp_path / "latin.txt") == 2
+    assert "UTF-8" in capsys.readouterr().err
+
+
+def test_resume_takes_no_other_settings(finished, capsys):
+    assert cli.main(["train", "--resume", "--out", str(finished), "--lr", "0.1", "--data", "tales"]) == 2
+    err = capsys.readouterr().err
+    assert "--lr" in err and "--data" in err
+    assert cli.main(["train", "--resume"]) == 2 and "--out" in capsys.readouterr().err
+    assert cli.main(["train"]) == 2 and "--data" in capsys.readouterr().err
+
+
+def test_ones_own_text_with_gpt2(tmp_path, capsys):
+    (tmp_path / "verse.txt").write_text("The rain it raineth every day.\n" * 400, encoding="utf-8")
+    out = tmp_path / "run"
+    assert train("--steps", 20, "--lr", 0.02, "--family", "gpt2", "--data", tmp_path / "verse.txt", "--out", out) == 0
+    assert from_pretrained(out).config["model_type"] == "gpt2"
+    capsys.readouterr()
+    assert cli.main(["generate", "--model", str(out), "--prompt", "The", "--max-new-tokens", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 5
+
+
+def generate(capsys, directory, *more):
+    code = cli.main(["generate", "--model", str(directory), "--max-new-tokens", "20", *more])
+    return code, capsys.readouterr()
+
+
+def test_generate_streams_what_json_says(finished, capsys):
+    for prompt in ("Once there was", ""):
+        code, shown = generate(capsys, finished, "--prompt", prompt, "--seed", "4")
+        assert code == 0
+        code, told = generate(capsys, finished, "--prompt", prompt, "--seed", "4", "--json")
+        result = json.loads(told.out)
+        assert shown.out == prompt + result["texts"][0] + "\n" and result["prompt"] == prompt
+    _, several = generate(capsys, finished, "--samples", "3", "--json", "--temperature", "1.5")
+    assert len(set(json.loads(several.out)["texts"])) == 3
+
+
+def test_generate_stops_before_a_string(finished, capsys):
+    _, whole = generate(capsys, finished, "--seed", "1", "--json")
+    text = json.loads(whole.out)["texts"][0]
+    stop = text[8:11]
+    _, cut = generate(capsys, finished, "--seed", "1", "--json", "--stop", stop)
+    assert json.loads(cut.out)["texts"][0] == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--temperature", "-1"], ["--top-p", "2"], ["--top-k", "0"], ["--max-new-tokens", "-5"], ["--samples", "0"], ["--stop", ""]],
+)
+def test_generate_refuses_nonsense(finished, capsys, more):
+    code, captured = generate(capsys, finished, *more)
+    assert code == 2 and captured.err.startswith("error: ")
+
+
+def test_generate_without_a_model(tmp_path, capsys):
+    assert generate(capsys, tmp_path)[0] == 2
+    assert generate(capsys, tmp_path / "nowhere")[0] == 2
+
+
+def tiny_plan(args):
+    recipe = Recipe(data="tales:40", layers=1, width=16, heads=2, vocabulary=300, context=32, batch_size=4, seed=args.seed,
+                    validation_fraction=0.1)  # fmt: skip
+    settings = TrainingSettings(steps=args.steps or 6, learning_rate=0.01, threads=1)
+    return _session.Plan(recipe, settings)
+
+
+def test_quickstart_may_be_repeated(tmp_path, monkeypatch, capsys, interrupt_after):
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    command = ["quickstart", "--out", str(tmp_path / "q")]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    for words in ("before training it says", "validation loss", "bits per byte", "consistent tales", "what to try next"):
+        assert words in out
+    model = (tmp_path / "q" / "model.safetensors").read_bytes()
+    stamp = (tmp_path / "q" / "model.safetensors").stat().st_mtime_ns
+    assert cli.main([*command, "--json"]) == 0  # shown again, not trained again
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert len(report["tales"]) == 3 and report["steps"] == 6 and "finished run" in captured.err
+    assert (tmp_path / "q" / "model.safetensors").stat().st_mtime_ns == stamp
+    assert cli.main([*command, "--force", "--seed", "5"]) == 0
+    assert (tmp_path / "q" / "model.safetensors").read_bytes() != model
+
+    capsys.readouterr()
+    other = ["quickstart", "--out", str(tmp_path / "other")]
+    with monkeypatch.context():
+        interrupt_after(3)
+        assert cli.main(other) == 130
+    assert f"quickstart --out {tmp_path / 'other'}" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    assert cli.main(other) == 0
+    assert "unfinished run" in capsys.readouterr().out
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() == model
+
+
+def test_the_real_plan_of_quickstart(tmp_path):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    quickstart.add_arguments(parser)
+    usual = quickstart.plan(parser.parse_args([]))
+    assert usual.capped and usual.settings.steps == quickstart.STEPS and usual.recipe.family == "llama"
+    longer = quickstart.plan(parser.parse_args(["--minutes", "10"]))
+    assert not longer.capped and longer.minutes == 10
+    short = quickstart.plan(parser.parse_args(["--steps", "5"]))
+    assert short.minutes is None and short.settings.steps == 5 and short.settings.warmup <= 5
+    assert np.isclose(usual.settings.lr(usual.settings.warmup), usual.settings.learning_rate)
