@@ -143,7 +143,8 @@ def work(job: dict[str, Any], results: Any) -> None:
         return
     for name in job["tasks"]:
         echo(secret)  # the parent takes what follows for this task's output, should the task bring us down
-        report("task", task=name, loading_output=prints.take())
+        planned = [[check.name, check.about] for check in registry.collect(checks, name)]
+        report("task", task=name, checks=planned, loading_output=prints.take())
         for result in run_task(tasks[name], checks, module, worked, job["seeds"], path.name, guard):
             report("check", task=name, check=result.to_json())
         report("done", task=name, output=prints.take())
@@ -169,7 +170,7 @@ def main() -> None:
     sys.stdin.close()
     sys.stdin = open(os.devnull, encoding="utf-8")
     os.dup2(sys.stdin.fileno(), 0)
-    faulthandler.enable()  # a crash in compiled code leaves its Python line on the real standard error
+    faulthandler.enable(all_threads=False)  # a crash in compiled code leaves its Python line on the real standard error
     warnings.simplefilter("default")
     with open(job["results"], "a", encoding="utf-8") as results:
         work(job, results)

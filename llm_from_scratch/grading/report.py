@@ -57,10 +57,8 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
             if not check.passed and not detailed:
                 lines += _failure(check)
                 detailed = True
-        if report.stopped:
+        if report.stopped and not detailed:  # after its last check
             lines.append(_indent("FAIL   " + report.stopped, 4))
-            if report.cause:
-                lines.append(_wrap(report.cause, 11, "likely cause: "))
         lines += output_lines(report.output)
     if report.status != "passed" and hint_steps:
         first = next((c for c in report.checks if not c.passed), None)

@@ -107,6 +107,7 @@ class _Child:
         self.finished: list[str] = []
         self.current: TaskReport | None = None
         self.ended = False
+        self.planned: list[list[str]] = []  # name and purpose of each check of the current task
         self.raw = bytearray()
         self.raw_count = 0
         self.secret = secrets.token_hex(16)
@@ -202,6 +203,7 @@ class _Child:
             self.current = self.by_name[message["task"]]
             self.report.output = self.report.output or message["loading_output"]
             self.current.seconds = time.monotonic()
+            self.planned = message["checks"]
             return True
         elif event == "check" and self.current:
             self.current.checks.append(CheckResult(**message["check"]))
@@ -227,6 +229,8 @@ class _Child:
                 self.report.cause, self.report.output = cause, self._last_words()
             return
         self.current.stopped, self.current.cause, self.current.output = message, cause, self._last_words()
+        for name, about in self.planned[len(self.current.checks) :][:1]:  # the one that was under way
+            self.current.checks.append(CheckResult(name, about, "failed", message, cause))
         self._close()
 
     def _too_slow(self, used: int) -> tuple[str, str]:

@@ -90,7 +90,7 @@ def test_a_child_brought_down_costs_one_task(tmp_path, name):
 
 def test_checks_before_the_endless_loop_are_kept(tmp_path):
     double, _, _ = grade_double(tmp_path, "while x.dtype == np.float32: pass\nreturn 2 * x", seconds=0.5)
-    assert [c.name for c in double.checks if c.passed] == ["doubles"]
+    assert [(c.name, c.passed) for c in double.checks] == [("doubles", True), ("keeps_float32", False)]
     assert double.stopped and double.status == "failed"
 
 
