@@ -28,7 +28,7 @@ NASTY = [
     "a",
     "Hello, world! It's 2023 and we're done; they'll say I'd've known.",
     "SHOUTING: IT'S, WE'RE, THEY'LL, I'D, I'VE, I'M, DON'T, 'TWAS, 'Re",
-    "long s: it'\u017f itself, o'clock, rock'n'roll, ''quotes'' '' '",
+    "long s: it'\u017f it'\u017felf itself, o'clock, rock'n'roll, ''quotes'' '' '",
     "naïve café résumé Ångström São Paulo Łódź Zürich œuvre straße",
     "decomposed: cafe\u0301 n\u0303 a\u0323\u0301\u0302 \u0301 leading mark, x\u0301\u0301y",
     "👍🏽 👨‍👩‍👧‍👦 🏳️‍🌈 🇩🇪🇯🇵 1️⃣ ❤️ text ☃︎ 🤦🏼‍♂️🤦🏼‍♂️",
@@ -167,10 +167,25 @@ def main() -> None:
             cases[name + ("+special" if special else "")] = case
     write("parity.json", cases)
 
+    # Few letters and long runs: many tokens can be spelt in two ways, pairs come up a second time.
+    runs = []
+    for seed in range(12):
+        choose = random.Random(seed)
+        letters = "abc"[: 1 + seed % 3]
+        words = [
+            "".join(choose.choice(letters) * choose.randrange(1, 9) for _ in range(choose.randrange(1, 7)))
+            for _ in range(40)
+        ]
+        text = " ".join(word for word in words for _ in range(choose.randrange(1, 4)))
+        tokenizer = train("gpt2", text, 380, [], 0)
+        model = json.loads(tokenizer.to_str())["model"]
+        runs.append({"text": text, "merges": [" ".join(pair) for pair in model["merges"]]})
+    write("runs.json", runs)
+
     # A file as the library writes it, with special tokens that overlap and added tokens that are plain text.
     tokenizer = train("gpt2", text, 320, ["<|endoftext|>"], 0)
     tokenizer.add_special_tokens(["<|a|>", "<|a|><|b|>"])
-    tokenizer.add_tokens([AddedToken("  ", normalized=True), AddedToken("    ", normalized=True), "two", "wo  sp"])
+    tokenizer.add_tokens([AddedToken("  ", normalized=True), AddedToken("    ", normalized=True), "two", "wo  sp", "x<|a|>y"])
     (FIXTURES / "added").mkdir(exist_ok=True)
     tokenizer.save(str(FIXTURES / "added" / "tokenizer.json"))
     texts = NASTY + SPECIAL

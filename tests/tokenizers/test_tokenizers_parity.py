@@ -49,6 +49,11 @@ def test_training_learns_the_merges_of_tokenizers(trained, name):
     assert trained[name].merges[:, 2].tolist() == case["ids_of_merged"]
 
 
+@pytest.mark.parametrize("case", read("runs.json"))
+def test_pairs_that_come_up_again_are_merged_as_tokenizers_does(case):
+    assert written_merges(Tokenizer.train(case["text"], 380)) == case["merges"]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_encoding_gives_the_ids_of_tokenizers(trained, name):
     nasty = TEXTS["nasty"][:-1]

@@ -36,6 +36,15 @@ def tokenizers() -> dict[str, Tokenizer]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "text",
+    ["it'ſelf 'ſa", "'Sam 'RE're 'rE", "a'", "'r", "  5", " \n 5  x", "\n \n\n x", "!\r\n\n ", " \u3000\u0301e", "1234567"],
+)
+def test_the_splitter_on_what_is_easily_missed(scheme, text):
+    assert PreTokenizer(scheme).words(text) == splitting.scheme_pattern(scheme).findall(text)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 @settings(deadline=None, max_examples=150)
 @given(text=nasty)
 def test_the_splitter_cuts_as_the_regular_expression_does(scheme, text):
@@ -81,6 +90,16 @@ def test_a_stream_encodes_to_the_ids_of_the_whole(tokenizers, text, more, cuts, 
     assert streamed == tokenizers[name].encode(text, allowed_special=allowed)
 
 
+@pytest.mark.parametrize("size", range(1, 12))
+def test_special_tokens_across_chunks_are_found(tokenizers, size, monkeypatch):
+    monkeypatch.setattr(streams, "SMALL", 1)
+    text = "one<|end|> two <|end|><|end|>three<|end <|end|<|end|>|> four's<|end|><|end|><|end|>"
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    for tokenizer in tokenizers.values():
+        streamed = list(tokenizer.encode_iter(chunks, allowed_special="all"))
+        assert streamed == tokenizer.encode(text, allowed_special="all")
+
+
 @pytest.mark.parametrize("pattern", NAMES)
 def test_a_stream_is_not_held_back(tokenizers, pattern, monkeypatch):
     monkeypatch.setattr(streams, "SMALL", 64)
@@ -112,7 +131,7 @@ def test_a_run_without_a_place_to_cut_costs_linear_time(monkeypatch):
     monkeypatch.setattr(PreTokenizer, "last_cut", counting)
     tokenizer = Tokenizer.train("a", 256)
     assert len(list(tokenizer.encode_iter("a" * 16 for _ in range(2000)))) == 32000
-    assert looked < 3 * 32000
+    assert looked <= 32000
 
 
 @settings(deadline=None, max_examples=60)
@@ -127,9 +146,14 @@ def test_encoding_equals_the_naive_algorithm(tokenizers, text):
     assert [tokenizer.id_to_bytes(number) for number in tokenizer.encode(text)] == expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(
-    words=st.dictionaries(st.text("abc", min_size=1, max_size=14), st.integers(1, 4), min_size=1, max_size=12),
+    words=st.dictionaries(
+        st.lists(st.sampled_from(["a", "aaa", "aaaaaaa", "b", "ab", "bbb"]), min_size=1, max_size=6).map("".join),
+        st.integers(1, 4),
+        min_size=1,
+        max_size=12,
+    ),
     new_tokens=st.integers(0, 60),
 )
 def test_lexicographic_training_equals_the_naive_algorithm(words, new_tokens):
