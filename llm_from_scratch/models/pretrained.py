@@ -101,7 +101,7 @@ def _named(name: Any) -> tuple[Family, dict[str, Any]]:
         if name in family.sizes:
             return family, dict(family.sizes[name])
         names += [*family.model_types, *family.sizes]
-    raise ValueError(f"no model is called {name!r}; known: {', '.join(names)}")
+    raise ValueError(f"no model is called {name!r}; known: {', '.join(dict.fromkeys(names))}")
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _model_dtype(dtype: Any) -> np.dtype:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if found is None or found not in (np.dtype(np.float32), np.dtype(np.float64)):  # None == np.dtype(np.float64)
         raise TypeError(f"models compute in float32 or float64, not {dtype!r}")
     return found
 
