@@ -53,17 +53,22 @@ class Sampling:
 
     def choose(self, logits: np.ndarray, seen: Iterable[int], rng: np.random.Generator) -> int:
         """The next token for one row: logits (V,), `seen` the tokens so far (prompt included)."""
+        logits = self.adjust(logits, seen)
+        return greedy(logits) if self.temperature == 0 else sample(logits, rng)
+
+    def adjust(self, logits: np.ndarray, seen: Iterable[int]) -> np.ndarray:
+        """The logits (V,) that the token is drawn from, after all steps; for a temperature of 0 after the penalty only."""
         logits = check_logits(logits)
         if self.repetition_penalty != 1.0:
             logits = penalise_repetition(logits, seen, self.repetition_penalty)
         if self.temperature == 0:
-            return greedy(logits)
+            return logits
         logits = scale_by_temperature(logits, self.temperature)
         if self.top_k is not None:
             logits = limit_to_top_k(logits, self.top_k)
         if self.top_p is not None:
             logits = limit_to_top_p(logits, self.top_p)
-        return sample(logits, rng)
+        return logits
 
 
 def greedy(logits: np.ndarray) -> int:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,6 +78,17 @@ def test_the_order_is_penalty_temperature_top_k_top_p():
     assert {both.choose(logits, [], rng(k)) for k in range(50)} == {0}
     # the penalty before the temperature and also when greedy
     assert Sampling(temperature=0.0, repetition_penalty=2.0).choose(logits, [0], rng()) == 1
+
+
+REFERENCE = json.loads((Path(__file__).parent / "reference" / "warpers.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", REFERENCE["cases"], ids=lambda case: str(case["settings"]))
+def test_the_same_probabilities_as_transformers(case):
+    adjusted = Sampling(**case["settings"]).adjust(np.array(case["logits"]), case["seen"])
+    expected = np.array(case["probabilities"])
+    np.testing.assert_allclose(softmax(adjusted), expected, atol=1e-9)
+    assert ((adjusted > -np.inf) == (expected > 0)).all()
 
 
 def test_repetition_penalty_counts_a_token_once():
