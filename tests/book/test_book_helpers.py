@@ -37,7 +37,7 @@ def test_show_source_prints_a_kernels_twin(capsys):
 
 def test_close_proves_and_refuses(capsys):
     book.close(np.ones(3, np.float32), np.ones(3), label="ones")
-    assert capsys.readouterr().out == "ones: equal to the last bit\n"
+    assert capsys.readouterr().out == "ones: equal, largest difference 0.0e+00\n"
     book.close([1.0, 2.0 + 1e-13], [1.0, 2.0])
     assert "largest difference 1." in capsys.readouterr().out
     for ours, theirs in (([1.0], [1.1]), ([np.nan], [1.0]), ([[1.0]], [1.0])):
