@@ -33,8 +33,7 @@ from llm_from_scratch.grading import task
     },
     why="""Training looks at the pair counts thousands of times, and a text of a million words has only a few
     ten thousand different ones. Counting each different word once and weighting it by its number of
-    occurrences gives the same counts for a
-    small part of the work. Fast BPE trainers rest on this.""",
+    occurrences gives the same counts for a small part of the work. Fast BPE trainers rest on this.""",
 )
 def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]:
     """How often each pair of neighbouring ids occurs in the text.
@@ -178,8 +177,8 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
     },
     why="""A merge was learnt on text in which all earlier merges had been made already. Applying them in the
     same order rebuilds exactly the tokens that training saw. Taking the longest token that fits, the obvious
-    idea, gives
-    other splits for some words: input that looks right and that the model has hardly ever met.""",
+    idea, gives other splits for some words: input that looks right and that the model has hardly ever
+    met.""",
 )
 def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
     """The ids of one word: while a learnt pair is present, merge the one that was learnt first, everywhere.

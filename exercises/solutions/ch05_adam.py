@@ -198,10 +198,9 @@ def clip_by_global_norm(gradients: list[np.ndarray], limit: float) -> tuple[list
         ),
     },
     why="""Early gradients are large and Adam's averages are still young, so the first steps are kept small:
-    without warmup,
-    the first hundred steps can do damage that takes thousands to repair. At
-    the end a small rate lets
-    the noise of the batches average out, and the loss falls once more. The cosine has no deeper reason than being smooth at both ends.""",
+    without warmup, the first hundred steps can do damage that takes thousands to repair. At the end a small
+    rate lets the noise of the batches average out, and the loss falls once more. The cosine has no deeper
+    reason than being smooth at both ends.""",
 )
 def cosine_schedule(step: int, peak: float, warmup_steps: int, total_steps: int, floor: float = 0.0) -> float:
     """The learning rate at a step: a linear warmup, then half a cosine down to the floor.
