@@ -167,7 +167,7 @@ def storm(t: Teller) -> None:
         '"the wind blew my house away," said {friend}. "may i come in?"',
         '"my roof is gone," said {friend}. "i have nowhere to sleep."',
     )
-    t.say('"come in, come in!" said {hero}.', '"of course," said {hero}. "come and sit by the fire."')
+    t.say('"come in, come in!" said {hero}.', '"you can stay here," said {hero}. "come and sit by the fire."')
     t.say(
         "{hero} gave {friend} a dry towel and {a_food}. {friend} was soon warm again.",
         "{hero} lit the fire and brought {a_food}. they ate the {food} and listened to the storm.",

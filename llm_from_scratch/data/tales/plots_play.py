@@ -69,7 +69,7 @@ def helping_stranger(t: Teller) -> None:
         )
     else:
         t.say(
-            "a week later, {hero} fell and hurt {his} foot {at_place}. and who came along? it was {friend}, with the cart!",
+            "a week later, {hero} fell and hurt {his} foot {at_place}. and who came along? it was {friend}!",
             "not long after, {hero} got lost in the fog {at_place}. then {he} heard a voice. it was {friend}!",
         )
         t.say(

@@ -94,7 +94,7 @@ HARMS = {
     "boat": ("now its sail was torn", "sewed the sail with strong thread"),
     "doll": ("now one arm had come off", "sewed the arm on with strong thread"),
     "wagon": ("now one wheel had come off", "put the wheel back with a new nail"),
-    "sled": ("now one side was cracked", "closed the crack with a new nail"),
+    "sled": ("now one side was cracked", "covered the crack with a thin board"),
     "puppet": ("now one leg had come off", "put the leg back with glue"),
     "train": ("now one wheel had come off", "put the wheel back with glue"),
     "umbrella": ("now it had a big hole", "sewed the hole with strong thread"),
