@@ -145,7 +145,8 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     else:
         before = read_json_object(directory / RUN)["untrained"]
     say(
-        f"training   {settings.steps:,} steps of {settings.micro_batches * recipe.batch_size} × {recipe.context} tokens, "
+        f"training   {settings.steps:,} steps of {settings.micro_batches * recipe.batch_size} × {recipe.context} "
+        f"tokens, "
         f"{settings.threads} threads, seed {recipe.seed}"
     )
     say("")
@@ -199,7 +200,11 @@ def show_report(report: dict[str, Any], say: Say) -> None:
     """The figures, trained beside untrained."""
     untrained, trained = report["untrained"], report["trained"]
     say(f"\n{'':24}{'untrained':>12}{'trained':>12}")
-    for key, name in (("loss", "validation loss"), ("bits_per_byte", "bits per byte"), ("consistency", "consistent tales")):
+    for key, name in (
+        ("loss", "validation loss"),
+        ("bits_per_byte", "bits per byte"),
+        ("consistency", "consistent tales"),
+    ):
         if key in trained:
             form = "{:>12.0%}" if key == "consistency" else "{:>12.3f}"
             say(f"  {name:22}" + form.format(untrained[key]) + form.format(trained[key]))
@@ -225,7 +230,9 @@ def tell(model: Any, tokenizer: Any, count: int, *, seed: int, temperature: floa
     tokens = tokens if limit is None else min(tokens, limit)
     ids = np.full((count, 1), tokenizer.bos_id, np.int64)
     with one_blas_thread():  # the batch is small: a second thread would wait more than work
-        out = generate(model, ids, max_new_tokens=tokens, temperature=temperature, stop_tokens=[tokenizer.eos_id], seed=seed)
+        out = generate(
+            model, ids, max_new_tokens=tokens, temperature=temperature, stop_tokens=[tokenizer.eos_id], seed=seed
+        )
     return [tokenizer.decode(row[row != tokenizer.eos_id]).strip() for row in out]
 
 

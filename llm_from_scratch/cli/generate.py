@@ -26,19 +26,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EPILOG
     parser.add_argument("--model", required=True, metavar="DIR", help="the model's directory")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="the text to continue; - reads it from standard "
-                        "input; without one the model begins a text of its own")  # fmt: skip
+    parser.add_argument(
+        "--prompt",
+        default="",
+        metavar="TEXT",
+        help="the text to continue; - reads it from standard input; without one the model begins a text of its own",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="stop after so many (default 300)")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 always takes the most probable "
-                        "token, 1 follows the model's probabilities, more is wilder (default 0.8)")  # fmt: skip
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.8,
+        metavar="X",
+        help="0 always takes the most probable "
+        "token, 1 follows the model's probabilities, more is wilder (default 0.8)",
+    )
     parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable tokens only")
-    parser.add_argument("--top-p", type=float, metavar="P", help="choose among the most probable tokens that together "
-                        "hold a probability of P")  # fmt: skip
-    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1 makes tokens that "
-                        "were seen before less probable (default 1: off)")  # fmt: skip
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end where this text would come; "
-                        "may be given several times")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same text (default 0)")
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="choose among the most probable tokens that together hold a probability of P",
+    )
+    parser.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="above 1 makes tokens that were seen before less probable (default 1: off)",
+    )
+    parser.add_argument(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end where this text would come; may be given several times",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same text (default 0)"
+    )
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="how many continuations (default 1)")
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
 

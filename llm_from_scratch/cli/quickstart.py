@@ -26,16 +26,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EPILOG
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, metavar="M", help="train for about so long; the number of steps is fixed "
-                        f"beforehand from a short measurement (default: {STEPS} steps, fewer if they would take more "
-                        f"than {LIMIT_MINUTES:g} minutes)")  # fmt: skip
+    length.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="train for about so long; the number of steps is fixed "
+        f"beforehand from a short measurement (default: {STEPS} steps, fewer if they would take more "
+        f"than {LIMIT_MINUTES:g} minutes)",
+    )
     length.add_argument("--steps", type=int, metavar="N", help="train for exactly so many steps")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed gives another model (default 0)")
-    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR", help="where everything goes "
-                        "(default runs/quickstart)")  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="train anew even if DIR holds a run; the old one is removed")
-    parser.add_argument("--json", action="store_true", help="print the report as one line of JSON; messages go to "
-                        "standard error")  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/quickstart"),
+        metavar="DIR",
+        help="where everything goes (default runs/quickstart)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="train anew even if DIR holds a run; the old one is removed"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as one line of JSON; messages go to standard error"
+    )
 
 
 # Chosen by trying: what reads best after about two minutes on two cores.
@@ -76,7 +89,9 @@ def plan(args: argparse.Namespace) -> Any:
     )
     if args.steps is not None:
         return Plan(recipe, settings)
-    return Plan(recipe, settings, minutes=LIMIT_MINUTES if args.minutes is None else args.minutes, capped=args.minutes is None)
+    return Plan(
+        recipe, settings, minutes=LIMIT_MINUTES if args.minutes is None else args.minutes, capped=args.minutes is None
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +108,10 @@ def run(args: argparse.Namespace) -> int:
         say(f"{args.out} holds a finished run; here is what it learnt. --force trains it anew, --out elsewhere.")
     else:
         if state == "unfinished":
-            say(f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with it. --force starts anew.\n")
+            say(
+                f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with its own settings "
+                "(--force starts anew)\n"
+            )
         found = _session.carry_out(args.out, plan(args) if state == "new" else None, say)
         if found is None:
             say(f"to go on:  python -m llm_from_scratch quickstart --out {args.out}")

@@ -28,19 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options. All defaults are None, to tell what was given: with --resume nothing may be."""
     parser.epilog = EPILOG
     group = parser.add_argument_group("what and where")
-    group.add_argument("--data", metavar="SOURCE", help="a text file, a folder of them, or one of tales, pydoc (Python's "
-                       "help texts), shakespeare (fetched once)")  # fmt: skip
-    group.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default runs/ and the name of the "
-                       "data)")  # fmt: skip
-    group.add_argument("--resume", action="store_true", help="go on with the unfinished run in DIR, with its own settings")
+    group.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="a text file, a folder of them, or one of tales, pydoc (Python's help texts), shakespeare (fetched once)",
+    )
+    group.add_argument(
+        "--out", type=Path, metavar="DIR", help="where everything goes (default runs/ and the name of the data)"
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="go on with the unfinished run in DIR, with its own settings"
+    )
     group.add_argument("--force", action="store_true", help="remove the run that DIR holds and start anew")
-    group.add_argument("--json", action="store_true", help="print the report as one line of JSON; messages go to "
-                       "standard error")  # fmt: skip
+    group.add_argument(
+        "--json", action="store_true", help="print the report as one line of JSON; messages go to standard error"
+    )
 
     group = parser.add_argument_group("how long")
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, metavar="M", help="about so long: the number of steps is fixed beforehand "
-                        f"from a short measurement (default {_DEFAULT_MINUTES:g})")  # fmt: skip
+    length.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="about so long: the number of steps is fixed beforehand "
+        f"from a short measurement (default {_DEFAULT_MINUTES:g})",
+    )
     length.add_argument("--steps", type=int, metavar="N", help="exactly so many steps")
 
     group = parser.add_argument_group("the model")
@@ -52,8 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _number(group, "--feed-forward", "width inside the feed-forward part (default: the family's usual multiple)")
     _number(group, "--context", "tokens a row, the longest text it learns from at once (default 256)")
     _number(group, "--vocabulary", "tokens of the tokenizer that is trained on the text (default 2048)")
-    group.add_argument("--config", action="append", metavar="KEY=VALUE", help="any further entry of the family's "
-                       "config.json, as rope_theta=50000; may be given several times")  # fmt: skip
+    group.add_argument(
+        "--config",
+        action="append",
+        metavar="KEY=VALUE",
+        help="any further entry of the family's config.json, as rope_theta=50000; may be given several times",
+    )
 
     group = parser.add_argument_group("training")
     _number(group, "--batch", "rows a batch (default 16)")
@@ -62,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--final-lr", type=float, metavar="X", help="the last one (default: a twentieth of --lr)")
     group.add_argument("--schedule", choices=("cosine", "linear", "constant"), help="its course (default cosine)")
     _number(group, "--warmup", "steps until the highest rate is reached (default: a twentieth of all)")
-    group.add_argument("--weight-decay", type=float, metavar="X", help="of matrices; norms and biases have none (default 0.1)")
+    group.add_argument(
+        "--weight-decay", type=float, metavar="X", help="of matrices; norms and biases have none (default 0.1)"
+    )
     group.add_argument("--clip", type=float, metavar="X", help="longest gradient allowed, 0 for no limit (default 1)")
     group.add_argument("--validation", type=float, metavar="SHARE", help="share of the text held out (default 0.05)")
     _number(group, "--evaluate-every", f"steps between evaluations (default: {_EVALUATIONS} in all)")
@@ -71,13 +89,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _number(group, "--seed", "of everything (default 0)")
 
 
-_RECIPE = {"data": "data", "family": "family", "layers": "layers", "width": "width", "heads": "heads",
-           "key_value_heads": "key_value_heads", "feed_forward": "feed_forward", "vocabulary": "vocabulary",
-           "context": "context", "batch": "batch_size", "validation": "validation_fraction", "seed": "seed"}  # fmt: skip
-_SETTINGS = {"lr": "learning_rate", "final_lr": "final_learning_rate", "schedule": "schedule", "warmup": "warmup",
-             "weight_decay": "weight_decay", "clip": "clip", "micro_batches": "micro_batches",
-             "evaluate_every": "evaluate_every", "checkpoint_every": "checkpoint_every", "threads": "threads",
-             "seed": "seed"}  # fmt: skip
+# Options that are called otherwise than the setting they stand for.
+_OPTION = {
+    "batch_size": "batch",
+    "validation_fraction": "validation",
+    "learning_rate": "lr",
+    "final_learning_rate": "final_lr",
+}
+
+
+def _given(args: argparse.Namespace, settings: type) -> dict[str, Any]:
+    """The options that were given and belong to this dataclass, under its names."""
+    values = {name: getattr(args, _OPTION.get(name, name), None) for name in settings.__dataclass_fields__}
+    return {name: value for name, value in values.items() if value is not None and name not in ("steps", "config")}
 
 
 def plan(args: argparse.Namespace) -> Any:
@@ -87,7 +111,7 @@ def plan(args: argparse.Namespace) -> Any:
     from ._session import Plan
 
     given = {"layers": 4, "width": 192, "heads": 6, "vocabulary": 2048, "context": 256, "batch_size": 16}
-    given |= {name: getattr(args, option) for option, name in _RECIPE.items() if getattr(args, option) is not None}
+    given |= _given(args, Recipe)
     recipe = Recipe(**given, config=dict(_key_value(text) for text in args.config or []))
     steps = 1000 if args.steps is None else args.steps  # with --minutes only the proportions count
     if steps < 1:
@@ -101,7 +125,7 @@ def plan(args: argparse.Namespace) -> Any:
         "evaluate_every": every,
         "checkpoint_every": every,
     }
-    chosen |= {name: getattr(args, option) for option, name in _SETTINGS.items() if getattr(args, option) is not None}
+    chosen |= _given(args, TrainingSettings)
     settings = TrainingSettings(steps=steps, **chosen)
     if args.steps is not None:
         return Plan(recipe, settings)
@@ -127,7 +151,11 @@ def run(args: argparse.Namespace) -> int:
         args.out = args.out or Path("runs") / _name(args.data)
         state = _session.state_of(args.out)
         if state != "new" and not args.force:
-            where = f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"
+            where = (
+                f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or"
+                if state == "unfinished"
+                else "finished;"
+            )
             raise ValueError(f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)")
         if state != "new":
             _session.clear(args.out)

@@ -179,7 +179,9 @@ def _check_prompt(ids: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     if array.ndim != 2:
         raise ValueError(f"ids must have the shape (batch, length), got {array.shape}; put a single prompt in a list")
     if array.size == 0:
-        raise ValueError(f"the prompt is empty (ids have shape {array.shape}): give at least one token to continue from")
+        raise ValueError(
+            f"the prompt is empty (ids have shape {array.shape}): give at least one token to continue from"
+        )
     if array.dtype.kind not in "iu":
         raise TypeError(f"ids must be integers, got {array.dtype}")
     if int(array.min()) < 0:
@@ -193,7 +195,7 @@ def _check_prompt(ids: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
         real = real.astype(bool)
     if not real[:, -1].all() or np.any(real[:, :-1] & ~real[:, 1:]):
         raise ValueError(
-            "prompts of unequal length are filled up on the left: each row of the mask must be False …, then True to its end"
+            "prompts of unequal length are filled up on the left: a row of the mask is False …, then True to its end"
         )
     return array.astype(np.int64), real
 
@@ -205,7 +207,9 @@ def _generators(seed: Any, batch: int) -> list[np.random.Generator]:
         seed = [int(seed) + r for r in range(batch)]
     seeds = list(seed) if isinstance(seed, (list, tuple, np.ndarray)) else None
     if seeds is None or len(seeds) != batch:
-        raise ValueError(f"seed must be a whole number, a Generator, or one seed for each of the {batch} rows; got {seed!r}")
+        raise ValueError(
+            f"seed must be a whole number, a Generator, or one seed for each of the {batch} rows; got {seed!r}"
+        )
     return [np.random.default_rng(_whole_number("seed", s)) for s in seeds]
 
 

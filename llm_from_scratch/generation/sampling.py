@@ -57,7 +57,7 @@ class Sampling:
         return greedy(logits) if self.temperature == 0 else sample(logits, rng)
 
     def adjust(self, logits: np.ndarray, seen: Iterable[int]) -> np.ndarray:
-        """The logits (V,) that the token is drawn from, after all steps; for a temperature of 0 after the penalty only."""
+        """The logits (V,) that the token is drawn from, after all steps; when greedy after the penalty only."""
         logits = check_logits(logits)
         if self.repetition_penalty != 1.0:
             logits = penalise_repetition(logits, seen, self.repetition_penalty)

@@ -25,7 +25,9 @@ class StopStrings:
 
     def __init__(self, strings: Iterable[str] = ()) -> None:
         if isinstance(strings, str):
-            raise TypeError(f"stop strings must be a list of strings, got the single string {strings!r}: put it in a list")
+            raise TypeError(
+                f"stop strings must be a list of strings, got the single string {strings!r}: put it in a list"
+            )
         self.strings = tuple(strings)
         for string in self.strings:
             if not isinstance(string, str):

@@ -104,7 +104,9 @@ def split_rows(batch: Mapping[str, np.ndarray], shards: int) -> list[dict[str, n
     rows = len(batch["ids"])
     borders = [rows * k // shards for k in range(shards + 1)]
     parts = [
-        {name: array[low:high] for name, array in batch.items()} for low, high in zip(borders, borders[1:]) if high > low
+        {name: array[low:high] for name, array in batch.items()}
+        for low, high in zip(borders, borders[1:])
+        if high > low
     ]
     if "targets" not in batch:
         return parts

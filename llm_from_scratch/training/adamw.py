@@ -52,7 +52,7 @@ class AdamW:
     >>> w.data.round(4)                 # the first step moves each weight by lr, whatever the gradient's size
     array([ 0.9, -1.9])
 
-    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2 (the schedule multiplier is part of lr, as in PyTorch).
+    Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, with the schedule multiplier part of lr.
     """
 
     def __init__(
@@ -83,7 +83,9 @@ class AdamW:
         names: set[str] = set()
         for slot in self._slots:
             if id(slot.param) in seen:
-                raise ValueError(f"parameter {slot.name!r} is the same tensor as {seen[id(slot.param)]!r}: list it once")
+                raise ValueError(
+                    f"parameter {slot.name!r} is the same tensor as {seen[id(slot.param)]!r}: list it once"
+                )
             if slot.name in names:
                 raise ValueError(f"two parameters are named {slot.name!r}")
             seen[id(slot.param)] = slot.name
@@ -166,7 +168,7 @@ class AdamW:
         return state
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take over a copy of what `state_dict` gave. ValueError, nothing changed, if it belongs to other parameters."""
+        """Take over a copy of what `state_dict` gave; ValueError, nothing changed, if it is of other parameters."""
         known = {f"{part}.{slot.name}" for slot in self._slots for part in ("m", "v", "step")}
         surplus = sorted(set(state) - known)
         if surplus:

@@ -1,7 +1,7 @@
 """How many steps fit into so many minutes: measured once, before training begins.
 
-The answer becomes a setting of the run like any other. From then on the clock decides nothing, so that a run with a time
-budget can be resumed to the byte too.
+The answer becomes a setting of the run like any other. From then on the clock decides nothing, so that a run with a
+time budget can be resumed to the byte too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def seconds_per_step(model: Any, sampler: Any, settings: TrainingSettings, *, se
     return float(np.median(times[1:]))
 
 
-def fit_steps(settings: TrainingSettings, step_seconds: float, minutes: float, most: int | None = None) -> TrainingSettings:
+def fit_steps(
+    settings: TrainingSettings, step_seconds: float, minutes: float, most: int | None = None
+) -> TrainingSettings:
     """The settings with as many steps as fit into the budget, at least 10, at most `most`; the warmup in proportion.
 
     >>> fit_steps(TrainingSettings(steps=100, warmup=10), 0.5, minutes=2.0).steps

@@ -1,6 +1,7 @@
 """The length of the whole gradient, and cutting it back to a maximum.
 
-One bad batch can produce a gradient that undoes an hour of training; clipping keeps its direction and limits its length.
+One bad batch can produce a gradient that undoes an hour of training; clipping keeps its direction and limits its
+length.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class TrainingSettings:
         known = {field.name for field in dataclasses.fields(cls)}
         surplus, missing = sorted(set(data) - known), {"steps"} - set(data)
         if surplus or missing:
-            raise ValueError(f"unknown training settings {surplus}" if surplus else "the training settings lack 'steps'")
+            raise ValueError(
+                f"unknown training settings {surplus}" if surplus else "the training settings lack 'steps'"
+            )
         return cls(**{**data, "betas": tuple(data.get("betas", (0.9, 0.95)))})
 
     def differences(self, other: TrainingSettings) -> list[str]:

@@ -24,7 +24,9 @@ def smooth(values: list[float], weight: float) -> list[float]:
     return result
 
 
-def plot_curve(log: str | os.PathLike[str] | list[dict[str, Any]], image: str | os.PathLike[str], title: str = "") -> Path:
+def plot_curve(
+    log: str | os.PathLike[str] | list[dict[str, Any]], image: str | os.PathLike[str], title: str = ""
+) -> Path:
     """Draw training and validation loss over the steps into a PNG file.
 
     log: a log file, a run's directory, or entries as from `read_log`. Raises ValueError when nothing was logged.
@@ -50,7 +52,13 @@ def plot_curve(log: str | os.PathLike[str] | list[dict[str, Any]], image: str | 
     if validation:
         steps, losses = (list(column) for column in zip(*validation))
         axes.plot(
-            steps, losses, color="#cc6677", linewidth=1.6, marker="o", markersize=4, label=f"validation ({losses[-1]:.3f})"
+            steps,
+            losses,
+            color="#cc6677",
+            linewidth=1.6,
+            marker="o",
+            markersize=4,
+            label=f"validation ({losses[-1]:.3f})",
         )
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")

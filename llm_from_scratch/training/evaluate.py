@@ -62,7 +62,9 @@ def token_byte_lengths(tokenizer: Any, vocabulary_size: int) -> np.ndarray:
     """
     known = tokenizer.byte_lengths()
     if len(known) > vocabulary_size:
-        raise ValueError(f"the tokenizer has {len(known)} tokens, the model only {vocabulary_size}: they do not belong together")
+        raise ValueError(
+            f"the tokenizer has {len(known)} tokens, the model only {vocabulary_size}: they do not belong together"
+        )
     lengths = np.zeros(vocabulary_size, np.int64)
     lengths[: len(known)] = known
     return lengths

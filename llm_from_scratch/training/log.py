@@ -27,8 +27,8 @@ class RunLog:
         have = self.path.stat().st_size if self.path.exists() else 0
         if have < length:
             raise ValueError(
-                f"{self.path} has {have} bytes, but the checkpoint was made when it had {length}: it was cut or exchanged. "
-                "Put the file back, or start a new run elsewhere"
+                f"{self.path} has {have} bytes, but the checkpoint was made when it had {length}: it was cut or "
+                "exchanged. Put the file back, or start a new run elsewhere"
             )
         self._file = open(self.path, "ab")
         self._file.truncate(length)

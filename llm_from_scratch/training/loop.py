@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..files.atomic import write_json
 from .accumulate import accumulate_gradients, check_batch
 from .adamw import AdamW, decay_groups
 from .checkpoint import environment_changes, latest_checkpoint, load_checkpoint, read_state, save_checkpoint, tidy
@@ -100,7 +99,9 @@ def train(
         tidy(directory)
         checkpoint = latest_checkpoint(directory)
         if checkpoint is not None and not resume:
-            raise ValueError(f"{directory} already holds a run (at {checkpoint.name}): resume it or choose another directory")
+            raise ValueError(
+                f"{directory} already holds a run (at {checkpoint.name}): resume it or choose another directory"
+            )
         if checkpoint is not None:
             log_length = run.restore(checkpoint, open_model)
     with polite_interrupts() as stop:
@@ -142,7 +143,9 @@ class _Run:
         state = read_state(checkpoint)
         differences = TrainingSettings.from_json(state["settings"]).differences(self.settings)
         if differences:
-            raise ValueError(f"{checkpoint} was made with other settings ({'; '.join(differences)}): use those to resume")
+            raise ValueError(
+                f"{checkpoint} was made with other settings ({'; '.join(differences)}): use those to resume"
+            )
         for change in environment_changes(state):
             self.report(f"note: resumed in another environment, the last digits may differ ({change})")
         self.sampler.restore(state["sampler"])
@@ -240,8 +243,12 @@ class _Run:
                 keep=self.settings.keep,
             )
         except OSError as error:
-            earlier = f"{self.saved} is intact: make room and resume from it" if self.saved else "there is no earlier one"
-            raise OSError(error.errno, f"the checkpoint of step {self.step} could not be written ({error}); {earlier}") from error
+            earlier = (
+                f"{self.saved} is intact: make room and resume from it" if self.saved else "there is no earlier one"
+            )
+            raise OSError(
+                error.errno, f"the checkpoint of step {self.step} could not be written ({error}); {earlier}"
+            ) from error
 
     def _divergence(self, lr: float, norm: float, what: str = "") -> str:
         named = list(self.model.named_parameters())
@@ -258,9 +265,7 @@ class _Run:
         elif gradients:
             where = f" The first gradient that is not finite is that of {gradients[0]} ({len(gradients)} in all)."
         keep = f" The last good state is {self.saved}." if self.saved else ""
-        return (
-            f"{happened}{where}{keep} Try a lower learning rate, a longer warmup or a smaller clip"
-        )
+        return f"{happened}{where}{keep} Try a lower learning rate, a longer warmup or a smaller clip"
 
 
 def _due(step: int, every: int) -> bool:

@@ -22,7 +22,13 @@ class Progress:
 
     def __init__(self, steps: int, first: int, shown: bool) -> None:
         self.bar = tqdm(
-            total=steps, initial=first, disable=not shown, unit="step", dynamic_ncols=True, desc="training", bar_format=_BAR
+            total=steps,
+            initial=first,
+            disable=not shown,
+            unit="step",
+            dynamic_ncols=True,
+            desc="training",
+            bar_format=_BAR,
         )
         if shown and not self.bar.fp.isatty():
             self.bar.mininterval = 10.0  # in a log file every update is a line of its own

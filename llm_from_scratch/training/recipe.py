@@ -1,7 +1,7 @@
 """From text to a model, as a recipe: data, tokenizer, architecture, batches. What the commands are made of.
 
-A `Recipe` is a handful of settings, the same in JSON. Everything made from it is made the same way each time, so a run's
-directory can be completed from its recipe alone. What this module does not do: train; that is `loop.train`.
+A `Recipe` is a handful of settings, the same in JSON. Everything made from it is made the same way each time, so a
+run's directory can be completed from its recipe alone. What this module does not do: train; that is `loop.train`.
 """
 
 from __future__ import annotations
@@ -104,9 +104,7 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     Raises ValueError for a source that does not exist, is not UTF-8 or holds too little text.
     """
     folder = Path(folder)
-    wanted = {
-        name: getattr(recipe, name) for name in ("data", "vocabulary", "pattern", "validation_fraction", "seed")
-    }
+    wanted = {name: getattr(recipe, name) for name in ("data", "vocabulary", "pattern", "validation_fraction", "seed")}
     marker = folder / _PREPARED
     if marker.exists() and read_json_object(marker) == wanted:
         return Corpus(Tokenizer.from_pretrained(folder), open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
@@ -162,7 +160,7 @@ def published_keywords(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
             "hidden_size": recipe.width,
             "num_attention_heads": recipe.heads,
             "num_key_value_heads": recipe.key_value_heads or recipe.heads,
-            # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits the loops.
+            # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits loops.
             "intermediate_size": recipe.feed_forward or 32 * math.ceil(recipe.width * 8 / 3 / 32),
             "max_position_embeddings": recipe.context,
             "tie_word_embeddings": True,
@@ -178,7 +176,7 @@ def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
 
 
 def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[dict[str, np.ndarray]]]:
-    """What `train(validation=…)` wants: a function that gives the same held-out batches each time, about 50,000 tokens."""
+    """What `train(validation=…)` wants: a function giving the same held-out batches each time (50,000 tokens)."""
     limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
     return lambda: evaluation_batches(
         corpus.validation,

@@ -120,7 +120,7 @@ _size = 0
 _owner = 0
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all loaded libraries (milliseconds): once is enough
 

@@ -83,7 +83,9 @@ def test_the_exit_code_is_the_commands(monkeypatch):
 
 
 def test_the_overview_imports_no_command_and_no_numpy():
-    code = "import sys, llm_from_scratch.cli as c; c.main([]); sys.exit('numpy' in sys.modules or 'numba' in sys.modules)"
+    code = (
+        "import sys, llm_from_scratch.cli as c; c.main([]); sys.exit('numpy' in sys.modules or 'numba' in sys.modules)"
+    )
     root = Path(llm_from_scratch.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

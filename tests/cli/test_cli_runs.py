@@ -198,7 +198,14 @@ def test_generate_stops_before_a_string(finished, capsys):
 
 @pytest.mark.parametrize(
     "more",
-    [["--temperature", "-1"], ["--top-p", "2"], ["--top-k", "0"], ["--max-new-tokens", "-5"], ["--samples", "0"], ["--stop", ""]],
+    [
+        ["--temperature", "-1"],
+        ["--top-p", "2"],
+        ["--top-k", "0"],
+        ["--max-new-tokens", "-5"],
+        ["--samples", "0"],
+        ["--stop", ""],
+    ],
 )
 def test_generate_refuses_nonsense(finished, capsys, more):
     code, captured = generate(capsys, finished, *more)
@@ -211,8 +218,8 @@ def test_generate_without_a_model(tmp_path, capsys):
 
 
 def tiny_plan(args):
-    recipe = Recipe(data="tales:40", layers=1, width=16, heads=2, vocabulary=300, context=32, batch_size=4, seed=args.seed,
-                    validation_fraction=0.1)  # fmt: skip
+    small = {"layers": 1, "width": 16, "heads": 2, "vocabulary": 300, "context": 32, "batch_size": 4}
+    recipe = Recipe(data="tales:40", seed=args.seed, validation_fraction=0.1, **small)
     settings = TrainingSettings(steps=args.steps or 6, learning_rate=0.01, threads=1)
     return _session.Plan(recipe, settings)
 
@@ -222,7 +229,13 @@ def test_quickstart_may_be_repeated(tmp_path, monkeypatch, capsys, interrupt_aft
     command = ["quickstart", "--out", str(tmp_path / "q")]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
-    for words in ("before training it says", "validation loss", "bits per byte", "consistent tales", "what to try next"):
+    for words in (
+        "before training it says",
+        "validation loss",
+        "bits per byte",
+        "consistent tales",
+        "what to try next",
+    ):
         assert words in out
     model = (tmp_path / "q" / "model.safetensors").read_bytes()
     stamp = (tmp_path / "q" / "model.safetensors").stat().st_mtime_ns

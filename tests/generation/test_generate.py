@@ -95,7 +95,9 @@ def test_every_new_token_is_fed_once_and_the_prompt_once():
     assert generate(Stepping(), [[1, 2]], max_new_tokens=0).tolist() == [[1, 2]]
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0.0}, {"temperature": 0.9, "top_k": 20, "repetition_penalty": 1.2}])
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0.0}, {"temperature": 0.9, "top_k": 20, "repetition_penalty": 1.2}]
+)
 def test_a_row_of_a_batch_equals_the_prompt_alone(settings):
     prompts = [[5, 6, 7, 8, 9], [3], [11, 12, 13]]
     width = max(map(len, prompts))

@@ -169,7 +169,9 @@ def test_jobs_end_before_an_error_is_raised():
     with pytest.raises(KeyError, match="first"):
         run_together([fail, slow, slow])
     assert len(ended) == 2
-    assert run_together([lambda: run_together([lambda: 1, lambda: 2]), lambda: run_together([lambda: 3, lambda: 4])]) == [
+    assert run_together(
+        [lambda: run_together([lambda: 1, lambda: 2]), lambda: run_together([lambda: 3, lambda: 4])]
+    ) == [
         [1, 2],
         [3, 4],
     ]

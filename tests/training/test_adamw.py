@@ -34,7 +34,9 @@ def test_follows_the_published_algorithm(dtype, tolerance, threads, shape):
     expected = reference_adamw(start, gradients, decay=0.1, **settings)
     assert w.data.dtype == dtype
     np.testing.assert_allclose(w.data, expected, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(b.data, reference_adamw(np.ones(5), [np.full(5, 0.5)] * 4, decay=0.1, **settings), rtol=1e-5)
+    np.testing.assert_allclose(
+        b.data, reference_adamw(np.ones(5), [np.full(5, 0.5)] * 4, decay=0.1, **settings), rtol=1e-5
+    )
 
 
 def test_gradient_scale_is_as_scaling_the_gradient():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,12 @@ IN_CHECKPOINT = ["model.safetensors", "optimizer.safetensors", "state.json"]
 
 def start(directory, *more, kernels="numba"):
     root = Path(llm_from_scratch.__file__).parents[1]  # the child finds the package whether it is installed or not
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(root), "LLM_FROM_SCRATCH_KERNELS": kernels}
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(root),
+        "LLM_FROM_SCRATCH_KERNELS": kernels,
+    }
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(directory), *map(str, more)],
         stdout=subprocess.PIPE,
@@ -63,7 +67,9 @@ def test_the_run_is_worth_comparing(uninterrupted):
     losses = [entry["loss"] for entry in log if "loss" in entry]
     assert len(losses) == 30 and losses[-1] < losses[0]
     assert [e["step"] for e in log if "validation_loss" in e] == [0, 7, 14, 21, 28, 30]
-    assert "step-30/optimizer.safetensors" in files and "step-28/state.json" in files and "step-24/state.json" not in files
+    assert (
+        "step-30/optimizer.safetensors" in files and "step-28/state.json" in files and "step-24/state.json" not in files
+    )
 
 
 def test_killed_at_random_moments(tmp_path, uninterrupted):
@@ -90,7 +96,7 @@ def test_killed_at_random_moments(tmp_path, uninterrupted):
 
 
 def test_killed_on_the_way_to_a_checkpoint(tmp_path, uninterrupted):
-    """Between any two steps of the writing: temporary files, flushes, the rename, the pointer, the removal of old ones."""
+    """Between any two steps of the writing: temporary files, flushes, renames, the pointer, removing old ones."""
     expected, calls = uninterrupted
     directory = tmp_path / "run"
     for place in random.Random(0).sample(range(3, calls // 4), 6):  # each time somewhere else in the next checkpoints

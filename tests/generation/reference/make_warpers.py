@@ -1,4 +1,4 @@
-"""Freezes what the transformers library makes of logits: python make_warpers.py > warpers.json (needs transformers, torch)."""
+"""Freezes what transformers makes of logits: python make_warpers.py > warpers.json (needs transformers, torch)."""
 
 from __future__ import annotations
 
