@@ -129,9 +129,7 @@ def source_of(name: str, value: np.ndarray | TensorSource) -> TensorSource:
         raise TypeError(f"tensor {name!r} is a {type(value).__name__}; only NumPy arrays can be written")
     dtype = np.dtype(value.dtype).newbyteorder("<")
     if dtype not in _STORED_NAMES:
-        raise TypeError(
-            f"tensor {name!r} is {value.dtype}, which safetensors cannot store; it stores {_known()}"
-        )
+        raise TypeError(f"tensor {name!r} is {value.dtype}, which safetensors cannot store; it stores {_known()}")
     if isinstance(value, TensorSource):
         return value._replace(dtype=dtype)
     array = np.asarray(value)
@@ -169,9 +167,7 @@ def _pieces(
     sources = {}
     for name, value in tensors.items():
         if not isinstance(name, str) or name == METADATA:
-            raise TypeError(
-                f"{name!r} cannot be a tensor's name: a string other than {METADATA!r} was expected"
-            )
+            raise TypeError(f"{name!r} cannot be a tensor's name: a string other than {METADATA!r} was expected")
         sources[name] = source_of(name, value)
     ordered = sorted(sources.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     offset = 0
@@ -183,24 +179,20 @@ def _pieces(
             "data_offsets": [offset, end],
         }
         offset = end
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    text += b" " * (-len(text) % 8)  # the data then start at a multiple of 8
-    yield len(text).to_bytes(8, "little") + text
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    encoded += b" " * (-len(encoded) % 8)  # the data then start at a multiple of 8
+    yield len(encoded).to_bytes(8, "little") + encoded
     for name, source in ordered:
         array = source.make()
         if array.shape != tuple(source.shape):
-            raise ValueError(
-                f"tensor {name!r} was announced with shape {source.shape} and came with {array.shape}"
-            )
+            raise ValueError(f"tensor {name!r} was announced with shape {source.shape} and came with {array.shape}")
         # Through uint8: bfloat16 arrays do not offer the buffer protocol.
         yield np.ascontiguousarray(array, source.dtype).reshape(-1).view(np.uint8)
 
 
 def _read_header(file: Any, size: int, path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     def refuse(problem: str) -> ValueError:
-        return ValueError(
-            f"{path} is not a usable safetensors file: {problem}. Fetch or write the file again"
-        )
+        return ValueError(f"{path} is not a usable safetensors file: {problem}. Fetch or write the file again")
 
     start = file.read(8)
     if len(start) < 8:
@@ -239,9 +231,7 @@ def _entry(fields: Any, origin: int, available: int) -> Entry:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"has dtype {dtype!r}; known are {_known()}")
     if not isinstance(shape, list) or not all(_is_count(n) for n in shape) or len(shape) > 32:
-        raise ValueError(
-            f"has shape {str(shape)[:200]}; a list of at most 32 non-negative integers was expected"
-        )
+        raise ValueError(f"has shape {str(shape)[:200]}; a list of at most 32 non-negative integers was expected")
     kind = DTYPES[dtype]
     # Python's integers do not overflow; NumPy's would. A zero among giants must not hide them either.
     if math.prod(max(n, 1) for n in shape) * kind.itemsize > np.iinfo(np.int64).max:
@@ -255,15 +245,11 @@ def _entry(fields: Any, origin: int, available: int) -> Entry:
         )
     needed = math.prod(shape) * kind.itemsize
     if end - begin != needed:
-        raise ValueError(
-            f"of shape {shape} in {dtype} needs {needed} bytes, but data_offsets give {end - begin}"
-        )
+        raise ValueError(f"of shape {shape} in {dtype} needs {needed} bytes, but data_offsets give {end - begin}")
     return Entry(kind, tuple(shape), origin + begin, origin + end)
 
 
-def _check_tiling(
-    entries: dict[str, Entry], origin: int, size: int, refuse: Callable[[str], ValueError]
-) -> None:
+def _check_tiling(entries: dict[str, Entry], origin: int, size: int, refuse: Callable[[str], ValueError]) -> None:
     # Overlaps would let one tensor change another's meaning, gaps could smuggle anything: the format forbids
     # both.
     reached, last = origin, "the header"

@@ -41,9 +41,10 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None) -> Decoder:
     store = open_checkpoint(directory)
     _check_room(model, wanted or np.dtype(np.float32))
     try:
-        model.stored_formats = family.weights(config).load(model, store, wanted)
+        formats = family.weights(config).load(model, store, wanted)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
+    model.stored_formats = formats  # type: ignore[attr-defined]  # for save_pretrained
     return model
 
 

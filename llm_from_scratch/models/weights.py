@@ -83,7 +83,8 @@ class WeightTable:
         >>> [(b.ours, b.theirs) for b in table.bind({"layers.7.up.weight": (2, 3), "layers.7.up.bias": (3,)})]
         [(('layers.7.up.weight',), 'h.7.fc.weight'), (('layers.7.up.bias',), 'h.7.fc.bias')]
         """
-        bindings, covered = [], set()
+        bindings: list[Binding] = []
+        covered: set[str] = set()
         for row in self.rows:
             patterns = (row.ours,) if isinstance(row.ours, str) else row.ours
             first = re.compile(_regex(patterns[0]))

@@ -21,7 +21,6 @@ from llm_from_scratch.files.safetensors import write_safetensors
 from llm_from_scratch.files.sharded import (
     INDEX,
     open_checkpoint,
-    parse_size,
     read_safetensors,
     write_checkpoint,
 )
@@ -94,9 +93,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
         changed = {name: array + 1 for name, array in ARRAYS.items()}
         with pytest.raises(OSError, match="the disk is full") as caught:
             # One file or four: either way more flushes than are allowed.
-            write_checkpoint(
-                tmp_path / "run", changed, texts={"config.json": "new", "x": ""}, max_shard_size=shard
-            )
+            write_checkpoint(tmp_path / "run", changed, texts={"config.json": "new", "x": ""}, max_shard_size=shard)
         assert caught.value.errno == errno.ENOSPC and "run is as it was" in str(caught.value)
     assert content(tmp_path) == before
     with monkeypatch.context() as patch:

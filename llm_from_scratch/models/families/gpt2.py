@@ -8,6 +8,7 @@ applied: the attention never holds the probabilities it would act on.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
 from ..config import Config
@@ -18,25 +19,14 @@ from ._activations import ACTIVATIONS
 
 MODEL_TYPES = ("gpt2",)
 ARCHITECTURE = "GPT2LMHeadModel"
+# fmt: off
 DEFAULTS = {
-    "vocab_size": 50257,
-    "n_positions": 1024,
-    "n_embd": 768,
-    "n_layer": 12,
-    "n_head": 12,
-    "n_inner": None,
-    "activation_function": "gelu_new",
-    "layer_norm_epsilon": 1e-5,
-    "initializer_range": 0.02,
-    "resid_pdrop": 0.1,
-    "embd_pdrop": 0.1,
-    "attn_pdrop": 0.1,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "tie_word_embeddings": True,
-    "bos_token_id": None,
-    "eos_token_id": None,
+    "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None,
+    "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
+    "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1, "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": None,
 }
+# fmt: on
 SIZES = {
     "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
     "gpt2-medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},
@@ -49,49 +39,35 @@ def spec_from_config(config: Config) -> ModelSpec:
     """The design of a GPT-2."""
     hidden, heads, depth = config.size("n_embd"), config.size("n_head"), config.size("n_layer", most=10_000)
     config.divides("n_head", heads, "n_embd", hidden)
-    std, dropout = config.number("initializer_range", least=0.0), config.number("resid_pdrop", least=0.0, below=1.0)
-    init, output_init = Normal(std), Normal(std / math.sqrt(2 * depth))
     positions = config.size("n_positions")
-    config.only("n_ctx", None, positions)
-    # The first repeats what resid_pdrop says, the others leave the numbers as they are or belong to other heads.
+    config.only("n_ctx", None, positions)  # says the same a second time
+    # These leave the numbers as they are, or belong to heads other than the language model's.
     config.ignore("attn_pdrop", "reorder_and_upcast_attn", "summary_type", "summary_use_proj")
     config.ignore("summary_activation", "summary_proj_to_labels", "summary_first_dropout")
+    std, dropout = config.number("initializer_range", least=0.0), config.number("resid_pdrop", least=0.0, below=1.0)
+    inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))
+    width, activation = config.size_or("n_inner", 4 * hidden), config.choice("activation_function", ACTIVATIONS)
+    feed_forward = FeedForwardSpec(hidden, width, activation, **inits)
     scale = 1.0 / math.sqrt(hidden // heads) if config.flag("scale_attn_weights") else 1.0
     by_layer = config.flag("scale_attn_by_inverse_layer_idx")
-    feed_forward = FeedForwardSpec(
-        hidden,
-        config.size_or("n_inner", 4 * hidden),
-        config.choice("activation_function", ACTIVATIONS),
-        init=init,
-        output_init=output_init,
-    )
-
-    def layer(number: int) -> LayerSpec:
-        attention = AttentionSpec(
-            hidden,
-            heads,
-            heads,
-            hidden // heads,
-            bias=True,
-            output_bias=True,
-            scale=scale / (number if by_layer else 1),
-            init=init,
-            output_init=output_init,
-        )
-        return LayerSpec.sequential(attention, feed_forward, norm, dropout=dropout)
-
+    layers = []
+    for number in range(1, depth + 1):
+        shape: tuple[int, int, int, int] = (hidden, heads, heads, hidden // heads)
+        own = scale / number if by_layer else scale
+        attention = AttentionSpec(*shape, bias=True, output_bias=True, scale=own, **inits)
+        layers.append(LayerSpec.sequential(attention, feed_forward, norm, dropout=dropout))
     return ModelSpec(
         vocab_size=config.size("vocab_size"),
         hidden_size=hidden,
-        layers=tuple(layer(number) for number in range(1, depth + 1)),
+        layers=tuple(layers),
         norm=norm,
         context_length=positions,
         tied=config.flag("tie_word_embeddings"),
         positions=PositionTable(positions, init=Normal(std / 2)),
         embedding_dropout=config.number("embd_pdrop", least=0.0, below=1.0),
-        embedding_init=init,
-        head_init=init,
+        embedding_init=Normal(std),
+        head_init=Normal(std),
     )
 
 

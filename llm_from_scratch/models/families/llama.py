@@ -8,6 +8,8 @@ applied.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, Rotary
 from ..config import Config
 from ..layouts import TRANSPOSED
@@ -17,47 +19,25 @@ from ._activations import ACTIVATIONS
 
 MODEL_TYPES = ("llama",)
 ARCHITECTURE = "LlamaForCausalLM"
+# fmt: off
 DEFAULTS = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": None,
-    "head_dim": None,
-    "hidden_act": "silu",
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 10000.0,
-    "rope_scaling": None,
-    "attention_bias": False,
-    "mlp_bias": False,
-    "tie_word_embeddings": False,
-    "initializer_range": 0.02,
-    "bos_token_id": None,
-    "eos_token_id": None,
+    "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": None, "head_dim": None, "hidden_act": "silu",
+    "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "rope_scaling": None,
+    "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False, "initializer_range": 0.02,
+    "bos_token_id": None, "eos_token_id": None,
 }
-
-
-def _size(hidden: int, heads: int, layers: int, intermediate: int, **more: object) -> dict[str, object]:
-    return {
-        "hidden_size": hidden,
-        "num_attention_heads": heads,
-        "num_hidden_layers": layers,
-        "intermediate_size": intermediate,
-        **more,
-    }
-
-
+# fmt: on
+_KEYS = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 _TWO = {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
 SIZES = {
-    "llama-7b": _size(4096, 32, 32, 11008),
-    "llama-13b": _size(5120, 40, 40, 13824),
-    "llama-33b": _size(6656, 52, 60, 17920),
-    "llama-65b": _size(8192, 64, 80, 22016, rms_norm_eps=1e-5),
-    "llama-2-7b": _size(4096, 32, 32, 11008, **_TWO),
-    "llama-2-13b": _size(5120, 40, 40, 13824, **_TWO),
-    "llama-2-70b": _size(8192, 64, 80, 28672, num_key_value_heads=8, **_TWO),
+    "llama-7b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)),
+    "llama-13b": dict(zip(_KEYS, (5120, 40, 40, 13824), strict=True)),
+    "llama-33b": dict(zip(_KEYS, (6656, 52, 60, 17920), strict=True)),
+    "llama-65b": dict(zip(_KEYS, (8192, 64, 80, 22016), strict=True)) | {"rms_norm_eps": 1e-5},
+    "llama-2-7b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)) | _TWO,
+    "llama-2-13b": dict(zip(_KEYS, (5120, 40, 40, 13824), strict=True)) | _TWO,
+    "llama-2-70b": dict(zip(_KEYS, (8192, 64, 80, 28672), strict=True)) | _TWO | {"num_key_value_heads": 8},
 }
 
 
@@ -72,33 +52,20 @@ def spec_from_config(config: Config) -> ModelSpec:
     key_value_heads = config.size_or("num_key_value_heads", heads)
     config.divides("num_key_value_heads", key_value_heads, "num_attention_heads", heads)
     base, factor = config.rotary()
-    init, bias = Normal(config.number("initializer_range", least=0.0)), config.flag("attention_bias")
     config.ignore("attention_dropout")
+    init = Normal(config.number("initializer_range", least=0.0))
+    inits: dict[str, Any] = {"init": init, "output_init": init}
+    bias: dict[str, Any] = {"bias": config.flag("attention_bias"), "output_bias": config.flag("attention_bias")}
+    rotary = Rotary(head_dim, base, factor=factor)
     norm = NormSpec(hidden, "rms", config.number("rms_norm_eps", least=0.0))
-    attention = AttentionSpec(
-        hidden,
-        heads,
-        key_value_heads,
-        head_dim,
-        bias=bias,
-        output_bias=bias,
-        rotary=Rotary(head_dim, base, factor=factor),
-        init=init,
-        output_init=init,
-    )
-    feed_forward = FeedForwardSpec(
-        hidden,
-        config.size("intermediate_size"),
-        config.choice("hidden_act", ACTIVATIONS),
-        gated=True,
-        bias=config.flag("mlp_bias"),
-        init=init,
-        output_init=init,
-    )
+    attention = AttentionSpec(hidden, heads, key_value_heads, head_dim, rotary=rotary, **bias, **inits)
+    width, activation = config.size("intermediate_size"), config.choice("hidden_act", ACTIVATIONS)
+    feed_forward = FeedForwardSpec(hidden, width, activation, gated=True, bias=config.flag("mlp_bias"), **inits)
+    depth = config.size("num_hidden_layers", most=10_000)
     return ModelSpec(
         vocab_size=config.size("vocab_size"),
         hidden_size=hidden,
-        layers=(LayerSpec.sequential(attention, feed_forward, norm),) * config.size("num_hidden_layers", most=10_000),
+        layers=(LayerSpec.sequential(attention, feed_forward, norm),) * depth,
         norm=norm,
         context_length=config.size("max_position_embeddings"),
         tied=config.flag("tie_word_embeddings"),
@@ -110,21 +77,18 @@ def spec_from_config(config: Config) -> ModelSpec:
 def weights_from_config(config: Config) -> WeightTable:
     """Which tensor is which."""
     ours, theirs = "layers.{i}.", "model.layers.{i}."
-    pairs = {
-        "mixer.query": "self_attn.q_proj",
-        "mixer.key": "self_attn.k_proj",
-        "mixer.value": "self_attn.v_proj",
-        "mixer.output": "self_attn.o_proj",
-        "feed_forward.gate": "mlp.gate_proj",
-        "feed_forward.up": "mlp.up_proj",
-        "feed_forward.down": "mlp.down_proj",
-    }
     return WeightTable(
         rows=(
             Row("embedding.weight", "model.embed_tokens.weight"),
             Row(ours + "mixer_norm.weight", theirs + "input_layernorm.weight"),
-            *(Row(ours + a + ".{w}", theirs + b + ".{w}", TRANSPOSED) for a, b in pairs.items()),
+            Row(ours + "mixer.query.{w}", theirs + "self_attn.q_proj.{w}", TRANSPOSED),
+            Row(ours + "mixer.key.{w}", theirs + "self_attn.k_proj.{w}", TRANSPOSED),
+            Row(ours + "mixer.value.{w}", theirs + "self_attn.v_proj.{w}", TRANSPOSED),
+            Row(ours + "mixer.output.{w}", theirs + "self_attn.o_proj.{w}", TRANSPOSED),
             Row(ours + "feed_forward_norm.weight", theirs + "post_attention_layernorm.weight"),
+            Row(ours + "feed_forward.gate.{w}", theirs + "mlp.gate_proj.{w}", TRANSPOSED),
+            Row(ours + "feed_forward.up.{w}", theirs + "mlp.up_proj.{w}", TRANSPOSED),
+            Row(ours + "feed_forward.down.{w}", theirs + "mlp.down_proj.{w}", TRANSPOSED),
             Row("norm.weight", "model.norm.weight"),
             Row("head.weight", "lm_head.weight", TRANSPOSED),
         ),
