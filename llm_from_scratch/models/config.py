@@ -25,7 +25,8 @@ _WORDS = """
     early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty
     length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids suppress_tokens
     begin_suppress_tokens num_return_sequences remove_invalid_values exponential_decay_length_penalty
-    gradient_checkpointing license pretraining_tp unsloth_version
+    gradient_checkpointing license pretraining_tp unsloth_version is_llama_config transformers.js_config
+    max_sequence_length
 """
 HARMLESS = frozenset(_WORDS.split())
 # Must be absent or have one of these values: anything else is another model.
@@ -56,8 +57,7 @@ def current_to_2023(config: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(rope, Mapping) or any(isinstance(value, Mapping) for value in rope.values()):
             raise ValueError(f"rope_parameters {rope!r}: one set of parameters for all layers was expected")
         rest = dict(rope)
-        if "rope_theta" in rest:
-            new["rope_theta"] = rest.pop("rope_theta")
+        new |= {key: rest.pop(key) for key in ("rope_theta", "partial_rotary_factor") if key in rest}
         kind = rest.pop("rope_type", "default")
         new["rope_scaling"] = None if kind == "default" and not rest else {"type": kind, **rest}
     for key, value in new.items():
@@ -116,7 +116,8 @@ class Config:
         value = self.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise self.error(f"{name} must be a number, not {value!r}", TypeError)
-        if not (math.isfinite(value) and above < value < below and least <= value):
+        # Compared as it is: an integer of a hundred digits is larger than any float.
+        if not (-1e300 < value < 1e300 and above < value < below and least <= value):
             limits = [f"above {above}"] * (above > -math.inf) + [f"at least {least}"] * (least > -math.inf)
             limits += [f"below {below}"] * (below < math.inf)
             raise self.error(f"{name} must be a finite number{' ' if limits else ''}{', '.join(limits)}, not {value}")
@@ -152,9 +153,9 @@ class Config:
         if large % small:
             raise self.error(f"{whole} {large} is not a multiple of {part} {small}")
 
-    def rotary(self) -> tuple[float, float]:
+    def rotary(self, base_key: str = "rope_theta") -> tuple[float, float]:
         """(base, factor) of rotary positions: rope_theta, and the factor of linear rope_scaling (1 without)."""
-        base = self.number("rope_theta", above=0.0)
+        base = self.number(base_key, above=0.0)
         scaling = self.get("rope_scaling")
         if scaling is None:
             return base, 1.0

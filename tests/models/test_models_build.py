@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +114,18 @@ def test_a_family_is_found_by_its_file_being_there(tmp_path: Path, monkeypatch: 
     try:
         assert find_family("vicuna").name == "vicuna"
         assert Decoder(lfs.spec("vicuna-7b")).parameter_count == COUNTS["llama-7b"]
-        (tmp_path / "vicuna.py").write_text(source.replace("DEFAULTS", "OTHER"), encoding="utf-8")
+        for text, message in [
+            (source.replace("DEFAULTS", "OTHER"), "vicuna.py does not define DEFAULTS"),
+            (source.replace('("vicuna",)', '("vicuna", "gpt2")'), "gpt2 and vicuna both claim the name 'gpt2'"),
+        ]:
+            (tmp_path / "vicuna.py").write_text(text, encoding="utf-8")
+            sys.modules.pop(f"{families.__name__}.vicuna")
+            importlib.invalidate_caches()
+            families.all_families.cache_clear()
+            with pytest.raises(ValueError, match=message):
+                all_families()
     finally:
+        sys.modules.pop(f"{families.__name__}.vicuna", None)
         families.all_families.cache_clear()
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import llm_from_scratch as lfs
 from llm_from_scratch.files.safetensors import write_safetensors
 from llm_from_scratch.files.sharded import read_safetensors
+from llm_from_scratch.models import ModelSpec, find_family
 from llm_from_scratch.models.config import current_to_2023
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -93,6 +96,51 @@ def test_bad_options_are_named_before_anything_is_allocated(
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises((ValueError, TypeError), match="config.json"):
         lfs.from_pretrained(tmp_path)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.text(max_size=3) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "factor", "x"]), inner),
+)
+
+
+@given(data=st.data(), family=st.sampled_from(sorted(TINY)))
+def test_any_value_of_any_option_gives_a_spec_or_an_error_that_says_why(data: st.DataObject, family: str) -> None:
+    keys = [*find_family(family).defaults, "rope_parameters", "n_ctx", "quantization_config", "made_up"]
+    key = data.draw(st.sampled_from(keys))
+    value = data.draw(ANYTHING)
+    try:
+        assert isinstance(lfs.spec({"model_type": family, **TINY[family], key: value}), ModelSpec)
+    except (ValueError, TypeError) as error:
+        message = str(error)
+        assert key in message or "a head must be even" in message or "multiple of" in message or "rope" in message
+
+
+# As published, with everything that has nothing to do with the numbers.
+PUBLISHED = {
+    "gpt2": """{"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1,
+        "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12,
+        "n_positions": 1024, "resid_pdrop": 0.1, "summary_activation": null, "summary_first_dropout": 0.1,
+        "summary_proj_to_labels": true, "summary_type": "cls_index", "summary_use_proj": true,
+        "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}}, "vocab_size": 50257}""",
+    "llama-7b": """{"architectures": ["LlamaForCausalLM"], "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu",
+        "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 2048,
+        "max_sequence_length": 2048, "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 32,
+        "pad_token_id": 0, "rms_norm_eps": 1e-06, "tie_word_embeddings": false, "torch_dtype": "float16",
+        "transformers_version": "4.28.0.dev0", "use_cache": true, "vocab_size": 32000}""",
+    "llama-2-70b": """{"_name_or_path": "x", "architectures": ["LlamaForCausalLM"], "bos_token_id": 1,
+        "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 8192, "initializer_range": 0.02,
+        "intermediate_size": 28672, "max_position_embeddings": 4096, "model_type": "llama", "num_attention_heads": 64,
+        "num_hidden_layers": 80, "num_key_value_heads": 8, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+        "rope_scaling": null, "tie_word_embeddings": false, "torch_dtype": "float16",
+        "transformers_version": "4.32.0.dev0", "use_cache": true, "vocab_size": 32000}""",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configs_are_the_sizes_of_that_name(name: str) -> None:
+    assert lfs.spec(json.loads(PUBLISHED[name])) == lfs.spec(name)
 
 
 def test_a_model_larger_than_the_machine_is_refused_at_once() -> None:

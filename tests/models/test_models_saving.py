@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,29 @@ def test_a_model_without_a_family_or_with_another_config_is_not_saved_wrong(tmp_
     with pytest.raises(ValueError, match="no longer describes this gpt2 model"):
         model.save_pretrained(tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_loading_peaks_a_little_above_the_size_of_the_model(tmp_path: Path, dtype: str) -> None:
+    # The worst case: nearly everything is one tensor.
+    model = lfs.build("gpt2", vocab_size=40_000, n_embd=512, n_layer=1, n_head=8, n_positions=64)
+    model.save_pretrained(tmp_path, dtype=dtype)
+    program = """
+import sys
+import llm_from_scratch as lfs
+def status(key):
+    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
+lfs.from_pretrained, lfs.build("gpt2", n_embd=8, n_layer=1, n_head=1, vocab_size=8)
+before = status("VmRSS:")
+model = lfs.from_pretrained(sys.argv[1])
+size = sum(parameter.data.nbytes for parameter in model.parameters()) / 2**20
+print(size, status("VmHWM:") - before)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    size, peak = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert size > 80
+    assert peak < 1.3 * size, f"loading {size:.0f} MiB took {peak:.0f} MiB"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

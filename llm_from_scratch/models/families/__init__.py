@@ -2,14 +2,21 @@
 
 A family file defines
 
-    MODEL_TYPES   the `model_type` words of config.json that it answers to
+    MODEL_TYPES   the `model_type` words of config.json that it answers to; the first is the one written when saving
     ARCHITECTURE  the class name that config.json gives under "architectures"
     DEFAULTS      the published config keys with their published defaults
-    SIZES         {name: config keys} of the released models (optional)
     spec_from_config(config: Config) -> ModelSpec
     weights_from_config(config: Config) -> WeightTable
 
+and may define
+
+    SIZES         {name: config keys} of the released models, named like "llama-2-70b", "mistral-7b", "falcon-40b"
+    ALIASES       {other spelling: key} of config keys that were renamed; read under either, written under the key
+    FACTS         {name: facts} for the map of the year, only for a release that `models/releases.py` does not have
+
 and nothing else is touched: files whose name starts with an underscore are helpers. See `llama.py` for an example.
+The map (`zoo`) derives architecture from the spec, so that a family appears in it by being here; what cannot be
+derived (month, licence, training tokens, openness of data, tokenizer, descent) stands in `models/releases.py`.
 """
 
 from __future__ import annotations
@@ -36,15 +43,19 @@ class Family:
     architecture: str
     defaults: Mapping[str, Any]
     sizes: Mapping[str, Mapping[str, Any]]
+    aliases: Mapping[str, str]
+    facts: Mapping[str, Mapping[str, Any]]
     spec_from_config: Callable[[Config], ModelSpec]
     weights_from_config: Callable[[Config], WeightTable]
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The config in the spelling of 2023, the family's defaults filled in."""
-        return {"architectures": [self.architecture], "model_type": self.model_types[0]} | {
-            **self.defaults,
-            **current_to_2023(config),
-        }
+        """The config in the spelling of 2023, the family's defaults filled in, and the family's first model_type."""
+        given = self._respelled(current_to_2023(config))
+        if given.get("model_type", self.model_types[0]) != self.model_types[0]:
+            given = {key: value for key, value in given.items() if key not in ("architectures", "auto_map")}
+            given["model_type"] = self.model_types[0]
+        own = {"architectures": [self.architecture]}  # a file saved from the bare body names another class
+        return {"model_type": self.model_types[0], **self.defaults, **current_to_2023(config), **own}
 
     def spec(self, config: Mapping[str, Any]) -> ModelSpec:
         """The spec a config describes; ValueError or TypeError naming the option that is wrong or not supported."""
@@ -87,4 +98,5 @@ def _family(module: ModuleType) -> Family:
     if missing:
         raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
     types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
-    return Family(name, tuple(types), architecture, defaults, getattr(module, "SIZES", {}), spec, weights)
+    optional = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
+    return Family(name, tuple(types), architecture, defaults, *optional, spec, weights)
