@@ -47,22 +47,19 @@ def merge(word: Sequence[Token], pair: Pair) -> tuple[Token, ...]:
 def learn(word_counts: Mapping[bytes, int], new_tokens: int) -> list[Pair]:
     """The merges that make `new_tokens` new tokens, most frequent pair first.
 
-    Ties go to the greater pair of byte strings (left part first): `ties="lexicographic"` of `Tokenizer.train`. Two
-    merges may spell the same token; it is counted once.
+    Ties go to the greater pair of byte strings (left part first): `ties="lexicographic"` of `Tokenizer.train`.
 
     >>> learn({b"low": 5, b"lowest": 2, b"newer": 6, b"wider": 3}, 4)
     [(b'e', b'r'), (b'o', b'w'), (b'l', b'ow'), (b'w', b'er')]
     """
     words = {tuple(bytes([byte]) for byte in word): count for word, count in word_counts.items()}
     merges: list[Pair] = []
-    new: set[Token] = set()
-    while len(new) < new_tokens:
+    while len(merges) < new_tokens:
         pairs = count_pairs(words)
         if not pairs:
             break
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
-        new.add(best[0] + best[1])
         words = {merge(word, best): count for word, count in words.items()}
     return merges
 

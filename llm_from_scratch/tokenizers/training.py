@@ -104,7 +104,7 @@ def learn(
     """Learn a vocabulary from counted words.
 
     -> the bytes of the ordinary tokens by id (special tokens come first, and are empty here), and the merges
-    (m, 3) int32 (left, right, result), each pair once. Ids: special tokens, then the 256 bytes in the order of their
+    (m, 3) int32 (left, right, result). Ids: special tokens, then the 256 bytes in the order of their
     characters in the byte-level alphabet, then the merged tokens, as the library `tokenizers` numbers them.
 
     A merge that would spell a special token (as it stands in the file, in the byte-level alphabet) is left out.
@@ -119,7 +119,7 @@ def learn(
     # Sorted, so that nothing depends on the order in which the words came.
     words = sorted(word_counts)
     symbols = byte_ids[np.frombuffer(b"".join(words), np.uint8)]
-    learnt = bpe_training.learn_merges(
+    merges = bpe_training.learn_merges(
         symbols,
         np.cumsum([len(word) for word in words], dtype=np.int64),
         np.array([word_counts[word] for word in words], np.int64),
@@ -130,20 +130,7 @@ def learn(
         min_frequency,
         ties == "lexicographic",
     )
-    # A pair can be merged twice (see the kernel); its later place counts, as in `tokenizers`.
-    merges = np.array(
-        [(left, right, result) for (left, right), result in _last_wins(learnt.tolist()).items()], np.int32
-    ).reshape(-1, 3)
     tokens = [b""] * reserved + alphabet
-    for left, right, result in learnt.tolist():
-        if result == len(tokens):
-            tokens.append(tokens[left] + tokens[right])
+    for left, right, _ in merges.tolist():
+        tokens.append(tokens[left] + tokens[right])
     return tokens, merges
-
-
-def _last_wins(merges: list[tuple[int, int, int]]) -> dict[tuple[int, int], int]:
-    kept: dict[tuple[int, int], int] = {}
-    for left, right, result in merges:
-        kept.pop((left, right), None)
-        kept[left, right] = result
-    return kept

@@ -167,7 +167,7 @@ def main() -> None:
             cases[name + ("+special" if special else "")] = case
     write("parity.json", cases)
 
-    # Few letters and long runs: many tokens can be spelt in two ways, pairs come up a second time.
+    # Few letters and long runs: pairs overlap themselves, and ties abound.
     runs = []
     for seed in range(12):
         choose = random.Random(seed)

@@ -50,7 +50,7 @@ def test_training_learns_the_merges_of_tokenizers(trained, name):
 
 
 @pytest.mark.parametrize("case", read("runs.json"))
-def test_pairs_that_come_up_again_are_merged_as_tokenizers_does(case):
+def test_long_runs_are_merged_as_tokenizers_does(case):
     assert written_merges(Tokenizer.train(case["text"], 380)) == case["merges"]
 
 

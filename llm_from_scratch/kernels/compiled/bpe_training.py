@@ -1,9 +1,8 @@
 """Compiled version of `kernels.bpe_training`: the same heap and the same bookkeeping, on flat arrays of int64.
 
-Pairs are numbered as they come up: `keys` holds left * 2^32 + right, and `table` finds the number of a key. A "list"
-is a linked list of the words to revisit when its pair is merged: with ties of the `tokenizers` kind a pair gets a new
-list at every merge that brings it up; with exact counts it has one list until it is merged itself. The heap holds
-lists. Everything is int64, so that each helper is compiled once.
+Pairs are numbered as they come up: `keys` holds left * 2^32 + right, `table` finds the number of a key, `heads` leads
+to a linked list of the words to revisit when the pair is merged. Everything is int64, so that each helper is compiled
+once.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def learn_merges(symbols, ends, counts, token_bytes, token_ends, reserved, new_t
         token_borders,
         token_ends.size,
         int(reserved),
-        token_ends.size + int(new_tokens),
+        int(new_tokens),
         max(1, int(min_frequency)),
         bool(lexicographic),
     )
@@ -88,63 +87,37 @@ def _sooner(count, key, other_count, other_key, tokens, borders, lexicographic):
 
 
 @compiled
-def _push(heap_counts, heap_lists, size, count, which, list_keys, tokens, borders, lexicographic):
-    """Add (count at this time, list) to a heap of `size` entries."""
+def _push(heap_counts, heap_pairs, size, count, pair, keys, tokens, borders, lexicographic):
+    """Add (count at this time, pair) to a heap of `size` entries."""
     i = size
     while i > 0:
         up = (i - 1) >> 1
-        above = list_keys[heap_lists[up]]
-        if not _sooner(count, list_keys[which], heap_counts[up], above, tokens, borders, lexicographic):
+        above = keys[heap_pairs[up]]
+        if not _sooner(count, keys[pair], heap_counts[up], above, tokens, borders, lexicographic):
             break
-        heap_counts[i], heap_lists[i] = heap_counts[up], heap_lists[up]
+        heap_counts[i], heap_pairs[i] = heap_counts[up], heap_pairs[up]
         i = up
-    heap_counts[i], heap_lists[i] = count, which
+    heap_counts[i], heap_pairs[i] = count, pair
 
 
 @compiled
-def _pop(heap_counts, heap_lists, size, list_keys, tokens, borders, lexicographic):
+def _pop(heap_counts, heap_pairs, size, keys, tokens, borders, lexicographic):
     """Take away the first of `size` entries, after the caller has read it."""
     size -= 1
-    count, which = heap_counts[size], heap_lists[size]
+    count, pair = heap_counts[size], heap_pairs[size]
     i = np.int64(0)
     while 2 * i + 1 < size:
-        # First the sooner of the two below, then that one against the entry on its way down.
         down = 2 * i + 1
-        for challenger in (2 * i + 2, size):
-            if challenger < size:
-                if _sooner(
-                    heap_counts[challenger], list_keys[heap_lists[challenger]],
-                    heap_counts[down], list_keys[heap_lists[down]], tokens, borders, lexicographic,
-                ):  # fmt: skip
-                    down = challenger
-        below = list_keys[heap_lists[down]]
-        if not _sooner(heap_counts[down], below, count, list_keys[which], tokens, borders, lexicographic):
+        below = keys[heap_pairs[down]]
+        if down + 1 < size:
+            beside = keys[heap_pairs[down + 1]]
+            if _sooner(heap_counts[down + 1], beside, heap_counts[down], below, tokens, borders, lexicographic):
+                down, below = down + 1, beside
+        if not _sooner(heap_counts[down], below, count, keys[pair], tokens, borders, lexicographic):
             break
-        heap_counts[i], heap_lists[i] = heap_counts[down], heap_lists[down]
+        heap_counts[i], heap_pairs[i] = heap_counts[down], heap_pairs[down]
         i = down
-    heap_counts[i], heap_lists[i] = count, which
-
-
-@compiled
-def _token_place(table, tokens, borders, n):
-    """Where the token numbered n stands in a table of tokens by their bytes, or the empty place for it."""
-    value = np.uint64(0xCBF29CE484222325)
-    for i in range(borders[n], borders[n + 1]):
-        value = (value ^ np.uint64(tokens[i])) * np.uint64(0x100000001B3)
-    mask = table.size - 1
-    at = np.int64(value >> np.uint64(32)) & mask
-    while table[at] != NONE and _compare_tokens(tokens, borders, table[at], n) != 0:
-        at = (at + 1) & mask
-    return at
-
-
-@compiled
-def _table_of_tokens(size, tokens, borders, n_tokens):
-    table = np.full(size, NONE)
-    for n in range(n_tokens):
-        if borders[n + 1] > borders[n]:  # special tokens that no bytes can spell are empty
-            table[_token_place(table, tokens, borders, np.int64(n))] = n
-    return table
+    heap_counts[i], heap_pairs[i] = count, pair
 
 
 @compiled
@@ -156,36 +129,36 @@ def _table_of_pairs(size, keys, n_pairs):
 
 
 @compiled
-def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, goal, min_frequency, lexicographic):
+def _is_reserved(n, reserved, tokens, borders):
+    """Does token n spell one of the first `reserved` tokens?"""
+    for special in range(reserved):
+        if _compare_tokens(tokens, borders, np.int64(special), n) == 0:
+            return True
+    return False
+
+
+@compiled
+def _learn(
+    symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, lexicographic
+):
     n_words = word_counts.size
     lengths = starts[1:] - starts[:-1]
-    token_table = _table_of_tokens(4096, tokens, borders, n_tokens)
-    # Pairs: key, how often it occurs, its list.
     table = np.full(1 << 12, NONE)
-    keys, pair_counts, pair_lists = (
-        np.empty(1 << 11, np.int64),
-        np.empty(1 << 11, np.int64),
-        np.empty(1 << 11, np.int64),
-    )
-    # Lists: the key of the pair, its number, the first node, the step that last touched it. Nodes: word, next node.
-    list_keys, list_pairs = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
-    list_heads, list_steps = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
+    keys, pair_counts, heads = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
     node_words, node_nexts = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int64)
-    heap_counts, heap_lists = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
-    touched = np.empty(1 << 11, np.int64)
-    merges = np.empty(1 << 10, np.int64)  # keys
-    results = np.empty(1 << 10, np.int64)
-    n_pairs = n_lists = n_nodes = n_heap = n_merges = 0
+    heap_counts, heap_pairs = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
+    merges = np.empty((new_tokens if new_tokens < 1 << 20 else 1 << 20, 3), np.int32)
+    n_pairs = n_nodes = n_heap = n_merges = 0
 
-    # Step 0 counts the pairs of the whole text; step s > 0 makes merge s. Both walk over words: step 0 over all of
-    # them, a merge over the nodes of its pair's list.
-    left = right = result = node = NONE
-    step = 0
+    # Round 0 counts the pairs of the whole text, every later round makes a merge. All walk over words: round 0 over
+    # all of them, a merge over the nodes of its pair.
+    left = right = new = node = NONE
+    first_round = True
     while True:
         w = -1
-        n_touched = 0
+        known = n_pairs  # the pairs from here on come up in this round
         while True:
-            if step == 0:
+            if first_round:
                 w += 1
                 if w == n_words:
                     break
@@ -197,147 +170,99 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, go
             length, start, count = lengths[w], starts[w], word_counts[w]
             room = 2 * length  # for everything this word can add
             while n_pairs + room > keys.size:
-                keys, pair_counts, pair_lists = _longer(keys), _longer(pair_counts), _longer(pair_lists)
-            while n_lists + room > list_keys.size:
-                list_keys, list_pairs = _longer(list_keys), _longer(list_pairs)
-                list_heads, list_steps = _longer(list_heads), _longer(list_steps)
+                keys, pair_counts, heads = _longer(keys), _longer(pair_counts), _longer(heads)
             while n_nodes + room > node_words.size:
                 node_words, node_nexts = _longer(node_words), _longer(node_nexts)
-            while n_touched + room > touched.size:
-                touched = _longer(touched)
             if 2 * keys.size > table.size:
                 table = _table_of_pairs(2 * keys.size, keys, n_pairs)
 
             read = written = 0
             while read < length:
+                # What comes: at first the pair (symbol, following), later (previous, new) and (new, following).
                 symbol = symbols[start + read]
-                # The symbols around what comes: at step 0 a pair (symbol, following), else (previous, result) and
-                # (result, following).
                 previous = following = NONE
                 taken = 1
-                if step == 0:
+                if first_round:
                     if read + 1 < length:
                         following = symbols[start + read + 1]
                 elif symbol == left and read + 1 < length and symbols[start + read + 1] == right:
                     taken = 2
-                    symbol = result
+                    symbol = new
                     if written > 0:
                         previous = symbols[start + written - 1]
+                        pair_counts[table[_place(table, keys, previous << 32 | left)]] -= count
                     if read + 2 < length:
                         following = symbols[start + read + 2]
-                    for gone in range(3):
-                        if gone == 0 and previous != NONE:
-                            key = previous << 32 | left
-                        elif gone == 1 and following != NONE:
-                            key = right << 32 | following
-                        elif gone == 2 and lexicographic:
-                            key = left << 32 | right
-                        else:
-                            continue
-                        pair_counts[table[_place(table, keys, key)]] -= count
-                for come in range(2):
-                    if come == 0 and previous != NONE:
-                        key = previous << 32 | symbol
-                    elif come == 1 and following != NONE:
-                        key = symbol << 32 | following
-                    else:
+                        pair_counts[table[_place(table, keys, right << 32 | following)]] -= count
+                for side in range(2):
+                    if (previous if side == 0 else following) == NONE:
                         continue
+                    key = previous << 32 | symbol if side == 0 else symbol << 32 | following
                     place = _place(table, keys, key)
                     p = table[place]
                     if p == NONE:
                         p = n_pairs
                         n_pairs += 1
                         table[place] = p
-                        keys[p], pair_counts[p], pair_lists[p] = key, 0, NONE
+                        keys[p], pair_counts[p], heads[p] = key, 0, NONE
                     pair_counts[p] += count
-                    which = pair_lists[p]
-                    if which == NONE or (not lexicographic and list_steps[which] != step):
-                        which = n_lists
-                        n_lists += 1
-                        list_keys[which], list_pairs[which] = key, p
-                        list_heads[which], list_steps[which] = NONE, NONE
-                        pair_lists[p] = which
-                    if list_steps[which] != step:
-                        list_steps[which] = step
-                        touched[n_touched] = which
-                        n_touched += 1
-                    head = list_heads[which]
+                    head = heads[p]
                     if head == NONE or node_words[head] != w:
                         node_words[n_nodes], node_nexts[n_nodes] = w, head
-                        list_heads[which] = n_nodes
+                        heads[p] = n_nodes
                         n_nodes += 1
                 symbols[start + written] = symbol
                 written += 1
                 read += taken
             lengths[w] = written
 
-        # Put the lists that were touched on the heap, and look for the next pair. An entry whose count is out of
-        # date goes back in line with today's count (`again`).
-        again = NONE
-        k = 0
+        # New pairs join the heap; then the first entry whose count is today's is the next merge. One that is out of
+        # date goes back in line with today's count.
+        first_round = False
+        pushed = NONE
         while True:
-            if k < n_touched or again != NONE:
-                which = again
-                if again == NONE:
-                    which = touched[k]
-                    k += 1
-                count = pair_counts[list_pairs[which]]
-                if count > 0 or again != NONE:
-                    if n_heap == heap_counts.size:
-                        heap_counts, heap_lists = _longer(heap_counts), _longer(heap_lists)
-                    _push(heap_counts, heap_lists, n_heap, count, which, list_keys, tokens, borders, lexicographic)
-                    n_heap += 1
-                again = NONE
+            if known < n_pairs:
+                pushed = known
+                known += 1
+            if pushed != NONE:
+                if n_heap == heap_counts.size:
+                    heap_counts, heap_pairs = _longer(heap_counts), _longer(heap_pairs)
+                _push(heap_counts, heap_pairs, n_heap, pair_counts[pushed], pushed, keys, tokens, borders, lexicographic)
+                n_heap += 1
+                pushed = NONE
                 continue
-            if n_heap == 0 or n_tokens >= goal:
-                break
-            count, which = heap_counts[0], heap_lists[0]
-            p = list_pairs[which]
+            if n_heap == 0 or n_merges == new_tokens:
+                return merges[:n_merges].copy()
+            count, p = heap_counts[0], heap_pairs[0]
             if count == pair_counts[p] and count < min_frequency:
-                break
-            _pop(heap_counts, heap_lists, n_heap, list_keys, tokens, borders, lexicographic)
+                return merges[:n_merges].copy()
+            _pop(heap_counts, heap_pairs, n_heap, keys, tokens, borders, lexicographic)
             n_heap -= 1
-            if lexicographic and pair_lists[p] != which:
-                continue  # merged already
             if count != pair_counts[p]:
-                again = which
+                pushed = p
                 continue
             left, right = keys[p] >> 32, keys[p] & 0xFFFFFFFF
-            # Spell the new token behind the others and see whether it exists.
-            begin = borders[n_tokens]
-            size = borders[left + 1] - borders[left] + borders[right + 1] - borders[right]
-            while begin + size > tokens.size:
+            # Spell the new token behind the others.
+            end = borders[n_tokens]
+            while end + borders[left + 1] - borders[left] + borders[right + 1] - borders[right] > tokens.size:
                 tokens = _longer(tokens)
             if n_tokens + 2 > borders.size:
                 borders = _longer(borders)
-            end = begin
             for part in (left, right):
                 for i in range(borders[part], borders[part + 1]):
                     tokens[end] = tokens[i]
                     end += 1
             borders[n_tokens + 1] = end
-            place = _token_place(token_table, tokens, borders, n_tokens)
-            result = token_table[place]
-            if result == NONE:
-                result = n_tokens
-                token_table[place] = result
-                n_tokens += 1
-                if 2 * n_tokens > token_table.size:
-                    token_table = _table_of_tokens(2 * token_table.size, tokens, borders, n_tokens)
-            elif result < reserved:
-                continue  # spells a special token
-            if n_merges == merges.size:
-                merges, results = _longer(merges), _longer(results)
-            merges[n_merges], results[n_merges] = keys[p], result
-            n_merges += 1
-            node = list_heads[which]
-            if lexicographic:
-                pair_lists[p] = NONE
+            new = np.int64(n_tokens)
+            if _is_reserved(new, reserved, tokens, borders):
+                continue
             break
-        if n_merges == step:  # none was found
-            break
-        step += 1
-    learnt = np.empty((n_merges, 3), np.int32)
-    for k in range(n_merges):
-        learnt[k, 0], learnt[k, 1], learnt[k, 2] = merges[k] >> 32, merges[k] & 0xFFFFFFFF, results[k]
-    return learnt
+        if n_merges == merges.shape[0]:
+            more = np.empty((2 * n_merges, 3), np.int32)
+            for k in range(n_merges):
+                more[k, 0], more[k, 1], more[k, 2] = merges[k, 0], merges[k, 1], merges[k, 2]
+            merges = more
+        merges[n_merges, 0], merges[n_merges, 1], merges[n_merges, 2] = left, right, new
+        n_merges += 1
+        n_tokens += 1
+        node = heads[p]
