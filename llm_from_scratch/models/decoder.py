@@ -33,7 +33,13 @@ class Decoder(Module):
     ) -> None:
         self.spec = spec
         self.config = dict(config or {})
-        self.embedding = Embedding(spec.vocab_size, spec.hidden_size, init=spec.embedding_init, rng=rng)
+        width = spec.embedding_size or spec.hidden_size
+        self.embedding = Embedding(spec.vocab_size, width, init=spec.embedding_init, rng=rng)
+        self.embedding_projection = self.head_projection = None
+        if spec.embedding_size is not None:
+            projection = {"bias": False, "init": spec.head_init, "rng": rng}
+            self.embedding_projection = Linear(width, spec.hidden_size, **projection)
+            self.head_projection = Linear(spec.hidden_size, width, **projection)
         self.positions = None
         if spec.positions is not None:
             table = spec.positions
@@ -45,7 +51,7 @@ class Decoder(Module):
         self.norm = None if spec.norm is None else spec.norm.build(rng)
         self.head = None
         if not spec.tied:
-            self.head = Linear(spec.hidden_size, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
+            self.head = Linear(width, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
         self._record: dict[str, list[np.ndarray]] | None = None
 
     def __call__(
@@ -108,11 +114,13 @@ class Decoder(Module):
         prefix_length: Any,
         rng: np.random.Generator | None,
     ) -> Tensor:
-        """Everything but the head: (B, T) -> (B, T, hidden)."""
+        """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
         ids = check_ids(ids, self.spec.vocab_size)
         context = self._context(ids.shape, memory, mask, positions, segments, prefix_length)
         context.rng, context.record = rng, self._record
         x = self.embedding(ids)
+        if self.embedding_projection is not None:
+            x = self.embedding_projection(x)
         if self.positions is not None:
             x = x + self.positions(context.positions)
         if self.embedding_norm is not None:
@@ -128,7 +136,7 @@ class Decoder(Module):
         x = x if self.norm is None else self.norm(x)
         if self._record is not None:
             self._record.setdefault("hidden", []).append(x.data.copy())
-        return x
+        return x if self.head_projection is None else self.head_projection(x)
 
     def _context(
         self,

@@ -30,7 +30,8 @@ class ModelSpec:
     """One language model.
 
     context_length: the longest sequence it was made for; only a position table enforces it.
-    tied: the head is the embedding, transposed. embedding_norm: directly after the embedding (BLOOM).
+    tied: the head is the embedding, transposed. embedding_norm: directly after the embedding (BLOOM). embedding_size:
+    narrower (or wider) rows of the embedding and of the head, with a matrix between them and the layers (OPT-350M).
     """
 
     vocab_size: int
@@ -41,13 +42,16 @@ class ModelSpec:
     tied: bool = True
     positions: PositionTable | None = None
     embedding_norm: NormSpec | None = None
+    embedding_size: int | None = None
     embedding_dropout: float = 0.0
     embedding_init: Initializer = Normal(0.02)
     head_init: Initializer = Normal(0.02)
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "context_length"):
+        for name in ("vocab_size", "hidden_size", "context_length", "embedding_size"):
             value = getattr(self, name)
+            if value is None and name == "embedding_size":
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
         if not self.layers:

@@ -50,12 +50,18 @@ class Family:
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config in the spelling of 2023, the family's defaults filled in, and the family's first model_type."""
-        given = self._respelled(current_to_2023(config))
-        if given.get("model_type", self.model_types[0]) != self.model_types[0]:
-            given = {key: value for key, value in given.items() if key not in ("architectures", "auto_map")}
-            given["model_type"] = self.model_types[0]
-        own = {"architectures": [self.architecture]}  # a file saved from the bare body names another class
-        return {"model_type": self.model_types[0], **self.defaults, **current_to_2023(config), **own}
+        own = {"model_type": self.model_types[0], "architectures": [self.architecture]}
+        # A file saved from the bare body names another class, an early release another type.
+        return {**own, **self.defaults, **self._respelled(current_to_2023(config)), **own}
+
+    def _respelled(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in config.items():
+            key = self.aliases.get(name, name)
+            if key in found and found[key] != value and None not in (found[key], value):
+                raise ValueError(f"{self.name} config: {key} is there twice, as {found[key]!r} and as {value!r}")
+            found[key] = found.get(key) if value is None else value
+        return found
 
     def spec(self, config: Mapping[str, Any]) -> ModelSpec:
         """The spec a config describes; ValueError or TypeError naming the option that is wrong or not supported."""
