@@ -44,9 +44,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
             self.metadata.update(file.metadata)
             for name in file:
                 if name in self._home:
-                    raise ValueError(
-                        f"tensor {name!r} stands in {self._home[name].path} and again in {file.path}"
-                    )
+                    raise ValueError(f"tensor {name!r} stands in {self._home[name].path} and again in {file.path}")
                 self._home[name] = file
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -118,23 +116,13 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 def _open_sharded(index: Path) -> Checkpoint:
     content = read_json_object(index)
     where = content.get("weight_map")
-    if (
-        not isinstance(where, dict)
-        or not where
-        or not all(isinstance(shard, str) for shard in where.values())
-    ):
-        raise ValueError(
-            f'{index} has no usable "weight_map": an object {{tensor name: shard file name}} was expected'
-        )
+    if not isinstance(where, dict) or not where or not all(isinstance(shard, str) for shard in where.values()):
+        raise ValueError(f'{index} has no usable "weight_map": an object {{tensor name: shard file name}} was expected')
     shards = sorted(set(where.values()))
     for shard in shards:
         # Judged by the rules of both systems: a checkpoint written on one is read on the other.
-        if shard in ("", ".", "..") or any(
-            kind(shard).name != shard for kind in (PurePosixPath, PureWindowsPath)
-        ):
-            raise ValueError(
-                f"{index} names the shard {shard!r}; only plain names of files beside the index are read"
-            )
+        if shard in ("", ".", "..") or any(kind(shard).name != shard for kind in (PurePosixPath, PureWindowsPath)):
+            raise ValueError(f"{index} names the shard {shard!r}; only plain names of files beside the index are read")
     missing = [shard for shard in shards if not (index.parent / shard).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -163,9 +151,7 @@ def parse_size(size: int | str) -> int:
     if match and match[2].upper() in _UNITS:
         size = int(match[1]) * _UNITS[match[2].upper()]
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(
-            f'a shard size is a positive number of bytes, or text such as "5GB" or "200MB"; got {size!r}'
-        )
+        raise ValueError(f'a shard size is a positive number of bytes, or text such as "5GB" or "200MB"; got {size!r}')
     return size
 
 
@@ -212,9 +198,7 @@ def write_checkpoint(
     except BaseException as error:
         shutil.rmtree(made or staging, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-            message = (
-                f"the disk is full: nothing was saved, and {directory} is as it was before. Free some space"
-            )
+            message = f"the disk is full: nothing was saved, and {directory} is as it was before. Free some space"
             raise OSError(error.errno, message) from error
         raise
     shutil.rmtree(staging)

@@ -34,9 +34,7 @@ def strict_json(text: bytes) -> Any:
     def constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
-    return json.loads(
-        text.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant, parse_int=integer
-    )
+    return json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant, parse_int=integer)
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:

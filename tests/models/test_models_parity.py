@@ -42,8 +42,9 @@ def batch(ids: np.ndarray) -> dict[str, np.ndarray]:
 def test_the_fixtures_are_what_is_tested() -> None:
     assert len([name for name in NAMES if name.startswith("gpt2")]) >= 4
     assert len([name for name in NAMES if name.startswith("llama")]) >= 8
-    total = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
-    assert total < 1_500_000, "references stay small"
+    for name in NAMES:
+        size = sum(path.stat().st_size for path in (FIXTURES / name).iterdir())
+        assert size < 150_000, f"references stay small: {name} has {size} bytes"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
