@@ -44,7 +44,7 @@ def test_the_fixtures_are_what_is_tested() -> None:
     assert len([name for name in NAMES if name.startswith("llama")]) >= 8
     for name in NAMES:
         size = sum(path.stat().st_size for path in (FIXTURES / name).iterdir())
-        assert size < 150_000, f"references stay small: {name} has {size} bytes"
+        assert size < 200_000, f"references stay small: {name} has {size} bytes"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
