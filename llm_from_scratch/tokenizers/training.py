@@ -116,8 +116,7 @@ def learn(
     byte_ids = np.empty(256, np.int32)
     byte_ids[ALPHABET_ORDER] = np.arange(reserved, reserved + 256)
 
-    # Sorted, so that nothing depends on the order in which the words came.
-    words = sorted(word_counts)
+    words = list(word_counts)
     symbols = byte_ids[np.frombuffer(b"".join(words), np.uint8)]
     merges = bpe_training.learn_merges(
         symbols,

@@ -185,7 +185,9 @@ def main() -> None:
     # A file as the library writes it, with special tokens that overlap and added tokens that are plain text.
     tokenizer = train("gpt2", text, 320, ["<|endoftext|>"], 0)
     tokenizer.add_special_tokens(["<|a|>", "<|a|><|b|>"])
-    tokenizer.add_tokens([AddedToken("  ", normalized=True), AddedToken("    ", normalized=True), "two", "wo  sp", "x<|a|>y"])
+    tokenizer.add_tokens(
+        [AddedToken("  ", normalized=True), AddedToken("    ", normalized=True), "two", "wo  sp", "x<|a|>y"]
+    )
     (FIXTURES / "added").mkdir(exist_ok=True)
     tokenizer.save(str(FIXTURES / "added" / "tokenizer.json"))
     texts = NASTY + SPECIAL

@@ -21,8 +21,6 @@ def merge_words(symbols, ends, merges, table):
         raise ValueError(f"merge_words: ends must increase from 0 to at most {symbols.size}, the number of symbols")
     if merges.ndim != 2 or merges.shape[1] != 3 or table.size & (table.size - 1) or table.size <= len(merges):
         raise ValueError("merge_words: expected merges (m, 3) and the table that merge_table makes of them")
-    if table.max() >= len(merges):
-        raise ValueError("merge_words: the table belongs to other merges")
     ids = np.empty(int(ends[-1]) if ends.size else 0, np.int32)
     new_ends = np.empty(ends.size, np.int64)
     longest = int(np.diff(ends, prepend=0).max(initial=0))
@@ -38,7 +36,7 @@ def _rank(table, merges, left, right):
     place = np.int64((value ^ (value >> HASH_SHIFT)) & np.uint64(mask))
     while True:
         rank = table[place]
-        if rank < 0:
+        if rank < 0 or rank >= merges.shape[0]:
             return NEVER
         if merges[rank, 0] == left and merges[rank, 1] == right:
             return rank

@@ -138,9 +138,7 @@ def _is_reserved(n, reserved, tokens, borders):
 
 
 @compiled
-def _learn(
-    symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, lexicographic
-):
+def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, lexicographic):
     n_words = word_counts.size
     lengths = starts[1:] - starts[:-1]
     table = np.full(1 << 12, NONE)
@@ -227,7 +225,8 @@ def _learn(
             if pushed != NONE:
                 if n_heap == heap_counts.size:
                     heap_counts, heap_pairs = _longer(heap_counts), _longer(heap_pairs)
-                _push(heap_counts, heap_pairs, n_heap, pair_counts[pushed], pushed, keys, tokens, borders, lexicographic)
+                count = pair_counts[pushed]
+                _push(heap_counts, heap_pairs, n_heap, count, pushed, keys, tokens, borders, lexicographic)
                 n_heap += 1
                 pushed = NONE
                 continue

@@ -1,4 +1,4 @@
-"""Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair of files.
+"""Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair of files, GGUF.
 
 `load(path)` finds out which it is and returns what the constructor of `Tokenizer` takes. A new format is a module
 with a `load` of its own and a line here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import gpt2_pair, tokenizer_json
+from . import gguf, gpt2_pair, tokenizer_json
 from .tokenizer_json import save_directory
 
 __all__ = ["load", "save_directory"]
@@ -23,8 +23,10 @@ def load(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: expected a directory with tokenizer.json, or such a file")
     if path.is_file():
+        if path.suffix == ".gguf":
+            return gguf.load(path)
         if path.suffix != ".json":
-            raise ValueError(f"{path} is not a .json file: expected tokenizer.json, or the directory that holds it")
+            raise ValueError(f"{path} is neither tokenizer.json nor a .gguf file: expected one, or the directory with it")
         return gpt2_pair.load(path.parent) if path.name == "vocab.json" else tokenizer_json.load(path)
     if (path / "tokenizer.json").is_file():
         return tokenizer_json.load(path / "tokenizer.json")

@@ -1,0 +1,21 @@
+"""A tokenizer from the metadata of a GGUF file that is open already; `Tokenizer.from_pretrained("….gguf")` opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .formats.gguf import arguments
+from .tokenizer import Tokenizer
+
+
+def tokenizer_from_gguf_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer that `tokenizer.ggml.*` describes.
+
+    Raises ValueError for metadata that are missing, damaged, or of a kind that is not byte-level BPE.
+
+    >>> tokenizer_from_gguf_metadata({"tokenizer.ggml.model": "bert"})
+    Traceback (most recent call last):
+    ValueError: tokenizer.ggml.model 'bert' is not byte-level BPE ('gpt2'), which this class reads
+    """
+    return Tokenizer(**arguments(metadata))
