@@ -14,16 +14,24 @@ SHORT = 48
 NEVER = np.int32(0x7FFFFFFF)
 
 
+def _lengths(ends, size, name):
+    """The lengths of the words that end there, checked. (np.diff would cost more than a short text's merges.)"""
+    lengths = ends.copy()
+    lengths[1:] -= ends[:-1]
+    if ends.size and (lengths.min() < 0 or ends[-1] > size):
+        raise ValueError(f"{name}: ends must increase from 0 to at most {size}")
+    return lengths
+
+
 def merge_words(symbols, ends, merges, table):
     if symbols.dtype != np.int32 or ends.dtype != np.int64 or merges.dtype != np.int32 or table.dtype != np.int32:
         raise ValueError("merge_words: symbols, merges and table must be int32, ends int64")
-    if ends.size and (ends[0] < 0 or ends[-1] > symbols.size or (np.diff(ends) < 0).any()):
-        raise ValueError(f"merge_words: ends must increase from 0 to at most {symbols.size}, the number of symbols")
+    lengths = _lengths(ends, symbols.size, "merge_words")
     if merges.ndim != 2 or merges.shape[1] != 3 or table.size & (table.size - 1) or table.size <= len(merges):
         raise ValueError("merge_words: expected merges (m, 3) and the table that merge_table makes of them")
     ids = np.empty(int(ends[-1]) if ends.size else 0, np.int32)
     new_ends = np.empty(ends.size, np.int64)
-    longest = int(np.diff(ends, prepend=0).max(initial=0))
+    longest = int(lengths.max(initial=0))
     used = _merge_words(symbols, ends, merges, table, ids, new_ends, longest)
     return ids[:used].copy(), new_ends
 
@@ -169,11 +177,9 @@ def _merge_long(word, length, before, after, heap, merges, table):
 def gather_words(ids, ends, which):
     if ids.dtype != np.int32 or ends.dtype != np.int64 or which.dtype != np.int32:
         raise ValueError("gather_words: ids and which must be int32, ends int64")
-    if ends.size and (ends[0] < 0 or ends[-1] > ids.size or (np.diff(ends) < 0).any()):
-        raise ValueError(f"gather_words: ends must increase from 0 to at most {ids.size}, the number of ids")
+    lengths = _lengths(ends, ids.size, "gather_words")
     if which.size and (which.min() < 0 or which.max() >= ends.size):
         raise ValueError(f"gather_words: numbers of words must lie in [0, {ends.size})")
-    lengths = np.diff(ends, prepend=0)
     result = np.empty(int(lengths[which].sum()) if which.size else 0, np.int32)
     _gather_words(ids, ends, which, result)
     return result

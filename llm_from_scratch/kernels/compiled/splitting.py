@@ -143,7 +143,7 @@ def _split(data, classes, ends, cl100k, digits):
 def unique_words(data, ends):
     if data.dtype != np.uint8 or ends.dtype != np.int64:
         raise ValueError(f"expected uint8 data and int64 ends, got {data.dtype} and {ends.dtype}")
-    if ends.size and (ends[0] < 0 or ends[-1] > data.size or (np.diff(ends) < 0).any()):
+    if ends.size and (ends[0] < 0 or ends[-1] > data.size or (ends[1:] < ends[:-1]).any()):
         raise ValueError(f"ends must increase from 0 to at most {data.size}, the number of bytes")
     which = np.empty(ends.size, np.int32)
     first, counts = _unique_words(data, ends, which)
