@@ -161,7 +161,7 @@ class Config:
             return base, 1.0
         if not isinstance(scaling, Mapping):
             raise self.error(f"rope_scaling must be an object or null, not {scaling!r}", TypeError)
-        kinds = {scaling[key] for key in ("type", "rope_type") if scaling.get(key) is not None}
+        kinds = {str(scaling[key]) for key in ("type", "rope_type") if scaling.get(key) is not None}
         if len(kinds) != 1 or not kinds <= {"linear", "default"}:
             raise self.error(f"rope_scaling {dict(scaling)!r} is not supported; supported types: linear, default")
         inner = Config({"rope_theta": base, **scaling}, f"{self.family} config: rope_scaling of the")

@@ -67,13 +67,14 @@ class WeightTable:
     ignored: patterns of stored tensors that are not parameters (`*` stands for anything), such as causal
     masks. prefix: what every name but the head's starts with, and what files saved from the bare body leave
     out. tied: their head and the embedding that a tied model uses for it; a stored copy must equal the
-    embedding.
+    embedding. renamed: pairs (name in early releases, name in `rows`), read under either, written under the second.
     """
 
     rows: tuple[Row, ...]
     ignored: tuple[str, ...] = ()
     prefix: str = ""
     tied: tuple[str, str] | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
 
     def bind(self, shapes: Shapes) -> list[Binding]:
         """Apply the rows to a model's parameters, {name: shape}; every parameter must be covered exactly
@@ -113,6 +114,7 @@ class WeightTable:
         """
         parameters = dict(model.named_parameters())
         bindings = self.bind({name: parameter.shape for name, parameter in parameters.items()})
+        store = self._respelled(store)
         stripped = self._stripped(bindings, store)
         self._check(bindings, store, stripped)
         formats = {}
@@ -146,6 +148,18 @@ class WeightTable:
             dtype = (formats or {}).get(binding.theirs, parts[0].dtype)
             sources[binding.theirs] = TensorSource(dtype, binding.shape, _maker(binding, parts, dtype))
         return sources
+
+    def _respelled(self, store: Store) -> Store:
+        found: dict[str, str] = {}
+        for name in store:
+            current = name
+            for early, late in self.renamed:
+                match = re.fullmatch(_regex(early), name)
+                current = late.format(**match.groupdict()) if match else current
+            if current in found:
+                raise ValueError(f"the weights hold {current} twice, as {found[current]} and as {name}")
+            found[current] = name
+        return store if all(new == old for new, old in found.items()) else _Respelled(store, found)
 
     def _stripped(self, bindings: list[Binding], store: Store) -> Any:
         # Saved from the bare body if not a single name carries the prefix.
@@ -193,6 +207,28 @@ class WeightTable:
                 f"the config ties the head to the embedding, but the file stores a {head} that differs from "
                 f'{embedding}: one would be lost. Set "tie_word_embeddings": false in config.json to use both'
             )
+
+
+class _Respelled:
+    """A store whose tensors go by other names: {the name asked for: the name stored}."""
+
+    def __init__(self, store: Store, names: Mapping[str, str]) -> None:
+        self._store, self._names = store, names
+
+    def __iter__(self) -> Any:
+        return iter(self._names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._store[self._names[name]]
+
+    def entry(self, name: str) -> Any:
+        return self._store.entry(self._names[name])
+
+    def copy(self, name: str, view: np.ndarray, into: np.ndarray) -> None:
+        self._store.copy(self._names[name], view, into)
+
+    def release(self, name: str) -> None:
+        self._store.release(self._names[name])
 
 
 def _maker(binding: Binding, parts: list[np.ndarray], dtype: np.dtype) -> Any:

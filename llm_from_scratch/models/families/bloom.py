@@ -1,9 +1,10 @@
 """BLOOM: a norm on the embedding, ALiBi instead of positions, pre-LayerNorm, tanh GELU, biases everywhere, tied head.
 
 Query, key and value are fused head by head: [q k v][q k v]…. `apply_residual_connection_post_layernorm` (false in all
-releases) adds to the normed stream instead of the raw one. Sources: Le Scao et al. 2022, arXiv:2211.05100; slopes: Press
-et al. 2021, arXiv:2108.12409. Initialisation: N(0, initializer_range), what adds to the residual scaled by 1/√(2L);
-the 176B model's paper gives 0.0048 = √(1/(3·14336)), the smaller ones' configs say 0.02. Dropout is 0 in all releases.
+releases) adds to the normed stream instead of the raw one. Sources: Le Scao et al. 2022, arXiv:2211.05100; slopes:
+Press et al. 2021, arXiv:2108.12409. Initialisation: N(0, initializer_range), what adds to the residual scaled by
+1/√(2L); the 176B model's paper gives 0.0048 = √(1/(3·14336)), the smaller ones' configs say 0.02. attention_dropout is
+0 in all releases and not applied.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def spec_from_config(config: Config) -> ModelSpec:
     config.ignore("summary_proj_to_labels", "summary_first_dropout")
     inits = {"init": Normal(std), "output_init": Normal(std)}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))
-    dropout, width = config.number("resid_dropout", least=0.0, below=1.0), config.size_or("intermediate_size", 4 * hidden)
+    dropout = config.number("resid_dropout", least=0.0, below=1.0)
+    width = config.size_or("intermediate_size", 4 * hidden)
     feed_forward = FeedForwardSpec(hidden, width, config.choice("activation_function", ACTIVATIONS), **inits)
     windows = {"global": None, "local": config.size("window_size")}
 

@@ -57,7 +57,7 @@ def spec_from_config(config: Config) -> ModelSpec:
     head_dim, share = hidden // heads, config.number("rotary_pct", above=0.0)
     turned = int(head_dim * share)
     if share > 1 or turned < 2 or turned % 2:
-        raise config.error(f"rotary_pct {share} of a head of width {head_dim} must be an even number of its coordinates")
+        raise config.error(f"rotary_pct {share} of a head of width {head_dim} is not an even number of coordinates")
     base, factor = config.rotary("rotary_emb_base")
     config.ignore("attention_dropout", "classifier_dropout")
     small, wang = math.sqrt(2 / (5 * hidden)), 2 / (depth * math.sqrt(hidden))

@@ -17,7 +17,7 @@ from ..spec import ModelSpec
 from ..weights import Row, WeightTable
 from ._activations import ACTIVATIONS
 
-MODEL_TYPES = ("llama",)
+MODEL_TYPES = ("llama", "Yi")
 ARCHITECTURE = "LlamaForCausalLM"
 # fmt: off
 DEFAULTS = {
@@ -30,6 +30,10 @@ DEFAULTS = {
 # fmt: on
 _KEYS = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size")
 _TWO = {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
+_XGEN = dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)) | {"vocab_size": 51200}
+_YI = {"vocab_size": 64000, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 5e6}
+_SMOL = {"vocab_size": 49152, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 1e5}
+_SMOL |= {"tie_word_embeddings": True}
 SIZES = {
     "llama-7b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)),
     "llama-13b": dict(zip(_KEYS, (5120, 40, 40, 13824), strict=True)),
@@ -38,6 +42,12 @@ SIZES = {
     "llama-2-7b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)) | _TWO,
     "llama-2-13b": dict(zip(_KEYS, (5120, 40, 40, 13824), strict=True)) | _TWO,
     "llama-2-70b": dict(zip(_KEYS, (8192, 64, 80, 28672), strict=True)) | _TWO | {"num_key_value_heads": 8},
+    "xgen-7b-4k": _XGEN | {"max_position_embeddings": 4096},
+    "xgen-7b-8k": _XGEN | {"max_position_embeddings": 8192},
+    "yi-6b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)) | _YI | {"num_key_value_heads": 4},
+    "yi-34b": dict(zip(_KEYS, (7168, 56, 60, 20480), strict=True)) | _YI | {"num_key_value_heads": 8},
+    "solar-10.7b": dict(zip(_KEYS, (4096, 32, 48, 14336), strict=True)) | _TWO | {"num_key_value_heads": 8},
+    "smollm2-135m": dict(zip(_KEYS, (576, 9, 30, 1536), strict=True)) | _SMOL | {"num_key_value_heads": 3},
 }
 
 
@@ -95,4 +105,8 @@ def weights_from_config(config: Config) -> WeightTable:
         ignored=("layers.*.self_attn.rotary_emb.inv_freq",),
         prefix="model.",
         tied=("lm_head.weight", "model.embed_tokens.weight"),
+        renamed=(
+            (theirs + "ln1.weight", theirs + "input_layernorm.weight"),  # Yi's first releases
+            (theirs + "ln2.weight", theirs + "post_attention_layernorm.weight"),
+        ),
     )
