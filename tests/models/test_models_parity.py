@@ -135,11 +135,12 @@ def swappable(name: str) -> list[tuple[int, int]]:
     return [(a, b) for a in shapes for b in shapes if a < b and shapes[a] and shapes[a] == shapes[b]]
 
 
-SWAPS = [(name, pair) for name in ("gpt2_tied", "llama_mha") for pair in swappable(name)]
+SWAPPED = ("gpt2_tied", "llama_mha", "opt_pre", "opt_post", "bloom_6_heads", "neox_pythia")
+SWAPS = [(name, pair) for name in SWAPPED for pair in swappable(name)]
 
 
 def test_there_are_mistakes_to_try() -> None:
-    assert len([swap for swap in SWAPS if swap[0] == "gpt2_tied"]) >= 1
+    assert all(any(swap[0] == name for swap in SWAPS) for name in SWAPPED)
     assert len([swap for swap in SWAPS if swap[0] == "llama_mha"]) >= 8
 
 
@@ -162,6 +163,9 @@ LAYOUT_MISTAKES = [
     ("llama_mha", "q_proj", AS_IS),
     ("llama_mha", "o_proj", AS_IS),
     ("llama_mha", "k_proj", InterleavedRotary(heads=4)),
+    ("bloom_4_heads", "query_key_value", Fused()),  # thirds instead of per head
+    ("neox_pythia", "query_key_value", Fused()),
+    ("opt_pre", "out_proj", AS_IS),
 ]
 
 

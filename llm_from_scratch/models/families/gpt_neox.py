@@ -29,6 +29,7 @@ DEFAULTS = {
 }
 # fmt: on
 ALIASES = {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}
+ALIASES |= {"hidden_dropout_prob": "hidden_dropout", "attention_probs_dropout_prob": "attention_dropout"}
 _KEYS = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
 
 
