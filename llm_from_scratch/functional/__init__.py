@@ -6,6 +6,7 @@ They take and return `Tensor`s, own no parameters and know no configs. One file 
 
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, swiglu, tanh
 from .attention import attention, attention_weights
+from .causal_convolution import causal_convolution
 from .dropout import dropout
 from .embedding import check_ids, embedding
 from .linear import linear, linear_cross_entropy
@@ -17,6 +18,7 @@ from .softmax import log_softmax, softmax
 __all__ = [
     "attention",
     "attention_weights",
+    "causal_convolution",
     "check_ids",
     "cross_entropy",
     "dropout",

@@ -12,7 +12,7 @@ import pytest
 
 from llm_from_scratch.kernels.dispatch import KERNELS, SETTINGS, backend
 
-TOPICS = ("activations", "norms", "softmax", "losses", "embedding", "rotary", "optimizers")
+TOPICS = ("activations", "norms", "softmax", "losses", "embedding", "rotary", "optimizers", "causal_convolution")
 EXACT = {"optimizers._sum_of_squares"}  # adds up in float64, on purpose
 NO_FLOATS = {"losses._find_wrong"}
 
