@@ -7,6 +7,7 @@ They take and return `Tensor`s, own no parameters and know no configs. One file 
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, swiglu, tanh
 from .attention import attention, attention_weights
 from .causal_convolution import causal_convolution
+from .clipping import clip
 from .dropout import dropout
 from .embedding import check_ids, embedding
 from .linear import linear, linear_cross_entropy
@@ -20,6 +21,7 @@ __all__ = [
     "attention_weights",
     "causal_convolution",
     "check_ids",
+    "clip",
     "cross_entropy",
     "dropout",
     "embedding",

@@ -37,8 +37,8 @@ def attention(
     causal: query t sees keys j <= t + key_offset. scale: default 1/√D. key_offset: how many keys precede the first
     query (those a memory holds). window: sees only the last `window` of them, itself included. prefix_length: an
     integer or (B,); keys before it are seen by all queries. segments (B, S): document numbers, attention stays inside
-    a document. slopes (H,): ALiBi, score -= slope · distance. key_bias (B, S): added to every score of the key; -inf
-    hides it. A query that sees nothing gets zeros.
+    a document. slopes (H,): ALiBi, score -= slope · distance. key_bias (B, S), or (B or 1, H, S) for a bias of each
+    head: added to every score of the key; -inf hides it. A query that sees nothing gets zeros.
 
     >>> q = np.array([[[[0.0], [0.0]]]])                      # equal scores: each query averages what it sees
     >>> attention(q, q, np.array([[[[1.0], [3.0]]]]))
@@ -205,7 +205,7 @@ def _masking(q, k, v, causal, scale, window, prefix_length, segments, slopes, ke
     if segments.size and key_offset + length > keys:
         raise ValueError(f"attention: segments name {keys} tokens, the queries reach {key_offset + length}")
     slopes = _array("slopes", slopes, (heads,), "fiu", q.dtype)
-    key_bias = _array("key_bias", key_bias, (batch, keys), "fiu", q.dtype)
+    key_bias = _key_bias(key_bias, batch, heads, keys, q.dtype)
     if not np.isfinite(slopes).all() or np.isnan(key_bias).any() or np.isposinf(key_bias).any():
         raise ValueError("attention: slopes must be finite, and key_bias finite or -inf")
     return Masking(scale, bool(causal), int(window or 0), prefix, slopes, key_bias, segments)
@@ -226,6 +226,14 @@ def _array(name: str, value: Any, shape: tuple[int, ...], kinds: str, dtype: Any
     return np.ascontiguousarray(np.broadcast_to(array, shape), dtype=dtype)
 
 
+def _key_bias(value: Any, batch: int, heads: int, keys: int, dtype: Any) -> np.ndarray:
+    """(B, S) as (B, 1, S); (B or 1, H, S) as it is; size 0 where there is none."""
+    if value is None or np.ndim(value) != 3:
+        bias = _array("key_bias", value, (batch, keys), "fiu", dtype)
+        return bias[:, None] if bias.size else np.zeros((0, 0, 0), dtype)
+    return _array("key_bias", value, (batch if len(value) > 1 else 1, heads, keys), "fiu", dtype)
+
+
 def _example(**settings: Any) -> None:
     def build(rng: np.random.Generator):
         q, k, v = rng.normal(size=(2, 4, 3, 5)), rng.normal(size=(2, 2, 5, 5)), rng.normal(size=(2, 2, 5, 3))
@@ -240,3 +248,4 @@ _example(window=2, slopes=[0.5, 0.25, 0.125, 0.1])
 _example(prefix_length=np.array([4, 0]))
 _example(segments=np.array([[0, 0, 0, 1, 1], [0, 1, 1, 1, 1]]))
 _example(key_bias=np.array([[-np.inf, -np.inf, -np.inf, 0.3, 0.0], [0.0, 0.1, -np.inf, 0.0, 0.0]]))
+_example(key_bias=np.arange(20.0).reshape(1, 4, 5) % 7 / 5)

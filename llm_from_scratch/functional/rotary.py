@@ -23,7 +23,7 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
     positions:          (T,), (1, T) or (B, T) integers.
     rotary_dims:        how many coordinates r take part (even, default D); the others pass through.
     inverse_frequency:  (r / 2,) radians a position, in place of base^(-2i / r): scaled variants pass their
-                        own.
+                        own, one set for all or (B or 1, T or 1, r / 2) for tokens that differ.
     interleaved:        pairs are (2i, 2i + 1), as in the paper, GPT-J and Meta's files; otherwise (i, i +
                         r/2), as in GPT-NeoX and the Hugging Face layout of LLaMA. Published weights work with
                         one of them only.
@@ -42,11 +42,12 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
         inverse_frequency = frequencies(width if rotary_dims is None else rotary_dims, base)
     else:
         inverse_frequency = np.asarray(inverse_frequency, np.float64)
-        if rotary_dims is not None and inverse_frequency.shape != (rotary_dims // 2,):
+        if rotary_dims is not None and inverse_frequency.shape[-1:] != (rotary_dims // 2,):
             raise ValueError(
                 f"rotary: inverse_frequency {inverse_frequency.shape} does not fit rotary_dims={rotary_dims}"
             )
-    if inverse_frequency.ndim != 1 or 2 * len(inverse_frequency) > width:
+    per_token = inverse_frequency.shape[:1] in ((1,), (batch,)) and inverse_frequency.shape[1:2] in ((1,), (length,))
+    if inverse_frequency.ndim != (3 if per_token else 1) or 2 * inverse_frequency.shape[-1] > width:
         raise ValueError(f"rotary: {inverse_frequency.shape} pairs do not fit into heads of {width} coordinates")
     positions = np.asarray(positions)
     if positions.dtype.kind not in "iu":
@@ -59,6 +60,7 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
         np.ascontiguousarray(positions, np.int64).tobytes(),
         positions.shape,
         inverse_frequency.tobytes(),
+        inverse_frequency.shape,
         x.dtype.char,
     )
     return _turn(x, cos, sin, interleaved), (cos, minus_sin, interleaved)
@@ -88,12 +90,16 @@ def frequencies(dims: int, base: float = 10000.0) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _tables(positions: bytes, shape: tuple[int, ...], inverse_frequency: bytes, dtype: str):
+def _tables(
+    positions: bytes, shape: tuple[int, ...], inverse_frequency: bytes, frequency_shape: tuple[int, ...], dtype: str
+):
     """cos, sin and -sin of every position's angles; all layers of a step ask for the same ones.
 
     Angles are computed in float64: at position 100,000, float32 would leave them four digits.
     """
-    angles = np.frombuffer(positions, np.int64).reshape(shape)[..., None] * np.frombuffer(inverse_frequency)
+    frequency = np.frombuffer(inverse_frequency).reshape(frequency_shape)
+    angles = np.frombuffer(positions, np.int64).reshape(shape)[..., None] * frequency
+    angles = angles[0] if angles.ndim == 3 and len(angles) == 1 else angles
     cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
     return cos, sin, -sin
 
@@ -112,3 +118,9 @@ def _(rng):
         "interleaved": True,
         "base": 500.0,
     }
+
+
+@rotary.example
+def _(rng):
+    positions = np.arange(3, 6)
+    return (rng.normal(size=(2, 2, 3, 6)),), {"positions": positions, "inverse_frequency": rng.uniform(size=(2, 1, 3))}

@@ -31,7 +31,7 @@ class Masking(NamedTuple):
     """Who sees whom. Arrays of size 0 stand for "none", so that every call has the same types.
 
     causal: key j <= query i. window: i - j < window (0: no window). prefix (B,): keys before it are seen by all.
-    slopes (H,); key_bias (B, S), -inf hides a key; segments (B, S): only pairs with equal numbers.
+    slopes (H,); key_bias (B or 1, H or 1, S), -inf hides a key; segments (B, S): only pairs with equal numbers.
     """
 
     scale: float
@@ -99,7 +99,9 @@ def _masked(scores: np.ndarray, tile: Tile, masking: tuple) -> np.ndarray:
     if masks.slopes.size:
         biased -= masks.slopes[head][:, None, None] * np.abs(i - j).astype(scores.dtype)
     if masks.key_bias.size:
-        biased += masks.key_bias[batch, tile.key : tile.key + c][:, None, None, :]
+        bias = masks.key_bias[:, :, None, tile.key : tile.key + c]
+        bias = bias[batch] if len(bias) > 1 else bias
+        biased += bias[:, head] if bias.shape[1] > 1 else bias
     allowed = np.ones((b, r, c), bool)
     if masks.causal:
         allowed &= j <= i
@@ -116,9 +118,10 @@ def _masked(scores: np.ndarray, tile: Tile, masking: tuple) -> np.ndarray:
 
 def _cases(rng: np.random.Generator):
     batch, heads, queries, keys, offset = 2, 3, 5, 9, 4
-    nothing, none = np.zeros((0, 0)), np.zeros((0, 0), np.int64)
-    slopes, bias = rng.uniform(0.1, 1, heads), np.where(rng.random((batch, keys)) < 0.3, -np.inf, 0.5)
-    bias[0, :5] = -np.inf  # queries that see nothing
+    nothing, none = np.zeros((0, 0, 0)), np.zeros((0, 0), np.int64)
+    slopes, bias = rng.uniform(0.1, 1, heads), np.where(rng.random((batch, 1, keys)) < 0.3, -np.inf, 0.5)
+    bias[0, :, :5] = -np.inf  # queries that see nothing
+    by_head = rng.normal(size=(1, heads, keys))
     segments = np.sort(rng.integers(0, 3, (batch, keys)))
     prefix, no_prefix, no_slopes = np.array([6, 0]), np.zeros(0, np.int64), np.zeros(0)
     for masks in (
@@ -126,6 +129,8 @@ def _cases(rng: np.random.Generator):
         Masking(0.5, True, 3, no_prefix, slopes, nothing, none),
         Masking(0.5, True, 0, prefix, slopes, nothing, none),
         Masking(0.5, True, 0, no_prefix, no_slopes, bias, none),
+        Masking(0.5, True, 0, no_prefix, no_slopes, by_head, none),
+        Masking(0.5, True, 0, no_prefix, slopes, bias + by_head, none),
         Masking(0.5, True, 0, no_prefix, no_slopes, nothing, segments),
         Masking(0.5, False, 2, no_prefix, slopes, bias, segments),
         Masking(0.5, False, 0, no_prefix, no_slopes, nothing, none),

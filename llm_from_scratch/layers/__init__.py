@@ -3,11 +3,11 @@
 from .attention import Attention, AttentionSpec
 from .basic import Embedding, Linear, Norm, NormSpec
 from .block import Block, BranchSpec, LayerSpec
-from .context import Context, KeyValueCache, ModelMemory
+from .context import Context, KeyValueCache, ModelMemory, RollingCache
 from .feed_forward import FeedForward, FeedForwardSpec
 from .initialization import Constant, Normal, XavierNormal
 from .module import Module
-from .positions import LearnedPositions, Rotary
+from .positions import DynamicNTK, LearnedPositions, Rotary, SteppedNTK
 
 __all__ = [
     "Attention",
@@ -16,6 +16,7 @@ __all__ = [
     "BranchSpec",
     "Constant",
     "Context",
+    "DynamicNTK",
     "Embedding",
     "FeedForward",
     "FeedForwardSpec",
@@ -28,6 +29,8 @@ __all__ = [
     "Norm",
     "NormSpec",
     "Normal",
+    "RollingCache",
     "Rotary",
+    "SteppedNTK",
     "XavierNormal",
 ]

@@ -12,11 +12,11 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, no_grad
-from .basic import Linear
-from .context import Context, KeyValueCache
+from .basic import Linear, Norm, NormSpec
+from .context import Context, KeyValueCache, RollingCache
 from .initialization import Normal
 from .module import Initializer, Module
-from .positions import Rotary
+from .positions import Rotary, bfloat16_alibi
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,12 @@ class AttentionSpec:
 
     key_value_heads: fewer than heads is grouped-query, one is multi-query attention; query head a reads key-value head
     ⌊a / (heads / key_value_heads)⌋. slopes: ALiBi's m, one a head. window: a query sees the last `window` keys, itself
-    included. scale: 1/√head_dim unless given.
+    included, and a memory holds no more. scale: 1/√head_dim unless given.
+
+    Rarer: clip limits the entries of query, key and value; query_norm and key_norm act on all heads of a token together
+    (MPT). bfloat16_slopes: Falcon's ALiBi, which adds slope · position of the key, rounded to bfloat16, to q kᵀ before
+    scaling. log_n: queries at position i (from 1) beyond this trained length are multiplied by log i / log log_n
+    (Qwen).
     """
 
     hidden_size: int
@@ -39,6 +44,11 @@ class AttentionSpec:
     window: int | None = None
     scale: float | None = None
     causal: bool = True
+    clip: float | None = None
+    query_norm: NormSpec | None = None
+    key_norm: NormSpec | None = None
+    bfloat16_slopes: bool = False
+    log_n: int | None = None
     init: Initializer = Normal(0.02)
     output_init: Initializer = Normal(0.02)
 
@@ -54,6 +64,19 @@ class AttentionSpec:
             raise ValueError(f"attention: rotary dims {self.rotary.dims} exceed the head's {self.head_dim}")
         if self.slopes is not None and len(self.slopes) != self.heads:
             raise ValueError(f"attention: {len(self.slopes)} slopes for {self.heads} heads")
+        if self.bfloat16_slopes and self.slopes is None:
+            raise ValueError("attention: bfloat16_slopes needs slopes")
+        if self.clip is not None and not (self.clip > 0 and math.isfinite(self.clip)):
+            raise ValueError(f"attention: clip must be a positive number, not {self.clip}")
+        if self.log_n is not None and (not isinstance(self.log_n, int) or self.log_n < 2):
+            raise ValueError(f"attention: log_n is a trained length of 2 tokens or more, not {self.log_n!r}")
+        for name, width in (
+            ("query_norm", self.heads * self.head_dim),
+            ("key_norm", self.key_value_heads * self.head_dim),
+        ):
+            norm = getattr(self, name)
+            if norm is not None and norm.size != width:
+                raise ValueError(f"attention: {name} is over {norm.size} entries, all heads together have {width}")
 
     def build(self, rng: np.random.Generator | None) -> Attention:
         """The layer itself."""
@@ -69,11 +92,18 @@ class Attention(Module):
         self.query = Linear(spec.hidden_size, queries, bias=spec.bias, init=spec.init, rng=rng)
         self.key = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.init, rng=rng)
         self.value = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.init, rng=rng)
+        if spec.query_norm is not None:
+            self.query_norm: Norm = spec.query_norm.build(rng)
+        if spec.key_norm is not None:
+            self.key_norm: Norm = spec.key_norm.build(rng)
         self.output = Linear(queries, spec.hidden_size, bias=spec.output_bias, init=spec.output_init, rng=rng)
 
     def new_memory(self) -> KeyValueCache:
-        """An empty cache."""
-        return KeyValueCache()
+        """An empty cache; with a window, one that holds the window only."""
+        rotary = self.spec.rotary if self.spec.rotary is not None and self.spec.rotary.stretch is not None else None
+        if self.spec.window is None or not self.spec.causal:
+            return KeyValueCache(rotary)
+        return RollingCache(self.spec.window, rotary)
 
     def __call__(self, x: Tensor, memory: KeyValueCache | None, context: Context) -> Tensor:
         spec = self.spec
@@ -82,25 +112,48 @@ class Attention(Module):
         def heads(y: Tensor, count: int) -> Tensor:
             return y.reshape(batch, length, count, spec.head_dim).transpose(0, 2, 1, 3)
 
-        q = heads(self.query(x), spec.heads)  # (B, H, T, D)
-        k = heads(self.key(x), spec.key_value_heads)  # (B, K, T, D)
-        v = heads(self.value(x), spec.key_value_heads)
+        q, k, v = self.query(x), self.key(x), self.value(x)
+        if spec.clip is not None:
+            q, k, v = (F.clip(y, limit=spec.clip) for y in (q, k, v))
+        q = q if spec.query_norm is None else self.query_norm(q)
+        k = k if spec.key_norm is None else self.key_norm(k)
+        q = heads(q, spec.heads)  # (B, H, T, D)
+        k = heads(k, spec.key_value_heads)  # (B, K, T, D)
+        v = heads(v, spec.key_value_heads)
         if spec.rotary is not None:
-            q, k = spec.rotary(q, context.positions), spec.rotary(k, context.positions)
+            lengths = None if spec.rotary.stretch is None else context.lengths
+            q, k = spec.rotary(q, context.positions, lengths), spec.rotary(k, context.positions, lengths)
+        if spec.log_n is not None:
+            q = q * self._log_n(context.positions, q.dtype)
         if memory is not None:
             k, v = memory.extend(k, v)
+        held = k.shape[2]  # fewer than the context counts, where a memory rolls
         settings = {
             "causal": spec.causal,
             "scale": spec.scale or 1.0 / math.sqrt(spec.head_dim),
             "window": spec.window,
             "prefix_length": context.prefix_length,
             "segments": context.segments,
-            "slopes": spec.slopes,
-            "key_bias": context.key_bias,
-            "key_offset": context.offset,
+            "slopes": None if spec.bfloat16_slopes else spec.slopes,
+            "key_bias": self._key_bias(context, held),
+            "key_offset": held - length,
         }
         if context.record is not None:
             with no_grad():
                 context.record.setdefault("attention", []).append(F.attention_weights(q.data, k.data, **settings))
         y = F.attention(q, k, v, **settings)  # (B, H, T, D)
         return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
+
+    def _key_bias(self, context: Context, held: int) -> np.ndarray | None:
+        """What is added to the scores of the last `held` keys: padding's -inf, and Falcon's ALiBi."""
+        spec = self.spec
+        bias = None if context.key_bias is None else context.key_bias[:, -held:]
+        if not spec.bfloat16_slopes or spec.slopes is None:
+            return bias
+        alibi = bfloat16_alibi(spec.slopes, context.key_positions[:, -held:]) * (spec.scale or spec.head_dim**-0.5)
+        return alibi if bias is None else alibi + bias[:, None]
+
+    def _log_n(self, positions: np.ndarray, dtype: np.dtype) -> Tensor:
+        """max(1, log i / log trained) for positions i counted from 1, (B or 1, 1, T, 1)."""
+        factor = np.maximum(1.0, np.log(positions + 1.0) / math.log(self.spec.log_n or 2))
+        return Tensor(factor[:, None, :, None].astype(dtype))

@@ -118,6 +118,9 @@ class Decoder(Module):
         ids = check_ids(ids, self.spec.vocab_size)
         context = self._context(ids.shape, memory, mask, positions, segments, prefix_length)
         context.rng, context.record = rng, self._record
+        asked = ids.shape[1]
+        if memory is not None:
+            ids, context = memory.admit(ids, context)  # all tokens so far, where they have to be run again
         x = self.embedding(ids)
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
@@ -136,6 +139,7 @@ class Decoder(Module):
         x = x if self.norm is None else self.norm(x)
         if self._record is not None:
             self._record.setdefault("hidden", []).append(x.data.copy())
+        x = x if x.shape[1] == asked else x[:, -asked:]
         return x if self.head_projection is None else self.head_projection(x)
 
     def _context(

@@ -36,7 +36,7 @@ def dense(
                     if slopes is not None:
                         s -= slopes[h] * abs(i - j)
                     if bias is not None:
-                        s += bias[b, j]
+                        s += bias[b, j] if bias.ndim == 2 else bias[b % len(bias), h, j]
                     if seen and np.isfinite(s):
                         scores[j] = s
                 if scores:
@@ -61,6 +61,8 @@ MASKS = {
     "segments": {"segments": np.array([[0, 0, 0, 0, 1, 1, 1, 2, 2], [4, 4, 4, 4, 4, 4, 4, 4, 9]])},
     "slopes": {"slopes": [0.5, 0.25, 0.125, 0.0625]},
     "key bias": {"key_bias": np.array([[-np.inf] * 5 + [0.5, 0.0, 0.0, 1.0], [0.0] * 8 + [-np.inf]])},
+    "bias of each head": {"key_bias": np.random.default_rng(1).normal(size=(1, 4, 9))},
+    "bias of each row and head": {"key_bias": np.where(np.random.default_rng(2).random((2, 4, 9)) < 0.2, -np.inf, 0.5)},
     "all of them": {
         "prefix_length": 5,
         "slopes": [1.0, 0.5, 0.25, 0.1],
@@ -178,6 +180,8 @@ def test_float32_stays_close_to_float64():
         ({"slopes": [1.0]}, r"slopes must have shape \(4,\)"),
         ({"slopes": [1.0, 1.0, np.inf, 1.0]}, "finite"),
         ({"key_bias": np.full((2, 9), np.nan)}, "finite or -inf"),
+        ({"key_bias": np.zeros((2, 3, 9))}, "key_bias must have shape"),
+        ({"key_bias": np.zeros((3, 4, 9))}, "key_bias must have shape"),
         ({"segments": np.zeros((2, 9))}, "segments must have shape"),
         ({"segments": np.zeros((2, 6), int)}, "segments must have shape"),
     ],

@@ -22,10 +22,12 @@ def _check(scores, rows, tile, masking):
     inside = min(tile) >= 0 and batch + b <= rows.shape[0] and head + h <= rows.shape[1] and query + r <= rows.shape[2]
     inside &= not prefix.size or batch + b <= prefix.size
     inside &= not slopes.size or head + h <= slopes.size
-    inside &= not key_bias.size or (batch + b <= key_bias.shape[0] and key + c <= key_bias.shape[1])
-    inside &= not segments.size or (
-        batch + b <= segments.shape[0] and max(key + c, position + r) <= segments.shape[1]
+    inside &= not key_bias.size or (
+        key_bias.shape[0] in (1, rows.shape[0])
+        and key_bias.shape[1] in (1, rows.shape[1])
+        and key + c <= key_bias.shape[2]
     )
+    inside &= not segments.size or (batch + b <= segments.shape[0] and max(key + c, position + r) <= segments.shape[1])
     if not inside:
         raise ValueError(f"the tile {tuple(tile)} of shape {scores.shape} reaches beyond the arrays it describes")
 
@@ -84,14 +86,16 @@ def _softmax_tile(
     tiny = kind(1.1754943508222875e-38)
     for b in range(scores.shape[0]):
         first_keys = prefix[batch + b] if prefix.size else 0
+        bias_row = batch + b if key_bias.shape[0] > 1 else 0
         for h in range(scores.shape[1]):
             slope = slopes[head + h] if slopes.size else zero
+            bias_head = head + h if key_bias.shape[1] > 1 else 0
             for r in range(scores.shape[2]):
                 row = scores[b, h, r]
                 i = position + r
                 lo, hi = _visible(i, key, row.size, causal, window, first_keys)
                 run = row[lo:hi]
-                bias = key_bias[batch + b, key + lo : key + hi] if key_bias.size else run[:0]
+                bias = key_bias[bias_row, bias_head, key + lo : key + hi] if key_bias.size else run[:0]
                 theirs = segments[batch + b, key + lo : key + hi] if segments.size else segments.reshape(-1)[:0]
                 mine = segments[batch + b, i] if segments.size else 0
                 _add_biases(run, i, key + lo, scale, slope, bias, mine, theirs)
@@ -123,8 +127,10 @@ def _softmax_tile_backward(
     tiny = kind(1.1754943508222875e-38)
     for b in range(scores.shape[0]):
         first_keys = prefix[batch + b] if prefix.size else 0
+        bias_row = batch + b if key_bias.shape[0] > 1 else 0
         for h in range(scores.shape[1]):
             slope = slopes[head + h] if slopes.size else zero
+            bias_head = head + h if key_bias.shape[1] > 1 else 0
             for r in range(scores.shape[2]):
                 row, drow = scores[b, h, r], dprobabilities[b, h, r]
                 i = position + r
@@ -133,7 +139,7 @@ def _softmax_tile_backward(
                 if lse == -np.inf:
                     hi = lo
                 run, drun = row[lo:hi], drow[lo:hi]
-                bias = key_bias[batch + b, key + lo : key + hi] if key_bias.size else run[:0]
+                bias = key_bias[bias_row, bias_head, key + lo : key + hi] if key_bias.size else run[:0]
                 theirs = segments[batch + b, key + lo : key + hi] if segments.size else segments.reshape(-1)[:0]
                 mine = segments[batch + b, i] if segments.size else 0
                 _add_biases(run, i, key + lo, scale, slope, bias, mine, theirs)
