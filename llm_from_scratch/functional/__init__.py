@@ -4,7 +4,7 @@ They take and return `Tensor`s, own no parameters and know no configs. One file 
 `kernels/`.
 """
 
-from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, swiglu, tanh
+from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu, tanh
 from .attention import attention, attention_weights
 from .causal_convolution import causal_convolution
 from .clipping import clip
@@ -14,6 +14,7 @@ from .linear import linear, linear_cross_entropy
 from .losses import cross_entropy
 from .norms import layer_norm, rms_norm
 from .rotary import rotary
+from .selective_scan import selective_scan
 from .softmax import log_softmax, softmax
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "relu",
     "rms_norm",
     "rotary",
+    "selective_scan",
     "sigmoid",
     "silu",
     "softmax",
+    "softplus",
     "swiglu",
     "tanh",
 ]

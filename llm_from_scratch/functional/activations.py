@@ -64,6 +64,22 @@ def _(dy, y, needs):
 
 
 @primitive
+def softplus(x, /):
+    """ln(1 + exp(x)): a smooth max(x, 0) that is always positive, as Mamba's step sizes must be.
+
+    >>> softplus([0.0, 2.0, -5.0])
+    Tensor([0.6931, 2.1269, 0.0067])
+    """
+    floating("softplus", x)
+    return kernels.softplus(x), x
+
+
+@softplus.backward
+def _(dy, x, needs):
+    return (dy * kernels.sigmoid(x),)
+
+
+@primitive
 def silu(x, /):
     """x sigmoid(x), also called swish.
 
@@ -162,7 +178,7 @@ def _same_shape(name, gate, up):
     return gate, up
 
 
-for _one in (relu, sigmoid, tanh, silu, gelu, gelu_tanh):
+for _one in (relu, sigmoid, softplus, tanh, silu, gelu, gelu_tanh):
     # From 0.1 outwards: relu has no derivative at 0, and differences must not step across it.
     _one.example(lambda rng: ((rng.choice([-1.0, 1.0], (2, 3, 4)) * rng.uniform(0.1, 3.0, (2, 3, 4)),), {}))
 for _two in (swiglu, geglu):

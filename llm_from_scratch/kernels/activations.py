@@ -51,6 +51,17 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 @kernel
+def softplus(x: np.ndarray) -> np.ndarray:
+    """ln(1 + exp(x)), a smooth max(x, 0), without overflow and without losing the digits of small results.
+
+    >>> softplus(np.array([0.0, 2.0, -5.0, 1000.0])).round(4)
+    array([6.9310e-01, 2.1269e+00, 6.7000e-03, 1.0000e+03])
+    """
+    with np.errstate(under="ignore"):
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@kernel
 def silu(x: np.ndarray) -> np.ndarray:
     """x sigmoid(x), also called swish.
 
@@ -173,7 +184,7 @@ def _arrays(count):
     return cases
 
 
-for _one in (exp, tanh, sigmoid, silu, gelu, gelu_tanh):
+for _one in (exp, tanh, sigmoid, softplus, silu, gelu, gelu_tanh):
     _one.example(_arrays(1))
 for _two in (silu_backward, gelu_backward, gelu_tanh_backward, swiglu, geglu):
     _two.example(_arrays(2))

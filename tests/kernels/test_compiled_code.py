@@ -12,7 +12,17 @@ import pytest
 
 from llm_from_scratch.kernels.dispatch import KERNELS, SETTINGS, backend
 
-TOPICS = ("activations", "norms", "softmax", "losses", "embedding", "rotary", "optimizers", "causal_convolution")
+TOPICS = (
+    "activations",
+    "norms",
+    "softmax",
+    "losses",
+    "embedding",
+    "rotary",
+    "optimizers",
+    "causal_convolution",
+    "scan",
+)
 EXACT = {"optimizers._sum_of_squares"}  # adds up in float64, on purpose
 NO_FLOATS = {"losses._find_wrong"}
 

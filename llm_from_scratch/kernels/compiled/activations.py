@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba.extending import register_jitable
 
 from ..dispatch import compiled
 from . import elementary
 
+f4 = np.float32
 SQRT_2_OVER_PI = 0.7978845608028654
 CUBIC = 0.044715
+
+
+@register_jitable(**elementary.OPTIONS)
+def _log1p_single(e):
+    # ln(1 + e) = 2 artanh(z) with z = e / (2 + e); for e in 0..1, z is at most 1/3 and eight terms are enough.
+    z = e / (f4(2.0) + e)
+    w = z * z
+    series = f4(1 / 9) + w * (f4(1 / 11) + w * (f4(1 / 13) + w * f4(1 / 15)))
+    return f4(2.0) * z * (f4(1.0) + w * (f4(1 / 3) + w * (f4(1 / 5) + w * (f4(1 / 7) + w * series))))
+
+
+log1p = elementary._by_dtype(lambda x: _log1p_single(x), lambda x: math.log1p(x))
+"""ln(1 + x) for x in 0..1, in float32 as a polynomial that vectorises."""
 
 
 def _one(loop):
@@ -64,6 +81,13 @@ def _tanh(x, y):
 def _sigmoid(x, y):
     for i in range(x.size):
         y[i] = elementary.sigmoid(x[i])
+
+
+@compiled
+def _softplus(x, y):
+    zero = x.dtype.type(0.0)
+    for i in range(x.size):
+        y[i] = max(x[i], zero) + log1p(elementary.exp(-abs(x[i])))
 
 
 @compiled
@@ -144,6 +168,7 @@ def _geglu_backward(dy, gate, up, dgate, dup):
 
 
 exp, tanh, sigmoid, silu = _one(_exp), _one(_tanh), _one(_sigmoid), _one(_silu)
+softplus = _one(_softplus)
 gelu, gelu_tanh = _one(_gelu), _one(_gelu_tanh)
 silu_backward, gelu_backward, gelu_tanh_backward = (
     _two(_silu_backward),
