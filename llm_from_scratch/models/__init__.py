@@ -2,6 +2,7 @@
 
 from .decoder import Decoder
 from .families import all_families, find_family
+from .lineage import record_lineage
 from .pretrained import build, from_pretrained, spec
 from .saving import export_gradients, export_weights, save_pretrained
 from .spec import ModelSpec, PositionTable
@@ -19,6 +20,7 @@ __all__ = [
     "export_weights",
     "find_family",
     "from_pretrained",
+    "record_lineage",
     "save_pretrained",
     "spec",
 ]

@@ -1,0 +1,163 @@
+"""The command `zoo`: the map of the year, one model in full, what two differ in, and who descends from whom."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..models.catalogue import Row, difference, rows, sheet, tree
+
+HELP = "the map of the open models of 2023: their choices, sizes and costs"
+
+EXAMPLES = """examples:
+  python -m llm_from_scratch zoo                                  one row a family
+  python -m llm_from_scratch zoo llama-2-70b                      one model in full
+  python -m llm_from_scratch zoo runs/quickstart                  a checkpoint of yours, with its lineage
+  python -m llm_from_scratch zoo diff llama-2-7b mistral-7b       what changed
+  python -m llm_from_scratch zoo tree                             who descends from whom
+
+"?" stands for what is not publicly stated.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "words", nargs="*", metavar="NAME | diff A B | tree", help="a released size or a checkpoint directory"
+    )
+    parser.add_argument("--length", type=int, metavar="N", help="tokens to count FLOPs for (default: the context)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.length is not None and args.length < 1:
+        raise ValueError(f"--length must be at least 1, not {args.length}")
+    result, lines = _answer(args.words, args.length)
+    print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
+    return 0
+
+
+def _answer(words: Sequence[str], length: int | None) -> tuple[Any, list[str]]:
+    if not words:
+        table = rows()
+        return [dataclasses.asdict(row) for row in table], _map(table)
+    if words[0] == "tree":
+        if len(words) > 1:
+            raise ValueError("zoo tree takes no names")
+        return tree(), tree()
+    if words[0] == "diff":
+        if len(words) != 3:
+            raise ValueError("zoo diff takes two names, such as: zoo diff llama-2-7b mistral-7b")
+        found = difference(words[1], words[2])
+        return {key: list(pair) for key, pair in found.items()}, _difference(words[1], words[2], found)
+    if len(words) > 1:
+        raise ValueError(f"zoo shows one model at a time; to compare two: zoo diff {words[0]} {words[1]}")
+    page = sheet(words[0], length=length)
+    return page, _sheet(page)
+
+
+def _map(table: Sequence[Row]) -> list[str]:
+    design: list[list[str]] = [["", "parameters", *table[0].design]]
+    release = [["", "month", "context", "tokens", "tokenizer", "licence", "training text"]]
+    for row in table:
+        design.append([row.title, _range(row.parameters, _count), *row.design.values()])
+        tokens = row.release.tokens
+        seen = list(tokens.values()) if hasattr(tokens, "values") else [tokens]
+        facts = [row.release.month, _range(row.context, str), _range(seen, _count) if seen[0] else None]
+        facts += [row.release.tokenizer, row.release.licence, row.release.data]
+        release.append([row.title, *("?" if fact is None else fact for fact in facts)])
+    return ["design (read off the specs)", "", *_table(design), "", "release", "", *_table(release)]
+
+
+def _table(cells: Sequence[Sequence[str]], widest: int = 24) -> list[str]:
+    """Columns as wide as they need to be, at most `widest`; longer words are folded below each other."""
+    widths = [min(widest, max(len(row[k]) for row in cells)) for k in range(len(cells[0]))]
+    lines = []
+    for number, row in enumerate(cells):
+        folded = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for k in range(max(map(len, folded))):
+            parts = [
+                (fold[k] if k < len(fold) else "").ljust(width) for fold, width in zip(folded, widths, strict=True)
+            ]
+            lines.append("  ".join(parts).rstrip())
+        if number == 0:
+            lines.append("  ".join("─" * width for width in widths))
+    return lines
+
+
+def _sheet(page: dict[str, Any]) -> list[str]:
+    facts = {key: value for key, value in page["facts"].items() if key != "release"}
+    facts["training tokens"] = None if facts["training tokens"] is None else _count(facts["training tokens"])
+    lines = [page["name"] + (f" ({page['facts']['release']})" if page["facts"]["release"] else ""), ""]
+    lines += _pairs(page["design"])
+    if page["facts"]["release"]:
+        lines += ["", "release", *_pairs({key: value if value else "?" for key, value in facts.items()})]
+    total = page["parameters"]
+    parts = {part: f"{count:>18,}  {count / total:6.1%}" for part, count in page["parts"].items()}
+    lines += ["", "parameters", *_pairs(parts), *_pairs({"in all": f"{total:>18,}"})]
+    if page["active_parameters"] != total:
+        lines += _pairs({"used by a token": f"{page['active_parameters']:>18,}"})
+    lines += ["", "bytes to load", *_pairs({key: _bytes(size) for key, size in page["bytes_to_load"].items()})]
+    lines += ["", "memory of generation (bfloat16)", *_pairs(_remembered(page))]
+    flops = {
+        "matrices": f"{page['matrix_flops_per_token']:.3e} a token",
+        "attention": f"{page['attention_flops_per_token']:.3e} a token, on the average of {page['length']:,} tokens",
+    }
+    lines += ["", "FLOPs forward", *_pairs(flops)]
+    training = {"weights, gradients, AdamW": _bytes(page["training_bytes"]) + ", activations not counted"}
+    if page["training_flops"]:
+        training["6ND"] = f"{page['training_flops']['6ND']:.3e} FLOPs"
+        training["counted"] = f"{page['training_flops']['counted']:.3e} FLOPs"
+    lines += ["", "training", *_pairs(training)]
+    if page["lineage"] is not None:
+        steps = [" ".join([step["relation"], ", ".join(step["sources"])]) for step in page["lineage"]]
+        lines += ["", "lineage", *[f"  {step}" for step in steps or ["nothing recorded"]]]
+    return lines
+
+
+def _remembered(page: dict[str, Any]) -> dict[str, str]:
+    if page["memory_per_token"] is None:
+        return {"a token": "? (a mixer that is not counted here)"}
+    found = {"a token": _bytes(page["memory_per_token"]), "fixed": _bytes(page["memory_fixed"])}
+    whole = page["memory_per_token"] * page["length"] + page["memory_fixed"]
+    return found | {f"at {page['length']:,} tokens": _bytes(whole)}
+
+
+def _difference(a: str, b: str, found: dict[str, tuple[str, str]]) -> list[str]:
+    if not found:
+        return [f"{Path(a).name} and {Path(b).name} are of one design"]
+    return _table([["", a, b], *([heading, *pair] for heading, pair in found.items())], widest=40)
+
+
+def _pairs(words: dict[str, str]) -> list[str]:
+    return [f"  {key:<26} {value}" for key, value in words.items()]
+
+
+def _range(values: Sequence[Any], write: Any) -> str:
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _count(value: float) -> str:
+    """Three digits and a letter.
+
+    >>> _count(124439808), _count(2e12), _count(6738415616)
+    ('124M', '2T', '6.74B')
+    """
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def _bytes(value: float) -> str:
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.0f} bytes"

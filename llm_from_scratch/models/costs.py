@@ -1,0 +1,136 @@
+"""What a model costs: parameters by part, bytes to load and to train, memory per token, FLOPs. Nothing is allocated.
+
+Counted are matrix products and attention (a multiplication and an addition are two); norms, activations, rotary angles
+and the softmax are a percent or so and are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..layers import AttentionSpec
+from .choices import is_feed_forward, mixers
+from .decoder import Decoder
+from .spec import ModelSpec
+
+# Bytes a parameter. The two block formats are GGUF's Q8_0 and Q4_0: 32 numbers share a scale of 2 bytes.
+PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 34 / 32, "4-bit": 18 / 32}
+TRAINING_BYTES = 16  # float32: weight, gradient, AdamW's two averages; mixed: 2 + 2 + 4 + 4 + 4 comes to the same
+_BFLOAT16 = 2
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The bill of one model; see `costs`."""
+
+    parts: dict[str, int]
+    parameters: int
+    active_parameters: int
+    bytes_to_load: dict[str, float]
+    memory_per_token: int | None
+    memory_fixed: int | None
+    matrix_flops_per_token: int
+    attention_flops_per_token: int
+    training_bytes: int
+
+    @property
+    def forward_flops_per_token(self) -> int:
+        """One token through the model, on the average of a whole context."""
+        return self.matrix_flops_per_token + self.attention_flops_per_token
+
+    def training_flops(self, tokens: float) -> dict[str, float]:
+        """Forward and backward over `tokens`: the rule of thumb 6ND, and counted (three times the forward)."""
+        return {"6ND": 6.0 * self.active_parameters * tokens, "counted": 3.0 * self.forward_flops_per_token * tokens}
+
+
+def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
+    """The bill of a model at sequences of `length` tokens (default: its context).
+
+    parts: parameters by part. active_parameters: those that one token uses (fewer with experts). memory_per_token:
+    bytes in bfloat16 that generation keeps for each token (the key-value cache), memory_fixed: those that do not grow
+    (the state of a scan or a convolution; windows count as fixed, at their full width); None where a mixer is not known
+    here. training_bytes: weights, gradients and AdamW's averages, without activations.
+
+    >>> from llm_from_scratch.models import spec
+    >>> bill = costs(spec("llama-2-7b"))
+    >>> bill.parameters, bill.memory_per_token                    # 2 · 32 layers · 4096 · 2 bytes
+    (6738415616, 524288)
+    >>> f"{bill.training_flops(2e12)['6ND']:.3g}"
+    '8.09e+22'
+    """
+    length = spec.context_length if length is None else length
+    model = Decoder(spec)
+    shares = _shares(model)
+    parts: dict[str, int] = {}
+    active, matrices = 0.0, 0.0
+    for name, parameter in model.named_parameters():
+        part = _part(name)
+        parts[part] = parts.get(part, 0) + parameter.size
+        share = next((share for prefix, share in shares.items() if name.startswith(prefix)), 1.0)
+        active += share * parameter.size
+        if len(parameter.shape) > 1 and part not in ("embedding", "positions"):
+            matrices += share * parameter.size
+    if spec.tied:  # the head's product uses the embedding
+        matrices += model.embedding.weight.size
+    total = sum(parts.values())
+    per_token, fixed = _memory(spec)
+    return Costs(
+        parts=parts,
+        parameters=total,
+        active_parameters=round(active),
+        bytes_to_load={name: total * size for name, size in PRECISIONS.items()},
+        memory_per_token=per_token,
+        memory_fixed=fixed,
+        matrix_flops_per_token=round(2 * matrices),
+        attention_flops_per_token=sum(_attention_flops(part, length) for part in mixers(spec)),
+        training_bytes=TRAINING_BYTES * total,
+    )
+
+
+def _part(name: str) -> str:
+    if not name.startswith("layers."):
+        first = name.split(".")[0]
+        return "norms" if first in ("norm", "embedding_norm") else first.replace("_", " ")
+    function = name.split(".")[2]
+    if function.endswith(("_norm", "_norm_after")):
+        return "norms"
+    return "feed-forward" if is_feed_forward(function) else "mixers"
+
+
+def _shares(model: Decoder) -> dict[str, float]:
+    """Prefixes of parameters of which a token uses a share only: the experts of a mixture."""
+    found = {}
+    for path, module in model.named_modules():
+        spec = getattr(module, "spec", None)
+        experts, chosen = getattr(spec, "experts", None), getattr(spec, "chosen", None)
+        if isinstance(experts, int) and isinstance(chosen, int):
+            found |= {f"{path}.experts": chosen / experts}
+    return found
+
+
+def _attention_flops(part: Any, length: int) -> int:
+    """Scores and their use, for a token in the middle: causal attention sees (length + 1) / 2 keys on the average."""
+    if not isinstance(part, AttentionSpec):
+        return 0
+    keys = (length + 1) / 2
+    if part.window is not None and part.window < length:
+        keys = part.window - part.window * (part.window - 1) / (2 * length)
+    return round(4 * part.heads * part.head_dim * keys)
+
+
+def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:
+    """(bytes that each further token takes, bytes that do not grow), in bfloat16; a state is float32."""
+    per_token = fixed = 0
+    for part in mixers(spec):
+        if isinstance(part, AttentionSpec):
+            size = 2 * part.key_value_heads * part.head_dim * _BFLOAT16
+            if part.window is None:
+                per_token += size
+            else:
+                fixed += size * part.window
+        elif hasattr(part, "state_bytes"):
+            fixed += part.state_bytes
+        else:
+            return None, None
+    return per_token, fixed

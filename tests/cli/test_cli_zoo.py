@@ -1,0 +1,69 @@
+"""The command `zoo`: what it prints, as words and as JSON, and how it answers mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import llm_from_scratch as lfs
+from llm_from_scratch.cli import main
+
+
+def output(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["zoo", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_map_has_a_row_for_every_release(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(capsys)
+    for title in ("GPT-2", "OPT", "BLOOM", "Galactica", "GPT-NeoX", "Pythia", "LLaMA 2", "XGen", "Yi", "SOLAR"):
+        assert len([line for line in text.splitlines() if line.startswith(title + " ")]) >= 2, title  # design, release
+    assert "placement" in text and "licence" in text and "?" in text
+    rows = json.loads(output(capsys, "--json"))
+    assert {row["title"] for row in rows} >= {"GPT-2", "LLaMA 2"}
+    assert next(row for row in rows if row["title"] == "BLOOM")["parameters"][-1] == 176_247_271_424
+
+
+def test_a_sheet_counts_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(capsys, "llama-2-70b")
+    assert "68,976,648,192" in text and "137.9 GB" not in text and "138 GB" in text and "327.7 kB" in text
+    page = json.loads(output(capsys, "opt-350m", "--json", "--length", "100"))
+    assert page["parameters"] == 331_196_416 and page["length"] == 100
+    assert page["parts"]["embedding projection"] == 512 * 1024
+
+
+def test_a_checkpoint_of_one_s_own_has_a_sheet_with_its_lineage(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = lfs.build("gpt2", n_layer=1, n_head=1, n_embd=4, vocab_size=5, n_positions=4)
+    model.save_pretrained(tmp_path)
+    assert "nothing recorded" in output(capsys, str(tmp_path))
+    lfs.models.record_lineage(model, "trained from", "gpt2")
+    model.save_pretrained(tmp_path)
+    assert "trained from gpt2" in output(capsys, str(tmp_path))
+
+
+def test_differences_and_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    text = output(capsys, "diff", "llama-7b", "llama-2-7b")
+    assert "2048" in text and "4096" in text and "SwiGLU" not in text
+    assert "of one design" in output(capsys, "diff", "gpt2", "gpt2")
+    assert json.loads(output(capsys, "diff", "llama-2-7b", "yi-6b", "--json"))["key-value heads"] == ["32", "4"]
+    assert "└─ Dolly 2.0 (2023-04) · weights" in output(capsys, "tree")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["lama"], "no model is called 'lama'; known: "),
+        (["diff", "gpt2"], "zoo diff takes two names"),
+        (["gpt2", "opt-125m"], "to compare two: zoo diff gpt2 opt-125m"),
+        (["tree", "gpt2"], "takes no names"),
+        (["gpt2", "--length", "0"], "--length must be at least 1"),
+    ],
+)
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert main(["zoo", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
