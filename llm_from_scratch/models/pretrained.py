@@ -1,7 +1,7 @@
-"""Making models: from a checkpoint directory, or fresh from a family's published config keys.
+"""Making models: from a checkpoint directory or a GGUF file, or fresh from a family's published config keys.
 
-Reads config.json and safetensors, nothing else: no pickles, no code from a checkpoint. Weights go from the file's
-memory map straight into the parameters; a fresh model is never initialised only to be overwritten.
+Reads config.json and safetensors, or GGUF, nothing else: no pickles, no code from a checkpoint. Weights go from the
+file's memory map straight into the parameters; a fresh model is never initialised only to be overwritten.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ from typing import Any
 
 import numpy as np
 
+from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
 from .decoder import Decoder
 from .families import Family, all_families, find_family
+from .gguf import GgufStore, PackedDecoder, config_from_metadata, load_packed
 from .spec import ModelSpec
 
 
-def from_pretrained(path: str | os.PathLike[str], dtype: Any = None) -> Decoder:
-    """The model in a directory with config.json and safetensors (one file, or shards with an index).
+def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
+    """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file.
 
     dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where that is stored): stored
     float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored unless told otherwise.
+    packed: of a GGUF file, keep quantised matrices packed in memory (see `models.gguf`); else they are expanded.
 
     Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,
     impossible or not supported, or when the weights do not fit it: all before memory is allocated.
     """
     wanted = None if dtype is None else _model_dtype(dtype)
     directory = Path(path)
+    if directory.suffix.lower() == ".gguf":
+        return _from_gguf(directory, wanted, packed)
+    if packed:
+        raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
     config = _read_config(directory)
     family = find_family(config.get("model_type"))
     try:
@@ -45,6 +52,25 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None) -> Decoder:
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     model.stored_formats = formats  # type: ignore[attr-defined]  # for save_pretrained
+    return model
+
+
+def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
+    file = GgufFile(path)
+    if packed and dtype == np.float64:
+        raise TypeError("packed weights compute in float32: leave dtype or packed away")
+    try:
+        config = config_from_metadata(file)
+        family = find_family(config["model_type"])
+        model = (PackedDecoder if packed else Decoder)(family.spec(config), None, family.complete(config))
+        if isinstance(model, PackedDecoder):
+            load_packed(model, file, family.weights(config))
+        else:
+            _check_room(model, dtype or np.dtype(np.float32))
+            formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+            model.stored_formats = formats  # type: ignore[attr-defined]  # for save_pretrained
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from None
     return model
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer from the metadata of a GGUF file that is open already; `Tokenizer.from_pretrained("….gguf")` opens one."""
+"""A tokenizer from the metadata of an open GGUF file; `Tokenizer.from_pretrained("….gguf")` opens the file itself."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def load(path: Path) -> dict[str, Any]:
         if path.suffix == ".gguf":
             return gguf.load(path)
         if path.suffix != ".json":
-            raise ValueError(f"{path} is neither tokenizer.json nor a .gguf file: expected one, or the directory with it")
+            raise ValueError(f"{path} is neither tokenizer.json nor a .gguf file: expected one, or its directory")
         return gpt2_pair.load(path.parent) if path.name == "vocab.json" else tokenizer_json.load(path)
     if (path / "tokenizer.json").is_file():
         return tokenizer_json.load(path / "tokenizer.json")

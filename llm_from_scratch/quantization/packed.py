@@ -1,0 +1,188 @@
+"""A weight matrix that stays packed in memory, and the linear layer and the embedding that use it.
+
+One token multiplies with the codes as they lie (`kernels.packed`); a prompt of many tokens expands panels of the matrix
+into numbers, multiplies them and throws them away. Packed weights are constants: gradients flow through them to the
+input, none arrive at them. What this module does not do: files (`models/gguf.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..autograd import Tensor, primitive
+from ..kernels import packed as kernels
+from ..kernels.packed import TILE
+from ..layers import Module
+from .blocks import Codes, decode
+
+# Rows from which expanding a panel pays: each row alone reads all codes anew.
+_MANY_ROWS = 8
+_PANEL = 64  # tiles expanded at a time: 4,096 outputs
+
+
+@dataclass(frozen=True, eq=False)
+class PackedWeight:
+    """A matrix (inputs, outputs) in tiles of 64 outputs; see `kernels.packed` for how the parts lie.
+
+    >>> rows = np.arange(128, dtype=np.float32).reshape(2, 64) / 128      # (outputs, inputs), as files store it
+    >>> from .blocks import quantize
+    >>> weight = PackedWeight.from_blocks(quantize(rows, "Q8_0"), "Q8_0")
+    >>> weight.shape, weight.nbytes, bool(np.abs(weight.expand() - rows.T).max() < 0.004)
+    ((64, 2), 4608, True)
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    minimum: np.ndarray
+    outputs: int
+
+    @classmethod
+    def from_blocks(cls, data: np.ndarray, kind: str) -> PackedWeight:
+        """Repack rows of blocks, one a output: bytes (outputs, b) uint8. Raises ValueError for plain numbers."""
+        if data.ndim != 2:
+            raise ValueError(f"a matrix has rows of blocks, (outputs, bytes), not {data.shape}")
+        return cls.from_codes(decode(data, kind))
+
+    @classmethod
+    def from_codes(cls, parts: Codes) -> PackedWeight:
+        """From codes (outputs, inputs) with their scales. Codes of four bits stay in four bits."""
+        outputs, inputs = parts.codes.shape
+        if not outputs or inputs % 8 or parts.group % 8:
+            raise ValueError(f"codes {parts.codes.shape} in groups of {parts.group} cannot be packed: 8 divides groups")
+        lowest, highest = int(parts.codes.min()), int(parts.codes.max())
+        scale, minimum = _tiled(parts.scale), _tiled(parts.minimum)
+        codes = _tiled(parts.codes)
+        if lowest >= -8 and highest <= 7 and lowest < 0:  # -8 … 7 as 0 … 15: the shift goes into the minimum
+            codes += np.int8(8)
+            minimum = -8 * scale if minimum.size == 0 else minimum - 8 * scale
+            lowest, highest = lowest + 8, highest + 8
+        if lowest >= 0 and highest <= 15:
+            nibbles = codes.view(np.uint8)
+            codes = nibbles[..., : TILE // 2] | (nibbles[..., TILE // 2 :] << 4)
+        return cls(codes, scale, minimum, outputs)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(inputs, outputs)."""
+        return self.codes.shape[1], self.outputs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.codes.nbytes + self.scale.nbytes + self.minimum.nbytes
+
+    def _parts(self, first: int, last: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        floats = (part[first:last].astype(dtype, copy=False) for part in (self.scale, self.minimum))
+        return self.codes[first:last], *floats  # type: ignore[return-value]
+
+    def expand(self, dtype: np.dtype | type = np.float32) -> np.ndarray:
+        """The numbers, (inputs, outputs)."""
+        return kernels.packed_expand(*self._parts(0, len(self.codes), np.dtype(dtype)))[:, : self.outputs]
+
+    def matmul(self, x: np.ndarray) -> np.ndarray:
+        """x (N, inputs) -> (N, outputs)."""
+        tiles = len(self.codes)
+        if len(x) < _MANY_ROWS:
+            return kernels.packed_matmul(x, *self._parts(0, tiles, x.dtype))[:, : self.outputs]
+        y = np.empty((len(x), tiles * TILE), x.dtype)
+        for first in range(0, tiles, _PANEL):
+            last = min(first + _PANEL, tiles)
+            panel = kernels.packed_expand(*self._parts(first, last, x.dtype))
+            np.matmul(x, panel, out=y[:, first * TILE : last * TILE])
+        return y[:, : self.outputs]
+
+    def transposed_matmul(self, y: np.ndarray) -> np.ndarray:
+        """y (N, outputs) times the transposed matrix -> (N, inputs): the gradient for the input of a product."""
+        x = np.zeros((len(y), self.shape[0]), y.dtype)
+        for first in range(0, len(self.codes), _PANEL):
+            last = min(first + _PANEL, len(self.codes))
+            some = y[:, first * TILE : last * TILE]
+            x += some @ kernels.packed_expand(*self._parts(first, last, y.dtype))[:, : some.shape[1]].T
+        return x
+
+    def rows(self, outputs: np.ndarray) -> np.ndarray:
+        """The weights of some outputs: numbers (n,) in 0 … outputs - 1 -> (n, inputs) float32."""
+        tile, place = np.divmod(np.asarray(outputs), TILE)
+        if self.codes.dtype == np.uint8:
+            half = TILE // 2
+            codes = (self.codes[tile, :, place % half] >> (4 * (place >= half))[:, None].astype(np.uint8)) & 0x0F
+        else:
+            codes = self.codes[tile, :, place]
+        empty = None if self.minimum.size == 0 else self.minimum[tile, :, place]
+        return Codes(codes, self.scale[tile, :, place], empty).values()
+
+
+def _tiled(part: np.ndarray | None) -> np.ndarray:
+    """(outputs, n) -> (tiles, n, 64), the last tile filled up with zeros."""
+    if part is None:
+        return np.zeros((0, 0, 0), np.float32)
+    outputs, width = part.shape
+    tiles = -(-outputs // TILE)
+    if tiles * TILE != outputs:
+        part = np.concatenate([part, np.zeros((tiles * TILE - outputs, width), part.dtype)])
+    return np.ascontiguousarray(part.reshape(tiles, TILE, width).swapaxes(1, 2))
+
+
+@primitive
+def packed_linear(x, bias=None, /, *, weight):
+    """y = x W + b with W a `PackedWeight`: x (..., inputs), bias (outputs,) or None -> (..., outputs).
+
+    >>> weight = PackedWeight.from_codes(Codes(np.full((1, 8), 3, np.int8), np.ones((1, 1), np.float32), None))
+    >>> packed_linear(np.ones((2, 8), np.float32), weight=weight)
+    Tensor([[24.],
+            [24.]])
+    """
+    if x.ndim == 0 or x.shape[-1] != weight.shape[0]:
+        raise ValueError(f"packed_linear: an input {x.shape} does not fit a weight of (in, out) = {weight.shape}")
+    if bias is not None and bias.shape != (weight.outputs,):
+        raise ValueError(f"packed_linear: the bias has shape {bias.shape}, expected ({weight.outputs},)")
+    y = weight.matmul(np.ascontiguousarray(x.reshape(-1, x.shape[-1])))
+    if bias is not None:
+        y = y + bias
+    return y.reshape(*x.shape[:-1], weight.outputs), (x.shape, weight)
+
+
+@packed_linear.backward
+def _(dy, saved, needs):
+    shape, weight = saved
+    dy2 = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
+    dx = weight.transposed_matmul(dy2).reshape(shape) if needs[0] else None
+    return (dx,) if len(needs) == 1 else (dx, dy2.sum(axis=0) if needs[1] else None)
+
+
+@packed_linear.example
+def _(rng):
+    codes = Codes(rng.integers(-128, 128, (5, 16)).astype(np.int8), rng.normal(size=(5, 2)).astype(np.float32), None)
+    return (rng.normal(size=(2, 3, 16)), rng.normal(size=5)), {"weight": PackedWeight.from_codes(codes)}
+
+
+@packed_linear.example
+def _(rng):
+    scale, minimum = rng.normal(size=(2, 70, 1)).astype(np.float32)
+    codes = Codes(rng.integers(0, 16, (70, 8)).astype(np.int8), scale, minimum)
+    return (rng.normal(size=(9, 8)),), {"weight": PackedWeight.from_codes(codes)}
+
+
+class PackedLinear(Module):
+    """A linear layer that never changes: x (..., in) -> (..., out). It has no parameters but its bias."""
+
+    def __init__(self, weight: PackedWeight, bias: Tensor | None = None) -> None:
+        self.packed = weight
+        self.bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.bias is None:
+            return packed_linear(x, weight=self.packed)
+        return packed_linear(x, self.bias, weight=self.packed)
+
+
+class PackedEmbedding(Module):
+    """One packed row a token: ids (...) -> (..., dim), float32."""
+
+    def __init__(self, weight: PackedWeight) -> None:
+        self.packed = weight
+
+    def __call__(self, ids: np.ndarray) -> Tensor:
+        return Tensor(self.packed.rows(ids.reshape(-1)).reshape(*ids.shape, -1))
