@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def _map(table: Sequence[Row]) -> list[str]:
     for row in table:
         design.append([row.title, _range(row.parameters, _count), *row.design.values()])
         tokens = row.release.tokens
-        seen = list(tokens.values()) if hasattr(tokens, "values") else [tokens]
+        seen: list[Any] = list(tokens.values()) if isinstance(tokens, Mapping) else [tokens]
         facts = [row.release.month, _range(row.context, str), _range(seen, _count) if seen[0] else None]
         facts += [row.release.tokenizer, row.release.licence, row.release.data]
         release.append([row.title, *("?" if fact is None else fact for fact in facts)])

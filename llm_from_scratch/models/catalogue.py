@@ -89,7 +89,7 @@ def sheet(name: str | os.PathLike[str], *, length: int | None = None) -> dict[st
     release = releases.get(title or "", Release())
     bill = costs(spec, length=length)
     tokens = release.tokens_of(str(name))
-    facts = {"release": title, "month": release.month, "licence": release.licence, "data": release.data}
+    facts: dict[str, Any] = {"release": title, "month": release.month, "licence": release.licence, "data": release.data}
     facts |= {"tokenizer": release.tokenizer, "training tokens": tokens, "source": release.source or None}
     return {
         "name": str(name),

@@ -100,7 +100,7 @@ def _part(name: str) -> str:
 
 def _shares(model: Decoder) -> dict[str, float]:
     """Prefixes of parameters of which a token uses a share only: the experts of a mixture."""
-    found = {}
+    found: dict[str, float] = {}
     for path, module in model.named_modules():
         spec = getattr(module, "spec", None)
         experts, chosen = getattr(spec, "experts", None), getattr(spec, "chosen", None)

@@ -104,5 +104,5 @@ def _family(module: ModuleType) -> Family:
     if missing:
         raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
     types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
-    optional = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
-    return Family(name, tuple(types), architecture, defaults, *optional, spec, weights)
+    sizes, aliases, facts = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
+    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, spec, weights)

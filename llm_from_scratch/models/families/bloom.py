@@ -10,6 +10,7 @@ Press et al. 2021, arXiv:2108.12409. Initialisation: N(0, initializer_range), wh
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
 from ..config import Config
@@ -21,7 +22,7 @@ from ._slopes import alibi_slopes
 MODEL_TYPES = ("bloom",)
 ARCHITECTURE = "BloomForCausalLM"
 # fmt: off
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "vocab_size": 250880, "hidden_size": 64, "n_layer": 2, "n_head": 8, "layer_norm_epsilon": 1e-5,
     "initializer_range": 0.02, "apply_residual_connection_post_layernorm": False, "hidden_dropout": 0.0,
     "attention_dropout": 0.0, "seq_length": 2048, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
@@ -29,7 +30,7 @@ DEFAULTS = {
 # fmt: on
 ALIASES = {"n_embed": "hidden_size", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
 _KEYS = ("n_layer", "hidden_size", "n_head")
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "bloom-560m": dict(zip(_KEYS, (24, 1024, 16), strict=True)),
     "bloom-1b1": dict(zip(_KEYS, (24, 1536, 16), strict=True)),
     "bloom-1b7": dict(zip(_KEYS, (24, 2048, 16), strict=True)),
@@ -48,12 +49,12 @@ def spec_from_config(config: Config) -> ModelSpec:
     # How the original code fused and split its kernels: the numbers stay.
     config.ignore("attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "offset_alibi")
     config.ignore("skip_bias_add", "skip_bias_add_qkv", "slow_but_exact", "attention_dropout")
-    inits = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
+    inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))
-    shape, biases = (hidden, heads, heads, hidden // heads), {"bias": True, "output_bias": True}
-    attention = AttentionSpec(*shape, slopes=alibi_slopes(heads), **biases, **inits)
+    shape = (hidden, heads, heads, hidden // heads)
+    attention = AttentionSpec(*shape, bias=True, output_bias=True, slopes=alibi_slopes(heads), **inits)
     feed_forward = FeedForwardSpec(hidden, 4 * hidden, "gelu_tanh", **inits)
-    settings = {
+    settings: dict[str, Any] = {
         "residual_is_normed": config.flag("apply_residual_connection_post_layernorm"),
         "dropout": config.number("hidden_dropout", least=0.0, below=1.0),
     }

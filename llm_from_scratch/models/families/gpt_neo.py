@@ -7,6 +7,8 @@ attention_dropout is 0 in all releases.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
 from ..config import Config
 from ..layouts import TRANSPOSED
@@ -17,7 +19,7 @@ from ._activations import ACTIVATIONS
 MODEL_TYPES = ("gpt_neo",)
 ARCHITECTURE = "GPTNeoForCausalLM"
 # fmt: off
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "vocab_size": 50257, "max_position_embeddings": 2048, "hidden_size": 2048, "num_layers": 24, "num_heads": 16,
     "attention_types": [[["global", "local"], 12]], "intermediate_size": None, "window_size": 256,
     "activation_function": "gelu_new", "resid_dropout": 0.0, "embed_dropout": 0.0, "attention_dropout": 0.0,
@@ -27,7 +29,7 @@ DEFAULTS = {
 # fmt: on
 ALIASES = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"}
 _KEYS = ("num_layers", "hidden_size", "num_heads")
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "gpt-neo-125m": dict(zip(_KEYS, (12, 768, 12), strict=True)) | {"attention_types": [[["global", "local"], 6]]},
     "gpt-neo-1.3b": dict(zip(_KEYS, (24, 2048, 16), strict=True)),
     "gpt-neo-2.7b": dict(zip(_KEYS, (32, 2560, 20), strict=True)) | {"attention_types": [[["global", "local"], 16]]},
@@ -42,7 +44,7 @@ def spec_from_config(config: Config) -> ModelSpec:
     # Dropout inside the attention is not applied; the others belong to heads other than the language model's.
     config.ignore("attention_dropout", "classifier_dropout", "summary_type", "summary_use_proj", "summary_activation")
     config.ignore("summary_proj_to_labels", "summary_first_dropout")
-    inits = {"init": Normal(std), "output_init": Normal(std)}
+    inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std)}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))
     dropout = config.number("resid_dropout", least=0.0, below=1.0)
     width = config.size_or("intermediate_size", 4 * hidden)
@@ -70,7 +72,8 @@ def spec_from_config(config: Config) -> ModelSpec:
 
 def _kinds(config: Config) -> list[str]:
     """The layers in order, from [[["global", "local"], 12]]: each list of kinds so many times."""
-    depth, kinds = config.size("num_layers", most=10_000), []
+    depth = config.size("num_layers", most=10_000)
+    kinds: list[str] = []
     runs = config.get("attention_types")
     for run in runs if isinstance(runs, (list, tuple)) else [None]:
         parts, times = run if isinstance(run, (list, tuple)) and len(run) == 2 else (None, None)

@@ -9,6 +9,7 @@ does not say initializer_range: N(0, 2/(5d)) ("small"), what adds to the residua
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, Rotary
 from ..config import Config
@@ -20,7 +21,7 @@ from ._activations import ACTIVATIONS
 MODEL_TYPES = ("gpt_neox",)
 ARCHITECTURE = "GPTNeoXForCausalLM"
 # fmt: off
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "vocab_size": 50432, "hidden_size": 6144, "num_hidden_layers": 44, "num_attention_heads": 64,
     "intermediate_size": 24576, "hidden_act": "gelu", "rotary_pct": 0.25, "rotary_emb_base": 10000.0,
     "rope_scaling": None, "max_position_embeddings": 2048, "layer_norm_eps": 1e-5, "use_parallel_residual": True,
@@ -37,7 +38,7 @@ def _size(*values: int) -> dict[str, int]:
     return dict(zip(_KEYS, values, strict=True)) | {"intermediate_size": 4 * values[1]}
 
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "gpt-neox-20b": {"hidden_act": "gelu_fast"},
     "pythia-70m": _size(6, 512, 8, 50304),
     "pythia-160m": _size(12, 768, 12, 50304),
@@ -64,8 +65,8 @@ def spec_from_config(config: Config) -> ModelSpec:
     small, wang = math.sqrt(2 / (5 * hidden)), 2 / (depth * math.sqrt(hidden))
     if config.get("initializer_range") is not None:
         small = wang = config.number("initializer_range", least=0.0)
-    inits = {"init": Normal(small), "output_init": Normal(wang)}
-    bias = {"bias": config.flag("attention_bias"), "output_bias": config.flag("attention_bias")}
+    inits: dict[str, Any] = {"init": Normal(small), "output_init": Normal(wang)}
+    bias: dict[str, Any] = {"bias": config.flag("attention_bias"), "output_bias": config.flag("attention_bias")}
     rotary = Rotary(turned, base, factor=factor)
     attention = AttentionSpec(hidden, heads, heads, head_dim, rotary=rotary, **bias, **inits)
     feed_forward = FeedForwardSpec(hidden, width, config.choice("hidden_act", ACTIVATIONS), **inits)

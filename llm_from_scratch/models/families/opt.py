@@ -14,6 +14,7 @@ N(0, 0.006), what adds to the residual scaled by 1/√(2L), biases 0 (published 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...layers import AttentionSpec, BranchSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
 from ..config import Config
@@ -25,7 +26,7 @@ from ._activations import ACTIVATIONS
 MODEL_TYPES = ("opt",)
 ARCHITECTURE = "OPTForCausalLM"
 # fmt: off
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "vocab_size": 50272, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "ffn_dim": 3072,
     "max_position_embeddings": 2048, "do_layer_norm_before": True, "_remove_final_layer_norm": False,
     "word_embed_proj_dim": None, "dropout": 0.1, "attention_dropout": 0.0, "activation_function": "relu",
@@ -42,7 +43,7 @@ def _size(layers: int, heads: int, hidden: int) -> dict[str, int]:
     return dict(zip(_KEYS, (layers, heads, hidden, 4 * hidden), strict=True))
 
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "opt-125m": _size(12, 12, 768),
     "opt-350m": _size(24, 16, 1024) | _POST,
     "opt-1.3b": _size(24, 32, 2048),
@@ -72,7 +73,7 @@ def spec_from_config(config: Config) -> ModelSpec:
     final = not config.flag("_remove_final_layer_norm") and pre
     # Dropout of attention maps is 0 in all releases; layerdrop too, and acts in training alone.
     config.ignore("attention_dropout", "layerdrop", "activation_dropout")
-    inits = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
+    inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
     activation = config.choice("activation_function", ACTIVATIONS)
     feed_forward = FeedForwardSpec(hidden, config.size("ffn_dim"), activation, bias=bias, **inits)
     band = None if config.get("attention_band") is None else config.size("attention_band")
@@ -81,8 +82,8 @@ def spec_from_config(config: Config) -> ModelSpec:
         shape = (hidden, heads, heads, hidden // heads)
         window = band if number % 2 else None
         attention = AttentionSpec(*shape, bias=bias, output_bias=bias, window=window, **inits)
-        place = {"norms_before": (norm,)} if pre else {"norm_after": norm}
-        parts = {"mixer": attention, "feed_forward": feed_forward}
+        place: dict[str, Any] = {"norms_before": (norm,)} if pre else {"norm_after": norm}
+        parts: dict[str, Any] = {"mixer": attention, "feed_forward": feed_forward}
         return LayerSpec(tuple(BranchSpec({name: part}, dropout=dropout, **place) for name, part in parts.items()))
 
     width = config.size_or("word_embed_proj_dim", hidden)
