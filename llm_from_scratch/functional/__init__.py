@@ -14,6 +14,7 @@ from .linear import linear, linear_cross_entropy
 from .losses import cross_entropy
 from .norms import layer_norm, rms_norm
 from .rotary import rotary
+from .routing import combine, dispatch, load_balancing_loss, routing_weights, top_k
 from .selective_scan import selective_scan
 from .softmax import log_softmax, softmax
 
@@ -23,7 +24,9 @@ __all__ = [
     "causal_convolution",
     "check_ids",
     "clip",
+    "combine",
     "cross_entropy",
+    "dispatch",
     "dropout",
     "embedding",
     "geglu",
@@ -32,10 +35,12 @@ __all__ = [
     "layer_norm",
     "linear",
     "linear_cross_entropy",
+    "load_balancing_loss",
     "log_softmax",
     "relu",
     "rms_norm",
     "rotary",
+    "routing_weights",
     "selective_scan",
     "sigmoid",
     "silu",
@@ -43,4 +48,5 @@ __all__ = [
     "softplus",
     "swiglu",
     "tanh",
+    "top_k",
 ]

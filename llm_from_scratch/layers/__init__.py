@@ -6,6 +6,7 @@ from .block import Block, BranchSpec, LayerSpec
 from .context import Context, KeyValueCache, ModelMemory, RollingCache
 from .feed_forward import FeedForward, FeedForwardSpec
 from .initialization import Constant, Normal, XavierNormal
+from .mixture import Mixture, MixtureSpec, balancing_loss
 from .module import Module
 from .positions import DynamicNTK, LearnedPositions, Rotary, SteppedNTK
 
@@ -24,6 +25,8 @@ __all__ = [
     "LayerSpec",
     "LearnedPositions",
     "Linear",
+    "Mixture",
+    "MixtureSpec",
     "ModelMemory",
     "Module",
     "Norm",
@@ -33,4 +36,5 @@ __all__ = [
     "Rotary",
     "SteppedNTK",
     "XavierNormal",
+    "balancing_loss",
 ]

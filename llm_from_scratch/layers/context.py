@@ -23,6 +23,7 @@ class Context:
     prefix_length: keys before it are visible to all queries (a bidirectional context), an integer or (B,).
     rng: dropout's randomness; None (evaluation) switches dropout off.
     record: where attention maps and hidden states are collected on request, else None.
+    auxiliary: where layers leave what a loss of their own needs (`layers.mixture.Routed`); None when nobody asks.
     all_positions (B or 1, S): the positions of all keys; None where there are no others than the new ones.
     """
 
@@ -33,6 +34,7 @@ class Context:
     prefix_length: Any = None
     rng: np.random.Generator | None = None
     record: dict[str, list[np.ndarray]] | None = None
+    auxiliary: list[Any] | None = None
     all_positions: np.ndarray | None = None
 
     @property

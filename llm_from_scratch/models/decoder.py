@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..autograd import Tensor, no_grad
+from ..autograd import Tensor, grad_enabled, no_grad
 from ..generation import generate
-from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module
+from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module, balancing_loss
 from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
 from .saving import save_pretrained
 from .spec import ModelSpec
@@ -80,26 +80,39 @@ class Decoder(Module):
         return F.linear(x, weight, transposed=transposed)
 
     def loss(
-        self, batch: Mapping[str, Any], *, normaliser: int | None = None, rng: np.random.Generator | None = None
+        self,
+        batch: Mapping[str, Any],
+        *,
+        normaliser: int | None = None,
+        rng: np.random.Generator | None = None,
+        auxiliary: bool | None = None,
     ) -> Tensor:
         """What training minimises: the sum of the token losses / normaliser, a single number.
 
         batch: "ids" and "targets", both (B, T), where targets[:, t] is what position t has to predict and -100 does not
         count; and, if wanted, "mask", "positions", "segments", "prefix_length". normaliser: default the number of
         targets that count; shards of one batch pass the batch's, so that their gradients add up.
+        auxiliary: whether layers' own losses (load balancing) are added. By default they are when gradients are
+        recorded: under `no_grad` the loss is the bare cross-entropy, which stays comparable. Balance is no sum over
+        tokens: each shard adds its own, weighted by its share of the targets.
         """
         known = {"ids", "targets", "mask", "positions", "segments", "prefix_length"}
         if not {"ids", "targets"} <= set(batch) <= known:
             raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(known)}; got {sorted(batch)}")
         more = [batch.get(name) for name in ("mask", "positions", "segments", "prefix_length")]
         targets = np.asarray(batch["targets"])
-        x = self._hidden(batch["ids"], None, *more, rng)
+        routed: list[Any] | None = [] if (grad_enabled() if auxiliary is None else auxiliary) else None
+        x = self._hidden(batch["ids"], None, *more, rng, routed)
         if targets.shape != x.shape[:2]:
             raise ValueError(f"targets have shape {targets.shape}, the ids {x.shape[:2]}: they must be equal")
         weight, transposed = self._head()
-        return F.linear_cross_entropy(
+        loss = F.linear_cross_entropy(
             x.reshape(-1, x.shape[-1]), weight, targets.reshape(-1), normaliser=normaliser, transposed=transposed
         )
+        if routed:
+            share = 1.0 if normaliser is None else int((targets != -100).sum()) / normaliser
+            loss = loss + balancing_loss(routed, batch.get("mask")) * share
+        return loss
 
     def _head(self) -> tuple[Tensor, bool]:
         return (self.embedding.weight, True) if self.head is None else (self.head.weight, False)
@@ -113,11 +126,12 @@ class Decoder(Module):
         segments: Any,
         prefix_length: Any,
         rng: np.random.Generator | None,
+        auxiliary: list[Any] | None = None,
     ) -> Tensor:
         """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
         ids = check_ids(ids, self.spec.vocab_size)
         context = self._context(ids.shape, memory, mask, positions, segments, prefix_length)
-        context.rng, context.record = rng, self._record
+        context.rng, context.record, context.auxiliary = rng, self._record, auxiliary
         asked = ids.shape[1]
         if memory is not None:
             ids, context = memory.admit(ids, context)  # all tokens so far, where they have to be run again

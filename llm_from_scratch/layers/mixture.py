@@ -1,0 +1,113 @@
+"""A mixture of experts: many feed-forward parts, of which a router chooses a few for each token.
+
+Experts that nobody chose compute nothing. There is no capacity limit and no token is dropped. Source: Jiang et al. 2024
+(Mixtral), arXiv:2401.04088, after Shazeer et al. 2017, arXiv:1701.06538.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd import Tensor, concatenate
+from ..functional import routing, softmax
+from .basic import Linear
+from .context import Context
+from .feed_forward import FeedForward, FeedForwardSpec
+from .initialization import Normal
+from .module import Initializer, Module
+
+
+@dataclass(frozen=True)
+class MixtureSpec:
+    """`experts` copies of the design `expert`, `per_token` of them at work for each token.
+
+    balance: how much the load-balancing loss counts in training (`Decoder.loss`); 0 leaves the router alone.
+    """
+
+    expert: FeedForwardSpec
+    experts: int = 8
+    per_token: int = 2
+    balance: float = 0.0
+    router_init: Initializer = Normal(0.02)
+
+    def __post_init__(self) -> None:
+        for name in ("experts", "per_token"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"mixture of experts: {name} must be a positive integer, not {value!r}")
+        if self.per_token > self.experts:
+            raise ValueError(f"{self.per_token} experts a token were asked for, but there are only {self.experts}")
+        if not 0.0 <= self.balance < float("inf"):
+            raise ValueError(f"the weight of the load-balancing loss is a number >= 0, not {self.balance}")
+
+    def build(self, rng: np.random.Generator | None) -> Mixture:
+        """The layer itself."""
+        return Mixture(self, rng)
+
+
+class Routed(NamedTuple):
+    """What one layer's router did with N tokens: logits (N, E), the experts chosen (N, k), the loss's weight."""
+
+    logits: Tensor
+    experts: np.ndarray
+    balance: float
+
+
+class Mixture(Module):
+    """Applies its `MixtureSpec`: x (B, T, hidden) -> (B, T, hidden). It remembers nothing."""
+
+    def __init__(self, spec: MixtureSpec, rng: np.random.Generator | None) -> None:
+        self.spec = spec
+        self.router = Linear(spec.expert.hidden_size, spec.experts, bias=False, init=spec.router_init, rng=rng)
+        self.experts: list[FeedForward] = [spec.expert.build(rng) for _ in range(spec.experts)]
+
+    @property
+    def idle_parameter_count(self) -> int:
+        """How many parameters a token does not use: those of the experts not chosen for it."""
+        return (self.spec.experts - self.spec.per_token) * self.experts[0].parameter_count
+
+    def new_memory(self) -> None:
+        """Nothing to remember."""
+
+    def __call__(self, x: Tensor, memory: Any, context: Context) -> Tensor:
+        tokens = x.reshape(-1, x.shape[-1])  # (N, hidden): where a token stands makes no difference here
+        logits = self.router(tokens)
+        experts = routing.top_k(logits.data, self.spec.per_token)
+        self._report(x.shape[:2], logits, experts, context)
+        plan = routing.Assignment.of(experts, self.spec.experts)
+        answers = []
+        for expert, rows in zip(self.experts, routing.dispatch(tokens, plan=plan)):
+            # An expert without tokens is not run at all: its parameters get no gradient, and AdamW leaves them alone.
+            answers.append(expert(rows, None, context) if len(rows) else rows)
+        weights = routing.routing_weights(logits, experts)
+        return routing.combine(weights, *answers, plan=plan).reshape(*x.shape)
+
+    def _report(self, shape: tuple[int, ...], logits: Tensor, experts: np.ndarray, context: Context) -> None:
+        if context.auxiliary is not None and self.spec.balance:
+            context.auxiliary.append(Routed(logits, experts, self.spec.balance))
+        if context.record is not None:
+            context.record.setdefault("router", []).append(softmax(logits.data).data.reshape(*shape, -1))
+            context.record.setdefault("experts", []).append(experts.reshape(*shape, -1))
+
+
+def balancing_loss(routed: Sequence[Routed], mask: np.ndarray | None) -> Tensor:
+    """balance · `load_balancing_loss` over all layers' tokens together, as if they were one long sequence.
+
+    mask (B, T) or None: tokens that are padding do not count. Layers of different designs (another number of experts,
+    another weight) are balanced apart, and their losses added.
+    """
+    total: Tensor | None = None
+    for design in dict.fromkeys((r.logits.shape[1], r.experts.shape[1], r.balance) for r in routed):
+        alike = [r for r in routed if (r.logits.shape[1], r.experts.shape[1], r.balance) == design]
+        counted = None if mask is None else np.tile(np.asarray(mask).astype(bool).reshape(-1), len(alike))
+        logits = concatenate(*(r.logits for r in alike), axis=0)
+        chosen = np.concatenate([r.experts for r in alike])
+        loss = routing.load_balancing_loss(logits, chosen, counted) * design[2]
+        total = loss if total is None else total + loss
+    if total is None:
+        raise ValueError("there is nothing to balance: no layer reported what its router did")
+    return total
