@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ EXAMPLES = """examples:
   python -m llm_from_scratch zoo runs/quickstart                  a checkpoint of yours, with its lineage
   python -m llm_from_scratch zoo diff llama-2-7b mistral-7b       what changed
   python -m llm_from_scratch zoo tree                             who descends from whom
+  python -m llm_from_scratch zoo race                             train a miniature of each (a quarter of an hour)
+  python -m llm_from_scratch zoo race gpt2 mamba-130m --steps 100
 
 "?" stands for what is not publicly stated.
 """
@@ -29,8 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "words", nargs="*", metavar="NAME | diff A B | tree", help="a released size or a checkpoint directory"
+        "words", nargs="*", metavar="NAME | diff A B | tree | race", help="a released size or a checkpoint directory"
     )
+    parser.add_argument(
+        "--steps", type=int, default=600, metavar="N", help="race: training steps of each (default 600)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="race: another start, another order of the text"
+    )
+    parser.add_argument("--out", metavar="FILE", help="race: keep results here, and go on from those it holds")
     parser.add_argument("--length", type=int, metavar="N", help="tokens to count FLOPs for (default: the context)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -38,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.length is not None and args.length < 1:
         raise ValueError(f"--length must be at least 1, not {args.length}")
+    if args.words[:1] == ["race"]:
+        return _race(args)
     result, lines = _answer(args.words, args.length)
     print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
     return 0
@@ -60,6 +72,30 @@ def _answer(words: Sequence[str], length: int | None) -> tuple[Any, list[str]]:
         raise ValueError(f"zoo shows one model at a time; to compare two: zoo diff {words[0]} {words[1]}")
     page = sheet(words[0], length=length)
     return page, _sheet(page)
+
+
+def _race(args: argparse.Namespace) -> int:
+    from ..training.race import Course, race  # training is slow to import; the map should appear at once
+
+    names = args.words[1:] or [row.sizes[len(row.sizes) // 2] for row in rows()]
+    course = Course(steps=args.steps, seed=args.seed)
+    quiet = args.json
+
+    def report(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = race(names, course, folder, out=args.out, report=report)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    ranked = sorted(found["runs"].items(), key=lambda item: item[1]["loss"])
+    cells = [
+        (name, f"{r['loss']:.3f}", f"{r['bits_per_byte']:.3f}", f"{r['layer_parameters']:,}") for name, r in ranked
+    ]
+    print("\n".join(["", *_table([("", "held-out loss", "bits per byte", "parameters in layers"), *cells])]))
+    return 0
 
 
 def _map(table: Sequence[Row]) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, NormSpec
+from ..layers.mixture import MixtureSpec
 from .spec import ModelSpec
 
 _ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "relu": "ReLU"}
@@ -70,12 +71,14 @@ def details(spec: ModelSpec) -> dict[str, str]:
         found["key-value heads"] = runs(part.key_value_heads for part in attention)
         found["width of a head"] = runs(part.head_dim for part in attention)
         found["window"] = runs(part.window or "none" for part in attention)
-    widths = [getattr(part, "intermediate_size", None) for part in feed_forwards(spec)]
+    widths = [getattr(_expert(part), "intermediate_size", None) for part in feed_forwards(spec)]
     if any(width is not None for width in widths):
         found["feed-forward width"] = runs(width for width in widths if width is not None)
-    experts = [getattr(part, "experts", None) for part in feed_forwards(spec)]
-    if any(isinstance(number, int) for number in experts):
-        found["experts"] = runs(number or "none" for number in experts)
+    if any(isinstance(part, MixtureSpec) for part in feed_forwards(spec)):
+        found["experts"] = runs(
+            f"{part.experts}, {part.chosen} a token" if isinstance(part, MixtureSpec) else "none"
+            for part in feed_forwards(spec)
+        )
     norms = [norm for norm in (*_norm_specs(spec), spec.embedding_norm, spec.norm) if norm is not None]
     found["norm eps"] = _several([f"{norm.eps:g}" for norm in norms])
     if spec.embedding_size is not None:
@@ -174,8 +177,13 @@ def _mixer(part: Any) -> str:
 def _feed_forward(part: Any) -> str:
     if isinstance(part, FeedForwardSpec):
         return (_GATED if part.gated else _ACTIVATIONS)[part.activation]
-    inner = [value for value in vars(part).values() if isinstance(value, FeedForwardSpec)]
-    return f"{_words(type(part))} of {_feed_forward(inner[0])}" if inner else _words(type(part))
+    if isinstance(part, MixtureSpec):
+        return f"{_feed_forward(part.expert)}, {part.chosen} of {part.experts} experts"
+    return _words(type(part))
+
+
+def _expert(part: Any) -> Any:
+    return part.expert if isinstance(part, MixtureSpec) else part
 
 
 def _biases(spec: ModelSpec) -> str:
@@ -188,7 +196,7 @@ def _biases(spec: ModelSpec) -> str:
                 parts["output"] |= part.output_bias
                 absent -= {"query, key, value", "output"}
             elif is_feed_forward(name):
-                parts["feed-forward"] |= bool(getattr(part, "bias", False))
+                parts["feed-forward"] |= bool(getattr(_expert(part), "bias", False))
                 absent.discard("feed-forward")
     present = [name for name in parts if name not in absent]
     having = [name for name in present if parts[name]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..layers import AttentionSpec
+from ..layers.mixture import MixtureSpec
 from .choices import is_feed_forward, mixers
 from .decoder import Decoder
 from .spec import ModelSpec
@@ -17,7 +18,7 @@ from .spec import ModelSpec
 # Bytes a parameter. The two block formats are GGUF's Q8_0 and Q4_0: 32 numbers share a scale of 2 bytes.
 PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 34 / 32, "4-bit": 18 / 32}
 TRAINING_BYTES = 16  # float32: weight, gradient, AdamW's two averages; mixed: 2 + 2 + 4 + 4 + 4 comes to the same
-_BFLOAT16 = 2
+_BFLOAT16, _FLOAT32 = 2, 4
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,8 @@ def _shares(model: Decoder) -> dict[str, float]:
     found: dict[str, float] = {}
     for path, module in model.named_modules():
         spec = getattr(module, "spec", None)
-        experts, chosen = getattr(spec, "experts", None), getattr(spec, "chosen", None)
-        if isinstance(experts, int) and isinstance(chosen, int):
-            found |= {f"{path}.experts": chosen / experts}
+        if isinstance(spec, MixtureSpec):
+            found[f"{path}.experts"] = spec.chosen / spec.experts
     return found
 
 
@@ -129,8 +129,10 @@ def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:
                 per_token += size
             else:
                 fixed += size * part.window
-        elif hasattr(part, "state_bytes"):
-            fixed += part.state_bytes
+        elif hasattr(part, "state_numbers"):
+            fixed += _FLOAT32 * part.state_numbers
+        elif hasattr(part, "state_size") and hasattr(part, "inner_size"):  # a scan: state and the convolution's tail
+            fixed += _FLOAT32 * part.inner_size * (part.state_size + part.convolution_width - 1)
         else:
             return None, None
     return per_token, fixed

@@ -146,6 +146,11 @@ RELEASES: dict[str, Release] = {
         "solar-", "2023-12", APACHE, None, LLAMA_TOKENIZER, None, (("Mistral", "weights"), ("LLaMA 2", "design")),
         "48 layers from two copies of 32", "arXiv:2312.15166",
     ),
+    "Qwen2": Release(
+        "qwen2-", "2024-06", "Apache 2.0 (72B: Qianwen licence)", CLOSED, "byte-level BPE from cl100k, digits split",
+        {"qwen2-0.5b": 12e12, "qwen2-7b": 7e12, "qwen2-72b": 7e12}, (("Qwen", "design"),),
+        "grouped queries, weights no longer fused", "arXiv:2407.10671",
+    ),
     "SmolLM2": Release(
         "smollm2-", "2024-11", APACHE, "partly public", "byte-level BPE, 49k, digits split", 2e12,
         (("LLaMA 2", "design"),), "small enough for a laptop", "Hugging Face",

@@ -1,0 +1,121 @@
+"""The designs of the year side by side: a miniature of each, equally large, on the same text in the same order.
+
+Every run has the same batches, optimiser, schedule and number of parameters in its layers (those that a token uses),
+and starts as its own paper says. What it can show is how designs differ at this size; it says little about large ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import models
+from ..data.sampler import BatchSampler, evaluation_batches
+from ..files.atomic import write_json
+from ..files.strict_json import read_json_object
+from ..models.costs import costs
+from ..models.miniature import layer_parameters, miniature
+from .config import TrainingSettings
+from .evaluate import evaluate
+from .loop import train
+from .recipe import Corpus, Recipe, prepare_corpus, token_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What all runs have in common. layers, width, heads give the size, that of a GPT of this shape."""
+
+    layers: int = 4
+    width: int = 96
+    heads: int = 4
+    context: int = 128
+    batch_size: int = 16
+    vocabulary: int = 512
+    steps: int = 400
+    learning_rate: float = 2e-3
+    data: str = "tales"
+    seed: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """In the layers of a GPT of this shape: 12 d² each."""
+        return 12 * self.width**2 * self.layers
+
+
+def race(
+    names: Iterable[str],
+    course: Course,
+    folder: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train a miniature of every released model in `names`; {"course": …, "runs": {name: result}}.
+
+    folder: where the text is prepared. out: a JSON file that is written after each run; runs it already holds for the
+    same course are not repeated. A result has "loss" (held-out, nats a token), "bits_per_byte", "curve" ([step,
+    training loss], averaged between), "parameters", "layer_parameters" and "memory_per_token".
+    """
+    done: dict[str, Any] = {"course": dataclasses.asdict(course), "runs": {}}
+    if out is not None and Path(out).exists():
+        earlier = read_json_object(Path(out))
+        if earlier.get("course") == done["course"]:
+            done = earlier
+    recipe = Recipe(data=course.data, vocabulary=course.vocabulary, context=course.context, seed=0)
+    corpus = prepare_corpus(recipe, folder)
+    for name in names:
+        key = name if course.seed == done["course"]["seed"] else f"{name}, seed {course.seed}"
+        if key in done["runs"]:
+            continue
+        done["runs"][key] = _run(name, course, corpus, report)
+        if out is not None:
+            write_json(Path(out), done)
+    return done
+
+
+class _Recorded:
+    """A model whose training losses are kept."""
+
+    def __init__(self, model: Any) -> None:
+        self.losses: list[float] = []
+        self._model, self._loss = model, model.loss
+        model.loss = self
+
+    def __call__(self, batch: Any, **settings: Any) -> Any:
+        loss = self._loss(batch, **settings)
+        self.losses.append(loss.item())
+        return loss
+
+
+def _run(name: str, course: Course, corpus: Corpus, report: Callable[[str], None]) -> dict[str, Any]:
+    sizes = {key: getattr(course, key) for key in ("layers", "width", "heads", "context", "vocabulary")}
+    sizes["vocabulary"] = corpus.tokenizer.vocab_size
+    config = miniature(name, parameters=course.parameters, **sizes)
+    family = config.pop("model_type")
+    model = models.build(family, seed=course.seed, **config)
+    sampler = BatchSampler(corpus.train, course.batch_size, course.context, seed=course.seed)
+    warmup = max(1, course.steps // 10)
+    settings = TrainingSettings(course.steps, course.learning_rate, warmup=warmup, threads=1)
+    recorded = _Recorded(model)
+    train(model, sampler, settings, progress=False, report=report)
+    del model.loss  # the method again
+    every = max(1, course.steps // 20)
+    means = [float(np.mean(recorded.losses[start : start + every])) for start in range(0, course.steps, every)]
+    limit = max(1, 40_000 // (course.batch_size * course.context))
+    held_out = evaluation_batches(corpus.validation, course.batch_size, course.context, limit=limit)
+    found = evaluate(model, held_out, token_bytes=token_bytes(corpus, model), threads=1)
+    bill = costs(model.spec)
+    report(f"{name:20} {found['loss']:.4f}")
+    return {
+        "loss": round(found["loss"], 4),
+        "bits_per_byte": round(found["bits_per_byte"], 4),
+        "curve": [[start + every // 2, round(mean, 4)] for start, mean in zip(range(0, course.steps, every), means)],
+        "parameters": bill.parameters,
+        "layer_parameters": layer_parameters(model.spec),
+        "memory_per_token": bill.memory_per_token,
+    }
