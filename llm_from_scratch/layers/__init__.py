@@ -6,6 +6,7 @@ from .block import Block, BranchSpec, LayerSpec
 from .context import Context, KeyValueCache, ModelMemory, RollingCache
 from .feed_forward import FeedForward, FeedForwardSpec
 from .initialization import Constant, Normal, XavierNormal
+from .mamba import Mamba, MambaSpec, ScanMemory
 from .mixture import Mixture, MixtureSpec, balancing_loss
 from .module import Module
 from .positions import DynamicNTK, LearnedPositions, Rotary, SteppedNTK
@@ -25,6 +26,8 @@ __all__ = [
     "LayerSpec",
     "LearnedPositions",
     "Linear",
+    "Mamba",
+    "MambaSpec",
     "Mixture",
     "MixtureSpec",
     "ModelMemory",
@@ -34,6 +37,7 @@ __all__ = [
     "Normal",
     "RollingCache",
     "Rotary",
+    "ScanMemory",
     "SteppedNTK",
     "XavierNormal",
     "balancing_loss",

@@ -60,6 +60,23 @@ class Transposed:
 
 
 @dataclass(frozen=True)
+class Depthwise:
+    """Stored (channels, 1, width), as by torch's Conv1d with one group a channel; ours is (channels, width).
+
+    >>> Depthwise().stored_shape([(6, 4)])
+    (6, 1, 4)
+    """
+
+    def stored_shape(self, ours: Sequence[Shape]) -> Shape:
+        """Our shape, with the axis for the one input of each channel."""
+        return (ours[0][0], 1, *ours[0][1:])
+
+    def pairs(self, theirs: np.ndarray, ours: Sequence[np.ndarray]) -> Pairs:
+        """Their tensor without that axis, and ours."""
+        return [(theirs[:, 0], ours[0])]
+
+
+@dataclass(frozen=True)
 class Fused:
     """Several of our parameters in one tensor, side by side along the output axis.
 
@@ -133,4 +150,5 @@ class InterleavedRotary:
 
 
 AS_IS = AsIs()
+DEPTHWISE = Depthwise()
 TRANSPOSED = Transposed()

@@ -199,13 +199,17 @@ def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups of a model's parameters: matrices (two axes or more) decay; biases and the scales of norms do not.
 
     Decay pulls a matrix towards smaller products, which is the point; a norm's scale of 1 or a bias has no such excess.
+    Neither have parameters that a module lists in its `no_decay`, such as the time scales of a state-space model.
 
     model: anything with `named_parameters()`. Frozen parameters (requires_grad=False) are left out.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    modules = model.named_modules() if hasattr(model, "named_modules") else ()
+    exempt = {id(getattr(module, name)) for _, module in modules for name in getattr(module, "no_decay", ())}
+    decaying = {id(p) for _, p in named if p.ndim >= 2 and id(p) not in exempt}
     groups = [
-        {"params": [(n, p) for n, p in named if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [(n, p) for n, p in named if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [(n, p) for n, p in named if id(p) in decaying], "weight_decay": weight_decay},
+        {"params": [(n, p) for n, p in named if id(p) not in decaying], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
