@@ -57,11 +57,10 @@ def attention(
         stop = min(start + BLOCK, length)
         first, last = _keys_for(start + key_offset, stop + key_offset, k.shape[2], masks)
         for lead, part, head in _shares(qg.shape, (stop - start) * (last - first) * q.itemsize):
-            keys = (*lead, slice(first, last))
-            scores = scratch.matmul(0, qg[(*part, slice(start, stop))], kg[keys].swapaxes(-1, -2))
+            keys, mine = (*lead, slice(first, last)), (*part, slice(start, stop))
+            scores = scratch.matmul(0, qg[mine], kg[keys].swapaxes(-1, -2))
             tile = Tile(lead[0].start, head, start, start + key_offset, first)
             kernels.softmax_tile(_flat(scores), log_sum_exp, inverse_sum, tile, *masks)
-            mine = (*part, slice(start, stop))
             np.multiply(scratch.matmul(1, scores, vg[keys]), sums[mine], out=yg[mine])
     return y, (q, k, v, y, log_sum_exp, masks, key_offset)
 

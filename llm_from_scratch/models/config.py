@@ -153,8 +153,10 @@ class Config:
         if large % small:
             raise self.error(f"{whole} {large} is not a multiple of {part} {small}")
 
-    def rotary(self, base_key: str = "rope_theta") -> tuple[float, float]:
-        """(base, factor) of rotary positions: rope_theta, and the factor of linear rope_scaling (1 without)."""
+    def rotary(
+        self, base_key: str = "rope_theta", supported: tuple[str, ...] = ("linear", "default")
+    ) -> tuple[float, float]:
+        """(base, factor) of rotary positions: rope_theta, and the factor of rope_scaling (1 without)."""
         base = self.number(base_key, above=0.0)
         scaling = self.get("rope_scaling")
         if scaling is None:
@@ -162,14 +164,15 @@ class Config:
         if not isinstance(scaling, Mapping):
             raise self.error(f"rope_scaling must be an object or null, not {scaling!r}", TypeError)
         kinds = {str(scaling[key]) for key in ("type", "rope_type") if scaling.get(key) is not None}
-        if len(kinds) != 1 or not kinds <= {"linear", "default"}:
-            raise self.error(f"rope_scaling {dict(scaling)!r} is not supported; supported types: linear, default")
+        if len(kinds) != 1 or not kinds <= set(supported):
+            types = ", ".join(supported)
+            raise self.error(f"rope_scaling {dict(scaling)!r} is not supported; supported types: {types}")
         inner = Config({"rope_theta": base, **scaling}, f"{self.family} config: rope_scaling of the")
         inner.ignore("type", "rope_type")
         if inner.number("rope_theta") != base:
             raise self.error(f"rope_theta is {base} but rope_scaling has {scaling['rope_theta']}")
         factor = 1.0
-        if kinds == {"linear"}:
+        if kinds != {"default"}:
             factor = inner.number("factor", least=1.0)
         inner.finish()
         return base, factor

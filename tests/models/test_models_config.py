@@ -68,7 +68,7 @@ UNSUPPORTED = [
     ("llama", {"hidden_act": "mish"}, "hidden_act 'mish' is not supported; supported: .*silu"),
     ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "rope_scaling .*yarn.* not supported; .*linear"),
     ("llama", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "llama3"),
-    ("llama", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic"),
+    ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "yarn"),
     ("llama", {"rope_scaling": {"type": "linear", "factor": 2.0, "beta": 1}}, "beta = 1 is not known"),
     ("llama", {"rope_scaling": {"factor": 2.0}}, "supported types"),
     ("llama", {"rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2.0}}, "not supported"),

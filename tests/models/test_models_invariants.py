@@ -14,7 +14,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if (path / "config.json").exists())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "float16" not in name])
+@pytest.mark.parametrize("name", [name for name in NAMES if "float16" not in name and "dynamic" not in name])
 def test_any_split_into_chunks_gives_the_same_logits(name: str) -> None:
     model = lfs.from_pretrained(FIXTURES / name, dtype=np.float64)
     ids = read_safetensors(FIXTURES / name / "reference.safetensors")["input_ids"]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, Rotary
+from ...layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
 from ..config import Config
 from ..layouts import TRANSPOSED
 from ..spec import ModelSpec
 from ..weights import Row, WeightTable
 from ._activations import ACTIVATIONS
+from ._relatives import rotary_from_config
 
 MODEL_TYPES = ("llama", "Yi")
 ARCHITECTURE = "LlamaForCausalLM"
@@ -61,12 +62,11 @@ def spec_from_config(config: Config) -> ModelSpec:
         raise config.error(f"rotary positions turn pairs, so the width of a head must be even, not {head_dim}")
     key_value_heads = config.size_or("num_key_value_heads", heads)
     config.divides("num_key_value_heads", key_value_heads, "num_attention_heads", heads)
-    base, factor = config.rotary()
     config.ignore("attention_dropout")
     init = Normal(config.number("initializer_range", least=0.0))
     inits: dict[str, Any] = {"init": init, "output_init": init}
     bias: dict[str, Any] = {"bias": config.flag("attention_bias"), "output_bias": config.flag("attention_bias")}
-    rotary = Rotary(head_dim, base, factor=factor)
+    rotary = rotary_from_config(config, head_dim)
     norm = NormSpec(hidden, "rms", config.number("rms_norm_eps", least=0.0))
     attention = AttentionSpec(hidden, heads, key_value_heads, head_dim, rotary=rotary, **bias, **inits)
     width, activation = config.size("intermediate_size"), config.choice("hidden_act", ACTIVATIONS)
