@@ -81,6 +81,16 @@ def _attention_arrays(length: int) -> list[np.ndarray]:
     return [rng.standard_normal((1, 8, length, 64), dtype=np.float32) for _ in range(4)]
 
 
+def _scan_arrays() -> list[np.ndarray]:
+    """x, delta, A, B, C, D and the gradient of the output."""
+    rng = np.random.default_rng(0)
+    length, channels, width = 256, 1536, 16
+    x, step, dy = rng.standard_normal((3, 1, length, channels), dtype=np.float32)
+    B, C = rng.standard_normal((2, 1, length, width), dtype=np.float32)
+    A = -np.exp(rng.standard_normal((channels, width), dtype=np.float32))
+    return [x, np.exp(step - 3), A, B, C, rng.standard_normal(channels, dtype=np.float32), dy]
+
+
 def cases(threads: int, text: str | None = None) -> dict[str, Case]:
     """Every case by its short name. text: what the tokenizers are timed on (default: synthetic)."""
     found: dict[str, Case] = {}
@@ -100,6 +110,14 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
             {
                 "llm_from_scratch": lambda n=length: ours.attention(_attention_arrays(n), threads),
                 "torch": lambda n=length: peers.attention(_attention_arrays(n), threads),
+            },
+        )
+    for name, backward in (("scan", False), ("scan-backward", True)):
+        found[name] = Case(
+            f"selective scan (1, 256, 1536, 16), here on one thread, forward{' and backward' if backward else ''}",
+            {
+                "llm_from_scratch": lambda b=backward: ours.selective_scan(_scan_arrays(), b),
+                "torch (loop over time)": lambda b=backward: peers.selective_scan(_scan_arrays(), b, threads),
             },
         )
     found["adamw"] = Case(

@@ -61,6 +61,19 @@ def attention(arrays: list[np.ndarray], threads: int) -> Work:
     return run
 
 
+def selective_scan(arrays: list[np.ndarray], backward: bool) -> Work:
+    """The scan primitive. A single row runs on one thread: threads take rows of a batch, or other layers' work."""
+    *inputs, dy = arrays
+
+    def run() -> None:
+        leaves = [Tensor(array, requires_grad=backward) for array in inputs]
+        y, _ = F.selective_scan(*leaves)
+        if backward:
+            y.backward(dy)
+
+    return run
+
+
 def adamw(size: int, threads: int) -> Work:
     """The optimiser on ten equal tensors."""
     rng = np.random.default_rng(0)

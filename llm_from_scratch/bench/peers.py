@@ -86,6 +86,31 @@ def attention(arrays: list[np.ndarray], threads: int) -> Work:
     return run
 
 
+def selective_scan(arrays: list[np.ndarray], backward: bool, threads: int) -> Work:
+    """The loop over time of the small PyTorch versions: all decays and inputs at once, then one step after another."""
+    import torch
+
+    torch.set_num_threads(threads)
+    *inputs, dy = (torch.from_numpy(array) for array in arrays)
+    leaves = [array.requires_grad_(backward) for array in inputs]
+
+    def run() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        x, delta, A, B, C, D = leaves
+        decay = torch.exp(delta[..., None] * A)
+        entering = (delta * x)[..., None] * B[:, :, None]
+        state, outputs = torch.zeros_like(decay[:, 0]), []
+        for t in range(x.shape[1]):
+            state = decay[:, t] * state + entering[:, t]
+            outputs.append((state @ C[:, t, :, None])[..., 0])
+        y = torch.stack(outputs, dim=1) + x * D
+        if backward:
+            y.backward(dy)
+
+    return run
+
+
 def adamw(size: int, threads: int, *, fused: bool) -> Work:
     """torch.optim.AdamW on ten equal tensors."""
     import torch

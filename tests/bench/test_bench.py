@@ -23,7 +23,8 @@ def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
 
 def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
-    assert {"attention-1024", "attention-4096", "adamw", "bpe-train", "bpe-encode", *SIZES} == set(known)
+    others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
+    assert {*others, *SIZES} == set(known)
     for case in known.values():
         assert next(iter(case.contenders)) == "llm_from_scratch" and len(case.contenders) >= 2
 
