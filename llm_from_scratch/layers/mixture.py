@@ -23,26 +23,31 @@ from .module import Initializer, Module
 
 @dataclass(frozen=True)
 class MixtureSpec:
-    """`experts` copies of the design `expert`, `per_token` of them at work for each token.
+    """`experts` feed-forward parts of the design `expert`, of which `chosen` are at work for each token.
 
     balance: how much the load-balancing loss counts in training (`Decoder.loss`); 0 leaves the router alone.
     """
 
     expert: FeedForwardSpec
     experts: int = 8
-    per_token: int = 2
+    chosen: int = 2
     balance: float = 0.0
     router_init: Initializer = Normal(0.02)
 
     def __post_init__(self) -> None:
-        for name in ("experts", "per_token"):
+        for name in ("experts", "chosen"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"mixture of experts: {name} must be a positive integer, not {value!r}")
-        if self.per_token > self.experts:
-            raise ValueError(f"{self.per_token} experts a token were asked for, but there are only {self.experts}")
+        if self.chosen > self.experts:
+            raise ValueError(f"{self.chosen} experts are to be chosen for a token, but there are only {self.experts}")
         if not 0.0 <= self.balance < float("inf"):
             raise ValueError(f"the weight of the load-balancing loss is a number >= 0, not {self.balance}")
+
+    @property
+    def intermediate_size(self) -> int:
+        """The inner width of one expert."""
+        return self.expert.intermediate_size
 
     def build(self, rng: np.random.Generator | None) -> Mixture:
         """The layer itself."""
@@ -68,7 +73,7 @@ class Mixture(Module):
     @property
     def idle_parameter_count(self) -> int:
         """How many parameters a token does not use: those of the experts not chosen for it."""
-        return (self.spec.experts - self.spec.per_token) * self.experts[0].parameter_count
+        return (self.spec.experts - self.spec.chosen) * self.experts[0].parameter_count
 
     def new_memory(self) -> None:
         """Nothing to remember."""
@@ -76,7 +81,7 @@ class Mixture(Module):
     def __call__(self, x: Tensor, memory: Any, context: Context) -> Tensor:
         tokens = x.reshape(-1, x.shape[-1])  # (N, hidden): where a token stands makes no difference here
         logits = self.router(tokens)
-        experts = routing.top_k(logits.data, self.spec.per_token)
+        experts = routing.top_k(logits.data, self.spec.chosen)
         self._report(x.shape[:2], logits, experts, context)
         plan = routing.Assignment.of(experts, self.spec.experts)
         answers = []

@@ -99,10 +99,10 @@ class Decoder(Module):
         known = {"ids", "targets", "mask", "positions", "segments", "prefix_length"}
         if not {"ids", "targets"} <= set(batch) <= known:
             raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(known)}; got {sorted(batch)}")
-        more = [batch.get(name) for name in ("mask", "positions", "segments", "prefix_length")]
+        more = {name: batch.get(name) for name in ("mask", "positions", "segments", "prefix_length")}
         targets = np.asarray(batch["targets"])
         routed: list[Any] | None = [] if (grad_enabled() if auxiliary is None else auxiliary) else None
-        x = self._hidden(batch["ids"], None, *more, rng, routed)
+        x = self._hidden(batch["ids"], None, **more, rng=rng, auxiliary=routed)
         if targets.shape != x.shape[:2]:
             raise ValueError(f"targets have shape {targets.shape}, the ids {x.shape[:2]}: they must be equal")
         weight, transposed = self._head()
