@@ -12,6 +12,7 @@ and may define
 
     SIZES         {name: config keys} of the released models, named like "llama-2-70b", "mistral-7b", "falcon-40b"
     ALIASES       {other spelling: key} of config keys that were renamed; read under either, written under the key
+    respell       (config) -> config, where an early release said something in a way that ALIASES cannot express
     FACTS         {name: facts} for the map of the year, only for a release that `models/releases.py` does not have
 
 and nothing else is touched: files whose name starts with an underscore are helpers. See `llama.py` for an example.
@@ -45,6 +46,7 @@ class Family:
     sizes: Mapping[str, Mapping[str, Any]]
     aliases: Mapping[str, str]
     facts: Mapping[str, Mapping[str, Any]]
+    respell: Callable[[dict[str, Any]], dict[str, Any]]
     spec_from_config: Callable[[Config], ModelSpec]
     weights_from_config: Callable[[Config], WeightTable]
 
@@ -52,7 +54,7 @@ class Family:
         """The config in the spelling of 2023, the family's defaults filled in, and the family's first model_type."""
         own = {"model_type": self.model_types[0], "architectures": [self.architecture]}
         # A file saved from the bare body names another class, an early release another type.
-        return {**own, **self.defaults, **self._respelled(current_to_2023(config)), **own}
+        return {**own, **self.defaults, **self._respelled(self.respell(current_to_2023(config))), **own}
 
     def _respelled(self, config: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -105,4 +107,5 @@ def _family(module: ModuleType) -> Family:
         raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
     types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
     sizes, aliases, facts = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
-    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, spec, weights)
+    respell = getattr(module, "respell", dict)
+    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, respell, spec, weights)
