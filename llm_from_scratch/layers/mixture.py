@@ -26,12 +26,16 @@ class MixtureSpec:
     """`experts` feed-forward parts of the design `expert`, of which `chosen` are at work for each token.
 
     balance: how much the load-balancing loss counts in training (`Decoder.loss`); 0 leaves the router alone.
+    apart: each layer balances its own load, and the layers' losses are added (Switch). Otherwise the tokens of all
+    layers are counted together (the transformers library's Mixtral): then expert 3 of one layer, idle, makes up for
+    expert 3 of another, which is another expert with too much to do.
     """
 
     expert: FeedForwardSpec
     experts: int = 8
     chosen: int = 2
     balance: float = 0.0
+    apart: bool = False
     router_init: Initializer = Normal(0.02)
 
     def __post_init__(self) -> None:
@@ -55,11 +59,12 @@ class MixtureSpec:
 
 
 class Routed(NamedTuple):
-    """What one layer's router did with N tokens: logits (N, E), the experts chosen (N, k), the loss's weight."""
+    """What one layer's router did with N tokens: logits (N, E), the experts chosen (N, k), and how to balance that."""
 
     logits: Tensor
     experts: np.ndarray
     balance: float
+    apart: bool = False
 
 
 class Mixture(Module):
@@ -93,7 +98,7 @@ class Mixture(Module):
 
     def _report(self, shape: tuple[int, ...], logits: Tensor, experts: np.ndarray, context: Context) -> None:
         if context.auxiliary is not None and self.spec.balance:
-            context.auxiliary.append(Routed(logits, experts, self.spec.balance))
+            context.auxiliary.append(Routed(logits, experts, self.spec.balance, self.spec.apart))
         if context.record is not None:
             context.record.setdefault("router", []).append(softmax(logits.data).data.reshape(*shape, -1))
             context.record.setdefault("experts", []).append(experts.reshape(*shape, -1))
@@ -102,16 +107,19 @@ class Mixture(Module):
 def balancing_loss(routed: Sequence[Routed], mask: np.ndarray | None) -> Tensor:
     """balance · `load_balancing_loss` over all layers' tokens together, as if they were one long sequence.
 
-    mask (B, T) or None: tokens that are padding do not count. Layers of different designs (another number of experts,
-    another weight) are balanced apart, and their losses added.
+    mask (B, T) or None: tokens that are padding do not count. Layers that ask for it (`apart`) and layers of different
+    designs (another number of experts, another weight) are balanced apart, and their losses added.
     """
+    groups: dict[tuple[float, ...], list[Routed]] = {}
+    for i, layer in enumerate(routed):
+        design = layer.logits.shape[1], layer.experts.shape[1], layer.balance, i if layer.apart else -1
+        groups.setdefault(design, []).append(layer)
     total: Tensor | None = None
-    for design in dict.fromkeys((r.logits.shape[1], r.experts.shape[1], r.balance) for r in routed):
-        alike = [r for r in routed if (r.logits.shape[1], r.experts.shape[1], r.balance) == design]
-        counted = None if mask is None else np.tile(np.asarray(mask).astype(bool).reshape(-1), len(alike))
-        logits = concatenate(*(r.logits for r in alike), axis=0)
-        chosen = np.concatenate([r.experts for r in alike])
-        loss = routing.load_balancing_loss(logits, chosen, counted) * design[2]
+    for (_, _, balance, _), group in groups.items():
+        counted = None if mask is None else np.tile(np.asarray(mask).astype(bool).reshape(-1), len(group))
+        logits = concatenate(*(layer.logits for layer in group), axis=0)
+        chosen = np.concatenate([layer.experts for layer in group])
+        loss = routing.load_balancing_loss(logits, chosen, counted) * balance
         total = loss if total is None else total + loss
     if total is None:
         raise ValueError("there is nothing to balance: no layer reported what its router did")

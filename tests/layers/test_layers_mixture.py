@@ -173,6 +173,16 @@ def test_layers_of_different_designs_are_balanced_apart() -> None:
         balancing_loss([], None)
 
 
+def test_together_a_layer_can_make_up_for_another_and_apart_it_cannot() -> None:
+    logits = np.full((6, 2), -50.0)
+    first, second = logits.copy(), logits.copy()
+    first[:, 0] = second[:, 1] = 50.0  # one layer uses its expert 0 only, the other its expert 1
+    for apart, expected in ((False, 1.0), (True, 2.0 + 2.0)):
+        routed = [Routed(Tensor(x), x.argmax(axis=1)[:, None], 1.0, apart) for x in (first, second)]
+        assert balancing_loss(routed, None).item() == pytest.approx(expected)
+        assert balancing_loss(routed, np.ones((2, 3), int)).item() == pytest.approx(expected)
+
+
 def test_one_expert_is_a_feed_forward_part() -> None:
     layer, x = mixture(experts=1, chosen=1), np.random.default_rng(1).normal(size=(2, 3, 8))
     alone = layer.experts[0](Tensor(x), None, HERE).data
