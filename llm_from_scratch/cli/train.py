@@ -65,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _number(group, "--context", "tokens a row, the longest text it learns from at once (default 256)")
     _number(group, "--vocabulary", "tokens of the tokenizer that is trained on the text (default 2048)")
     group.add_argument(
+        "--embedding-std",
+        type=float,
+        metavar="X",
+        help="spread the embedding starts with; 0.2 lets a small model learn sooner to repeat names it has read "
+        "(default: as published, mostly 0.02)",
+    )
+    group.add_argument(
         "--config",
         action="append",
         metavar="KEY=VALUE",

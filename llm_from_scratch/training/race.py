@@ -31,13 +31,13 @@ class Course:
     """What all runs have in common. layers, width, heads give the size, that of a GPT of this shape."""
 
     layers: int = 4
-    width: int = 96
+    width: int = 64
     heads: int = 4
     context: int = 128
-    batch_size: int = 16
+    batch_size: int = 8
     vocabulary: int = 512
     steps: int = 400
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     data: str = "tales"
     seed: int = 0
 

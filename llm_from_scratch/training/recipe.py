@@ -41,6 +41,11 @@ class Recipe:
     row; batch_size: rows. layers, width, heads: the size of the model; key_value_heads fewer than heads is
     grouped-query attention; feed_forward: width of the hidden layer, by default the family's usual multiple. config:
     further keywords of the family's config.json. seed: of everything.
+
+    embedding_std: the spread the embedding starts with, if not the published one. Tokens that are used alike, such as
+    names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
+    soon, and a small model stays for thousands of steps on a plateau where it uses every name for everybody (so does
+    PyTorch with the same settings). From 0.2 it learns within minutes to say again the name it has read.
     """
 
     data: str = "tales"
@@ -56,6 +61,7 @@ class Recipe:
     batch_size: int = 16
     validation_fraction: float = 0.05
     seed: int = 0
+    embedding_std: float | None = None
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,6 +77,10 @@ class Recipe:
             raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
         if self.width % self.heads:
             raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
+
+        std = self.embedding_std
+        if std is not None and not (math.isfinite(std) and std > 0):
+            raise ValueError(f"embedding_std must be a finite number above 0, got {std}")
 
     def to_json(self) -> dict[str, Any]:
         """A dict for JSON; `from_json` reads it back."""
@@ -132,7 +142,11 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
     """A fresh model of the recipe's family and size, for this tokenizer."""
     special = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
     keywords = {**special, **published_keywords(recipe, tokenizer.vocab_size)}
-    return models.build(recipe.family, **keywords, seed=recipe.seed)
+    model = models.build(recipe.family, **keywords, seed=recipe.seed)
+    if recipe.embedding_std is not None:
+        weight = model.embedding.weight
+        weight.data = weight.data * weight.dtype.type(recipe.embedding_std / float(weight.data.std()))
+    return model
 
 
 def check_model(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ from llm_from_scratch.training.budget import fit_steps, seconds_per_step
 from llm_from_scratch.training.recipe import (
     Recipe,
     batches,
+    build_model,
     check_model,
     prepare_corpus,
     published_keywords,
@@ -63,6 +64,18 @@ def test_batches_of_a_recipe(tmp_path):
         batches(Recipe(data="tales:60", vocabulary=400, context=32, batch_size=10_000), corpus)
 
 
+def test_an_embedding_may_start_wider(tmp_path):
+    small = {"data": "tales:20", "vocabulary": 300, "validation_fraction": 0.2, "width": 16, "heads": 2, "layers": 1}
+    tokenizer = prepare_corpus(Recipe(**small), tmp_path).tokenizer
+    usual = build_model(Recipe(**small), tokenizer)
+    wide = build_model(Recipe(**small, embedding_std=0.2), tokenizer)
+    assert np.isclose(usual.embedding.weight.data.std(), 0.02, rtol=0.1)
+    assert np.isclose(wide.embedding.weight.data.std(), 0.2, rtol=1e-4)
+    assert wide.embedding.weight.dtype == np.float32
+    other = wide.layers[0].mixer.query.weight.data
+    assert np.array_equal(other, usual.layers[0].mixer.query.weight.data)
+
+
 def test_recipes_speak_the_words_of_their_family():
     llama = published_keywords(Recipe(width=96, heads=6, key_value_heads=2, config={"rope_theta": 5000.0}), 300)
     assert llama["hidden_size"] == 96 and llama["num_key_value_heads"] == 2 and llama["rope_theta"] == 5000.0
@@ -86,6 +99,8 @@ def test_recipes_speak_the_words_of_their_family():
         {"batch_size": -1},
         {"validation_fraction": 1.0},
         {"seed": -1},
+        {"embedding_std": 0.0},
+        {"embedding_std": float("nan")},
     ],
 )
 def test_impossible_recipes_are_refused(bad):
