@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words", nargs="*", metavar="NAME | diff A B | tree | race", help="a released size or a checkpoint directory"
     )
     parser.add_argument(
-        "--steps", type=int, default=600, metavar="N", help="race: training steps of each (default 600)"
+        "--steps", type=int, default=400, metavar="N", help="race: training steps of each (default 400)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="race: another start, another order of the text"
     )
+    parser.add_argument("--data", default="tales", metavar="TEXT", help="race: as for train (default tales)")
     parser.add_argument("--out", metavar="FILE", help="race: keep results here, and go on from those it holds")
     parser.add_argument("--length", type=int, metavar="N", help="tokens to count FLOPs for (default: the context)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -78,7 +79,7 @@ def _race(args: argparse.Namespace) -> int:
     from ..training.race import Course, race  # training is slow to import; the map should appear at once
 
     names = args.words[1:] or [row.sizes[len(row.sizes) // 2] for row in rows()]
-    course = Course(steps=args.steps, seed=args.seed)
+    course = Course(steps=args.steps, seed=args.seed, data=args.data)
     quiet = args.json
 
     def report(line: str) -> None:

@@ -148,7 +148,7 @@ RELEASES: dict[str, Release] = {
     ),
     "Qwen2": Release(
         "qwen2-", "2024-06", "Apache 2.0 (72B: Qianwen licence)", CLOSED, "byte-level BPE from cl100k, digits split",
-        {"qwen2-0.5b": 12e12, "qwen2-7b": 7e12, "qwen2-72b": 7e12}, (("Qwen", "design"),),
+        {"qwen2-0.5b": 12e12} | dict.fromkeys(("qwen2-1.5b", "qwen2-7b", "qwen2-72b"), 7e12), (("Qwen", "design"),),
         "grouped queries, weights no longer fused", "arXiv:2407.10671",
     ),
     "SmolLM2": Release(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
@@ -67,3 +68,18 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[s
     assert main(["zoo", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_race_is_kept_and_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out, text_file = tmp_path / "race.json", tmp_path / "text.txt"
+    rng = np.random.default_rng(0)
+    stories = [" ".join(rng.choice(["a", "bear", "saw", "the", "moon"], 60)) for _ in range(300)]
+    text_file.write_text("<|endoftext|>".join(stories), encoding="utf-8")
+    words = ["race", "gpt2", "--steps", "2", "--out", str(out), "--data", str(text_file)]
+    text = output(capsys, *words)
+    assert "held-out loss" in text
+    first = out.read_bytes()
+    found = json.loads(output(capsys, *words, "--json"))
+    assert out.read_bytes() == first  # nothing was run again
+    run = found["runs"]["gpt2"]
+    assert found["course"]["steps"] == 2 and 0 < run["bits_per_byte"] < run["loss"] < 7 and len(run["curve"]) == 2
