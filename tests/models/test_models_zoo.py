@@ -220,3 +220,23 @@ def test_the_largest_models_are_described_with_placeholders_only() -> None:
     model = Decoder(lfs.spec("bloom-176b"))
     assert all(0 in parameter.data.strides for parameter in model.parameters())
     assert isinstance(model.layers[0].mixer.spec, AttentionSpec)
+
+
+def test_states_and_windows_are_fixed_costs() -> None:
+    mamba = lfs.build("mamba", vocab_size=11, hidden_size=16, num_hidden_layers=3)
+    bill = costs(mamba.spec)
+    sizes = []
+    for length in (5, 9):
+        memory = mamba.new_memory(1)
+        mamba.step(np.zeros((1, length), int), memory)
+        sizes.append(memory.nbytes)
+    assert sizes[0] == sizes[1] == bill.memory_fixed and bill.memory_per_token == 0
+    local = costs(lfs.spec({"model_type": "gpt_neo", "num_layers": 2, "attention_types": [[["global", "local"], 1]]}))
+    assert local.memory_per_token == 2 * 2048 * 2 and local.memory_fixed == 256 * 2 * 2048 * 2
+
+
+def test_experts_that_are_not_chosen_cost_no_flops() -> None:
+    bill = costs(lfs.spec("mixtral-8x7b"))
+    assert bill.active_parameters == bill.parameters - 32 * 6 * 3 * 4096 * 14336
+    assert 12.8e9 < bill.active_parameters < 12.9e9  # the paper's 12.9B
+    assert bill.matrix_flops_per_token < 2 * bill.active_parameters
