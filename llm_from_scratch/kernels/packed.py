@@ -9,6 +9,8 @@ a second, against 2 for rows.
               output o + 32 (high half) of the tile
     scale     (tiles, inputs / g, 64) for groups of g inputs, g a multiple of 8
     minimum   alike, or of size 0 where it is zero; weight = scale · code + minimum
+
+Where a kernel takes several weights, they come as such triples, one after the other.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def packed_expand(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> 
 
 def check(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray, x: np.ndarray | None = None) -> None:
     """Raise ValueError unless the parts fit together (and x to them)."""
-    width = {"uint8": TILE // 2, "int8": TILE}.get(str(codes.dtype))
+    width = TILE // 2 if codes.dtype == np.uint8 else TILE if codes.dtype == np.int8 else None
     if codes.ndim != 3 or codes.shape[2] != width:
         raise ValueError(f"codes must be int8 (tiles, inputs, 64) or uint8 (…, 32), got {codes.dtype} {codes.shape}")
     tiles, inputs, _ = codes.shape
@@ -90,3 +92,86 @@ def _(rng):
 def _(rng):
     for _, parts in _cases(rng):
         yield parts, {}
+
+
+# --- One token through one LLaMA block, in two calls: what comes before the key-value memory, and what after. Decoding a
+# small model is a few hundred small products a token; in calls of their own, Python around them takes longer than they.
+
+
+@kernel
+def attention_inputs(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
+    """Query, key and value of one token: RMS norm, three products, rotary turn of query and key (pairs i, i + D/2).
+
+    x, norm (hidden,); cos, sin (D/2,) -> q (H, D), k (K, D), v (K, D); weights: query, key, value.
+    """
+    check_block(x, norm, weights, 3)
+    h, width = _rms_norm(x, norm, eps), 2 * cos.size
+    q, k, v = (
+        _product(h, weights[3 * i : 3 * i + 3])[: count * width].reshape(count, width)
+        for i, count in enumerate((heads, key_value_heads, key_value_heads))
+    )
+    half = cos.size
+    for y in (q, k):
+        first, second = y[:, :half].copy(), y[:, half:].copy()
+        y[:, :half], y[:, half:] = first * cos - second * sin, second * cos + first * sin
+    return q, k, v
+
+
+@kernel(contiguous=False)
+def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
+    """The rest of the block: attention of one query over all keys, then SwiGLU, each added to x.
+
+    x (hidden,), q (H, D), keys and values (K, S, D) in any strides -> (hidden,); weights: output, gate, up, down.
+    """
+    check_block(x, norm, weights, 4)
+    heads, width = q.shape
+    grouped = q.reshape(len(keys), heads // len(keys), width)
+    scores = grouped @ keys.swapaxes(1, 2) * scale  # (K, G, S)
+    scores = np.exp(scores - scores.max(-1, keepdims=True))
+    mixed = (scores / scores.sum(-1, keepdims=True)) @ values
+    x = x + _product(np.ascontiguousarray(mixed).reshape(-1), weights[0:3])[: x.size]
+    h = _rms_norm(x, norm, eps)
+    gate, up = (_product(h, weights[3 * i : 3 * i + 3]) for i in (1, 2))
+    inner = gate / (1 + np.exp(-gate)) * up
+    return x + _product(inner[: weights[9].shape[1]], weights[9:12])[: x.size]
+
+
+def _rms_norm(x, weight, eps):
+    return x / np.sqrt(np.mean(x * x) + x.dtype.type(eps)) * weight
+
+
+def _product(x, weight):
+    return packed_matmul.__wrapped__(x[None], *weight)[0]
+
+
+def check_block(x: np.ndarray, norm: np.ndarray, weights: tuple[np.ndarray, ...], count: int) -> None:
+    """Raise ValueError unless there are `count` packed weights and one vector and norm of a size."""
+    if x.ndim != 1 or norm.shape != x.shape or len(weights) != 3 * count:
+        raise ValueError(f"one token (hidden,) and {count} weights are needed, got {x.shape} and {len(weights)} arrays")
+    for i in range(0, len(weights), 3):
+        check(*weights[i : i + 3])
+
+
+def _weight(rng, inputs, outputs, nibbles):
+    tiles = -(-outputs // 64)
+    codes = rng.integers(0, 16 if nibbles else 100, (tiles, inputs, 32 if nibbles else 64))
+    scale = rng.normal(size=(tiles, inputs // 8, 64)) / (50 if nibbles else 500)
+    minimum = -7 * scale if nibbles else np.zeros((0, 0, 0))
+    return codes.astype(np.uint8 if nibbles else np.int8), scale, minimum
+
+
+@attention_inputs.example
+def _(rng):
+    sizes = ((32, 64, True), (32, 16, False), (32, 16, True))
+    angles = rng.normal(size=4)
+    weights = [part for size in sizes for part in _weight(rng, *size)]
+    yield (rng.normal(size=32), rng.normal(size=32), np.cos(angles), np.sin(angles), 1e-5, 8, 2, *weights), {}
+
+
+@block_outputs.example
+def _(rng):
+    sizes = ((64, 32, True), (32, 72, True), (32, 72, True), (72, 32, False))
+    weights = [part for size in sizes for part in _weight(rng, *size)]
+    for length, step in ((5, 1), (40, 2)):
+        keys, values = rng.normal(size=(2, 2, 2 * length, 8))[:, :, :: 3 - step]
+        yield (rng.normal(size=32), rng.normal(size=(8, 8)), keys, values, rng.normal(size=32), 1e-5, 0.3, *weights), {}

@@ -20,8 +20,12 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, no_grad
 from ..files.gguf import GgufFile
-from ..layers import Linear, ModelMemory
+from ..kernels import packed as kernels
+from ..layers import AttentionSpec, LayerSpec, Linear, ModelMemory, NormSpec, Rotary
+from ..layers.attention import Attention
+from ..layers.feed_forward import FeedForward
 from ..quantization import BLOCKS, FLOATS, PackedEmbedding, PackedLinear, PackedWeight, dequantize, packed_linear
+from .checks import check_ids
 from .decoder import Decoder
 from .weights import WeightTable
 
@@ -175,6 +179,7 @@ class PackedDecoder(Decoder):
     """A decoder whose matrices stay packed: for running, not training. `from_pretrained(…, packed=True)` makes one."""
 
     packed_count = 0  # numbers held in packed matrices
+    _plain: bool | None = None
 
     @property
     def parameter_count(self) -> int:
@@ -204,7 +209,36 @@ class PackedDecoder(Decoder):
     def step(self, ids: Any, memory: ModelMemory, mask: Any = None) -> np.ndarray:
         """Continue `memory` by ids (B, T); the logits after the last of them, (B, V), without gradients."""
         with no_grad():
+            single = np.shape(ids) == (1, 1) and memory.batch_size == 1 and mask is None and memory.mask is None
+            if single and self._record is None and self._plain_layers():
+                return self._one_token(int(check_ids(ids, self.spec.vocab_size)[0, 0]), memory)
             return self._logits(self._hidden(ids, memory, mask, None, None, None, None)[:, -1]).data
+
+    def _plain_layers(self) -> bool:
+        """Whether every layer is LLaMA's, without any option, and packed: then a token takes two calls a layer."""
+        if self._plain is None:
+            self._plain = all(_is_plain(layer) for layer in self.layers)
+        return self._plain
+
+    def _one_token(self, token: int, memory: ModelMemory) -> np.ndarray:
+        x = self.embedding(np.array([token])).data[0]
+        for layer, parts in zip(self.layers, memory.layers):
+            mixer, mlp = layer.mixer, layer.feed_forward
+            angles = memory.length * mixer.spec.rotary.inverse_frequency()
+            cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+            q, k, v = kernels.attention_inputs(
+                x, layer.mixer_norm.weight.data, cos, sin, layer.mixer_norm.spec.eps,
+                mixer.spec.heads, mixer.spec.key_value_heads, *_triples(mixer.query, mixer.key, mixer.value),
+            )  # fmt: skip
+            keys, values = parts["mixer"].extend(Tensor(k[None, :, None]), Tensor(v[None, :, None]))
+            x = kernels.block_outputs(
+                x, q, keys.data[0], values.data[0], layer.feed_forward_norm.weight.data,
+                layer.feed_forward_norm.spec.eps, mixer.spec.scale or 1 / math.sqrt(mixer.spec.head_dim),
+                *_triples(mixer.output, mlp.gate, mlp.up, mlp.down),
+            )  # fmt: skip
+        memory.length += 1
+        normed = Tensor(x[None]) if self.norm is None else self.norm(Tensor(x[None]))
+        return self._logits(normed).data
 
     def _logits(self, x: Tensor) -> Tensor:
         if self.head is not None:
@@ -226,6 +260,35 @@ class PackedDecoder(Decoder):
         if np.dtype(dtype) != np.float32:
             raise TypeError(f"packed weights compute in float32, not {np.dtype(dtype)}")
         return self
+
+
+def _triples(*layers: PackedLinear) -> list[np.ndarray]:
+    return [part for layer in layers for part in (layer.packed.codes, layer.packed.scale, layer.packed.minimum)]
+
+
+def _is_plain(layer: Any) -> bool:
+    """A block of RMS norms, plain rotary attention and SwiGLU whose seven matrices are packed and without biases.
+
+    Specs are compared with what the default settings would make, so that an option added later is not overlooked.
+    """
+    mixer, mlp = getattr(layer, "mixer", None), getattr(layer, "feed_forward", None)
+    if type(mixer) is not Attention or type(mlp) is not FeedForward or not mlp.spec.gated:
+        return False
+    spec, norm, rotary = mixer.spec, layer.mixer_norm.spec, mixer.spec.rotary
+    inits = {"init": spec.init, "output_init": spec.output_init}
+    matrices = (mixer.query, mixer.key, mixer.value, mixer.output, mlp.gate, mlp.up, mlp.down)
+    return (
+        layer.spec == LayerSpec.sequential(spec, mlp.spec, norm)
+        and rotary == Rotary(spec.head_dim, rotary.base, factor=rotary.factor)
+        and spec == AttentionSpec(*_sizes(spec), rotary=rotary, scale=spec.scale, **inits)
+        and norm == NormSpec(spec.hidden_size, "rms", norm.eps)
+        and mlp.spec.activation == "silu"
+        and all(isinstance(matrix, PackedLinear) and matrix.bias is None for matrix in matrices)
+    )
+
+
+def _sizes(spec: AttentionSpec) -> tuple[int, int, int, int]:
+    return spec.hidden_size, spec.heads, spec.key_value_heads, spec.head_dim
 
 
 class _PlainPart(GgufStore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..dispatch import compiled
+from . import elementary
 
 TILE = 64
 LOW, FOUR = np.uint8(15), np.uint8(4)
@@ -32,7 +33,7 @@ def packed_expand(codes, scale, minimum):
 
 
 def _check(codes, scale, minimum, x):
-    width = {"uint8": TILE // 2, "int8": TILE}.get(str(codes.dtype))
+    width = TILE // 2 if codes.dtype == np.uint8 else TILE if codes.dtype == np.int8 else None
     if codes.ndim != 3 or codes.shape[2] != width:
         raise ValueError(f"codes must be int8 (tiles, inputs, 64) or uint8 (…, 32), got {codes.dtype} {codes.shape}")
     tiles, inputs, _ = codes.shape
@@ -43,6 +44,155 @@ def _check(codes, scale, minimum, x):
         raise ValueError(f"minimum {minimum.shape} must have the shape of scale {scale.shape}, or size 0")
     if x is not None and (x.ndim != 2 or x.shape[1] != inputs):
         raise ValueError(f"x {x.shape} does not fit {inputs} inputs: (N, {inputs}) was expected")
+
+
+def attention_inputs(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
+    flat = _check_block(x, norm, weights, 3)
+    width = 2 * cos.size
+    y = [np.empty(weights[3 * i].shape[0] * TILE, x.dtype) for i in range(3)]
+    counts = heads, key_value_heads, key_value_heads
+    if any(out.size < count * width for out, count in zip(y, counts)) or cos.size != sin.size:
+        raise ValueError(f"weights of {[out.size for out in y]} outputs do not hold {counts} heads of {width}")
+    _attention_inputs(x, norm, cos, sin, x.dtype.type(eps), heads * cos.size, key_value_heads * cos.size, *flat, *y)
+    return tuple(out[: count * width].reshape(count, width) for out, count in zip(y, counts))
+
+
+def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
+    x, q, norm = (np.require(part, requirements=("C", "W")) for part in (x, q, norm))
+    flat = _check_block(x, norm, weights, 4)
+    groups, length, width = keys.shape
+    (keys, key_stride), (values, value_stride) = _heads(keys), _heads(values)
+    inner = min(weights[3].shape[0], weights[6].shape[0]) * TILE
+    if q.size != weights[0].shape[1] or q.size % (groups * width) or inner < weights[9].shape[1] or not length:
+        raise ValueError(f"q {q.shape}, {groups} key-value heads of {width} and the weights do not fit together")
+    out = np.empty_like(x)
+    kind = x.dtype.type
+    sizes = groups, length, width, key_stride, value_stride
+    _block_outputs(x, q.reshape(-1), keys, values, norm, kind(eps), kind(scale), sizes, *flat, out)
+    return out
+
+
+def _check_block(x, norm, weights, count):
+    """The weights' parts as flat arrays, once everything fits together."""
+    if x.ndim != 1 or norm.shape != x.shape or len(weights) != 3 * count:
+        raise ValueError(f"one token (hidden,) and {count} weights are needed, got {x.shape} and {len(weights)} arrays")
+    flat = []
+    for i in range(0, len(weights), 3):
+        parts = [part if part.flags.carray else np.array(part, order="C") for part in weights[i : i + 3]]
+        _check(*parts, None)
+        tiles, inputs, _ = parts[0].shape
+        if count == 3 or i in (3, 6):  # reads the token
+            if inputs != x.size:
+                raise ValueError(f"a weight takes {inputs} inputs, the token has {x.size}")
+        elif tiles != -(-x.size // TILE):  # is added to it
+            raise ValueError(f"a weight has {tiles} tiles of outputs, the token {x.size} entries")
+        flat.append((*(part.reshape(-1) for part in parts), inputs // parts[1].shape[1]))
+    return flat
+
+
+def _heads(x):
+    """Keys or values (K, S, D) as one array from the first entry on, and how far apart the heads are in it."""
+    groups, length, width = x.shape
+    size = x.itemsize
+    if x.strides[1:] != (width * size, size) or x.strides[0] % size or x.strides[0] < 0 or not x.flags.writeable:
+        x = np.array(x, order="C")
+    stride = x.strides[0] // size
+    extent = (groups - 1) * stride + length * width
+    return np.lib.stride_tricks.as_strided(x, (extent,), (size,)), stride
+
+
+@compiled
+def _rms_norm(x, weight, eps, y):
+    total = x[0] * 0
+    for i in range(x.size):
+        total += x[i] * x[i]
+    inverse = 1 / np.sqrt(total / x.dtype.type(x.size) + eps)
+    for i in range(x.size):
+        y[i] = x[i] * inverse * weight[i]
+
+
+@compiled
+def _product(x, weight, y):
+    codes, scale, minimum, group = weight
+    if 2 * codes.size == x.size * y.size:
+        _nibbles(x, codes, scale, minimum, y, x.size, group)
+    else:
+        _bytes(x, codes, scale, minimum, y, x.size, group)
+
+
+@compiled
+def _turn(y, cos, sin, pairs):
+    half = cos.size
+    for i in range(pairs):
+        at = i // half * 2 * half + i % half
+        first, second = y[at], y[at + half]
+        y[at] = first * cos[i % half] - second * sin[i % half]
+        y[at + half] = second * cos[i % half] + first * sin[i % half]
+
+
+@compiled
+def _attention_inputs(x, norm, cos, sin, eps, query_pairs, key_pairs, query, key, value, q, k, v):
+    h = np.empty_like(x)
+    _rms_norm(x, norm, eps, h)
+    _product(h, query, q)
+    _product(h, key, k)
+    _product(h, value, v)
+    _turn(q, cos, sin, query_pairs)
+    _turn(k, cos, sin, key_pairs)
+
+
+@compiled
+def _attend(q, keys, values, scores, out):
+    """One head: q (D,), keys and values (S · D,); scores (S,) is scratch."""
+    width = q.size
+    highest = q.dtype.type(-np.inf)
+    for s in range(scores.size):
+        row = keys[s * width : (s + 1) * width]
+        total = q[0] * 0
+        for d in range(q.size):
+            total += q[d] * row[d]
+        scores[s] = total
+        highest = max(highest, total)
+    whole = q[0] * 0
+    for s in range(scores.size):
+        scores[s] = elementary.exp(scores[s] - highest)
+    for s in range(scores.size):
+        whole += scores[s]
+    out[:] = 0
+    for s in range(scores.size):
+        row, p = values[s * width : (s + 1) * width], scores[s] / whole
+        for d in range(out.size):
+            out[d] += p * row[d]
+
+
+@compiled
+def _block_outputs(x, q, keys, values, norm, eps, scale, sizes, output, gate, up, down, y):
+    groups, length, width, key_stride, value_stride = sizes
+    mixed, scores = np.empty_like(q), np.empty(length, x.dtype)
+    each = q.size // groups  # the query heads that share a key-value head
+    for at in range(0, q.size, width):
+        g = at // each
+        k = keys[g * key_stride : g * key_stride + length * width]
+        v = values[g * value_stride : g * value_stride + length * width]
+        query = q[at : at + width] * scale
+        _attend(query, k, v, scores, mixed[at : at + width])
+    part = np.empty(output[1].size * output[3] // q.size, x.dtype)  # all its tiles
+    _product(mixed, output, part)
+    for i in range(x.size):
+        y[i] = x[i] + part[i]
+    h = np.empty_like(x)
+    _rms_norm(y, norm, eps, h)
+    first = np.empty(gate[1].size * gate[3] // h.size, x.dtype)
+    second = np.empty(up[1].size * up[3] // h.size, x.dtype)
+    _product(h, gate, first)
+    _product(h, up, second)
+    for i in range(first.size):
+        first[i] = first[i] * elementary.sigmoid(first[i]) * second[i]
+    inputs = down[1].size * down[3] // (-(-y.size // TILE) * TILE)
+    last = np.empty(-(-y.size // TILE) * TILE, x.dtype)
+    _product(first[:inputs], down, last)
+    for i in range(y.size):
+        y[i] += last[i]
 
 
 @compiled
