@@ -94,7 +94,7 @@ def _(rng):
         yield parts, {}
 
 
-# --- One token through one LLaMA block, in two calls: what comes before the key-value memory, and what after. Decoding a
+# --- One token through one LLaMA block, in two calls: before the key-value memory, and after it. Decoding a
 # small model is a few hundred small products a token; in calls of their own, Python around them takes longer than they.
 
 
