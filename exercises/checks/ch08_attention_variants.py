@@ -1,0 +1,199 @@
+"""What the grader looks at in chapter 8. Nothing is hidden: read on if a message leaves you wondering.
+
+Expected attention is computed for one query at a time, from the definition; expected buffers by keeping a list of all
+tokens ever written.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from llm_from_scratch.grading import CheckFailed, check, check_close, check_equal, inputs_stay_unchanged
+
+
+def plain(q, k, v, reads=None, causal=True, scale=None):
+    """One query at a time; reads[a] is the key-value head of query head a."""
+    heads, shared = q.shape[1], k.shape[1]
+    reads = [a * shared // heads for a in range(heads)] if reads is None else reads
+    y = np.zeros(q.shape)
+    for b, a, t in np.ndindex(q.shape[:3]):
+        keys, values = k[b, reads[a]], v[b, reads[a]]
+        seen = t + 1 if causal else len(keys)
+        scores = [float(q[b, a, t] @ keys[j]) * (scale or 1 / math.sqrt(q.shape[-1])) for j in range(seen)]
+        weights = [math.exp(s - max(scores)) for s in scores]
+        y[b, a, t] = sum(w * values[j] for j, w in enumerate(weights)) / sum(weights)
+    return y
+
+
+def drawn(rng, heads, shared, length=5, width=4):
+    return [rng.normal(size=(2, n, length, width)) * 1.5 for n in (heads, shared, shared)]
+
+
+# --- grouped_attention ---
+
+
+@check("grouped_attention")
+def one_head_each(grouped_attention, rng):
+    """K = H: plain multi-head attention, causal, scaled by 1/sqrt(D)"""
+    q, k, v = drawn(rng, 3, 3)
+    causes = {
+        "the causal mask is missing": plain(q, k, v, causal=False),
+        "scores are not divided by sqrt(D)": plain(q, k, v, scale=1.0),
+        "scores are divided by D": plain(q, k, v, scale=0.25),
+    }
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v), 1e-9, causes)
+
+
+@check("grouped_attention")
+def which_head_reads_which(grouped_attention, rng):
+    """H = 6, K = 2: heads 0, 1, 2 read key-value head 0, the others head 1"""
+    q, k, v = drawn(rng, 6, 2)
+    causes = {
+        "query heads were dealt out in turns: 0, 1, 0, 1 ...": plain(q, k, v, [0, 1, 0, 1, 0, 1]),
+        "all of them read head 0": plain(q, k, v, [0] * 6),
+    }
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v), 1e-9, causes)
+
+
+@check("grouped_attention")
+def multi_query(grouped_attention, rng):
+    """K = 1: all heads share one"""
+    q, k, v = drawn(rng, 4, 1)
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v), 1e-9)
+
+
+@check("grouped_attention")
+def large_scores(grouped_attention):
+    """scores of 1000 and more do not overflow"""
+    q = np.full((1, 2, 3, 4), 40.0)
+    k, v = np.full((1, 1, 3, 4), 40.0), np.arange(12.0).reshape(1, 1, 3, 4)
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v), 1e-9)
+
+
+@check("grouped_attention")
+def keeps_float32(grouped_attention, rng):
+    """float32 in, float32 out"""
+    q, k, v = (x.astype(np.float32) for x in drawn(rng, 4, 2))
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v).astype(np.float32), 1e-4)
+
+
+# --- window_mask ---
+
+
+def seen(queries, keys, window, offset):
+    rows = [
+        [j <= offset + t and (window is None or offset + t < j + window) for j in range(keys)] for t in range(queries)
+    ]
+    return np.array(rows)
+
+
+@check("window_mask")
+def by_hand(window_mask):
+    """5 queries, a window of 3"""
+    expected = np.array([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1]], bool)
+    causes = {
+        "the window holds one key too many": seen(5, 5, 4, 0),
+        "the window holds one key too few": seen(5, 5, 2, 0),
+        "there is no window": seen(5, 5, None, 0),
+        "True and False changed places": ~expected,
+    }
+    check_equal("the mask", window_mask(5, 5, 3), expected, causes)
+
+
+@check("window_mask")
+def no_window(window_mask):
+    """window None is causal and nothing else"""
+    check_equal("the mask", window_mask(4, 4), seen(4, 4, None, 0))
+
+
+@check("window_mask")
+def with_remembered_keys(window_mask):
+    """3 queries behind 4 remembered keys"""
+    causes = {"queries are counted from 0": seen(3, 7, 3, 0)}
+    check_equal("the mask", window_mask(3, 7, 3, offset=4), seen(3, 7, 3, 4), causes)
+    check_equal("the mask without a window", window_mask(3, 7, offset=4), seen(3, 7, None, 4))
+
+
+# --- rolling_write ---
+
+
+def write(rolling_write, window, chunks):
+    """The learner's slots after several writes, and what came back each time."""
+    slots, written, held = np.full((window, 2), 99.0), 0, []
+    for chunk in chunks:
+        result = rolling_write(slots, written, chunk)
+        if type(result) is not tuple or len(result) != 2:
+            raise CheckFailed(f"the result must be two arrays, got {type(result).__name__}.", "return slots, held")
+        slots, back = result
+        held.append(back)
+        written += len(chunk)
+    return slots, held
+
+
+def tokens(count, start=0):
+    return np.stack([np.arange(start, start + count) + 1.0, np.arange(start, start + count) * 10.0 + 1], axis=1)
+
+
+@check("rolling_write")
+def a_short_prompt(rolling_write):
+    """fewer tokens than slots: exactly these come back"""
+    _, held = write(rolling_write, 6, [tokens(4)])
+    check_close("the tokens held", held[0], tokens(4), 1e-12)
+
+
+@check("rolling_write")
+def after_the_wrap(rolling_write):
+    """one token at a time, past the end of the buffer: the last ones come back, oldest first"""
+    slots, held = write(rolling_write, 4, [tokens(1, t) for t in range(7)])
+    causes = {"they come back in the order of their slots": np.asarray(slots, dtype=float)}
+    check_close("the tokens held", held[-1], tokens(4, 3), 1e-12, causes)
+
+
+@check("rolling_write")
+def the_slots(rolling_write):
+    """the token at position p lies in slot p % W"""
+    slots, _ = write(rolling_write, 4, [tokens(1, t) for t in range(7)])
+    check_close("the slots", slots, tokens(7)[[4, 5, 6, 3]], 1e-12)
+
+
+@check("rolling_write")
+def a_long_prompt(rolling_write):
+    """11 tokens at once into 4 slots, then 3 more"""
+    slots, held = write(rolling_write, 4, [tokens(11), tokens(3, 11)])
+    check_close("the tokens held after 11", held[0], tokens(4, 7), 1e-12)
+    check_close("the tokens held after 14", held[1], tokens(4, 10), 1e-12)
+    check_close("the slots", slots, tokens(14)[[12, 13, 10, 11]], 1e-12)
+
+
+# --- cache_bytes ---
+
+
+@check("cache_bytes")
+def multi_head(cache_bytes):
+    """LLaMA-7B with 4,096 tokens: exactly 2 GiB"""
+    causes = {"keys or values are missing": 2**30, "a number has 4 bytes instead of 2": 2**32}
+    check_equal("the bytes", cache_bytes([32] * 32, 128, 4096), 2**31, causes)
+
+
+@check("cache_bytes")
+def layers_differ(cache_bytes):
+    """key-value heads of each layer"""
+    check_equal("the bytes", cache_bytes([4, 2, 1], 8, 10), 2240)
+
+
+@check("cache_bytes")
+def windows(cache_bytes):
+    """layers with and without a window, a text shorter and longer than it"""
+    check_equal("the bytes of 10 tokens", cache_bytes([1, 1], 4, 10, [None, 6]), 2 * 4 * 16 * 2)
+    check_equal("the bytes of 3 tokens", cache_bytes([1, 1], 4, 3, [None, 6]), 2 * 4 * 6 * 2)
+
+
+@check("cache_bytes")
+def other_formats(cache_bytes):
+    """float32 takes twice as much"""
+    check_equal("the bytes", cache_bytes([2], 16, 5, bytes_each=4), 1280)
+
+
+inputs_stay_unchanged("grouped_attention", "rolling_write")
