@@ -33,7 +33,7 @@ def window_batch(windows: np.ndarray, separator: int | None = None) -> Batch:
             f"windows must be integers of shape (B, T + 1) with T at least 1, got {windows.shape} of {windows.dtype}"
         )
     windows = windows.astype(np.int64)
-    batch = {"ids": np.ascontiguousarray(windows[:, :-1]), "targets": np.ascontiguousarray(windows[:, 1:])}
+    batch = {"ids": windows[:, :-1].copy(), "targets": windows[:, 1:].copy()}  # one row would share its memory
     if separator is not None:
         opens = batch["ids"] == separator
         opens[:, 0] = False  # numbering starts at 0 in every row

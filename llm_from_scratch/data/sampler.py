@@ -16,7 +16,7 @@ import numpy as np
 from .packing import IGNORE, Batch, window_batch
 from .token_file import TokenFile
 
-MODES = ("epochs", "random")
+MODES = ("epochs", "documents", "random")
 
 
 class BatchSampler:
@@ -24,7 +24,9 @@ class BatchSampler:
 
     mode "epochs": the stream is cut into windows of `context` + 1 ids that overlap by one, at a random
     offset each epoch; every window is used at most once an epoch (what does not fill a batch waits for
-    another epoch's shuffle). mode "random": every window starts anywhere, drawn anew for each batch.
+    another epoch's shuffle). mode "documents": every window starts where a document does, so that a row has
+    seen all that it continues; each document is used at most once an epoch as a start, and the rest of the
+    row holds what follows it. mode "random": every window starts anywhere, drawn anew for each batch.
     `separator`: the id that opens a document; given, batches carry document numbers and attention stays
     inside a document.
 
@@ -54,7 +56,7 @@ class BatchSampler:
             raise ValueError(f"seed must not be negative, got {seed}")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-        needed = batch_size * context + 1 if mode == "epochs" else context + 1
+        needed = context + 1 if mode == "random" else batch_size * context + 1
         if len(self.tokens) < needed:
             raise ValueError(
                 f"the corpus has {len(self.tokens):,} tokens, but one batch of {batch_size} × {context} "
@@ -62,6 +64,16 @@ class BatchSampler:
             )
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separator, self.mode = separator, mode
+        self._starts = np.empty(0, dtype=np.int64)
+        if mode == "documents":
+            if separator is None:
+                raise ValueError("mode 'documents' needs the separator, the id that opens a document")
+            self._starts = np.flatnonzero(self.tokens[: len(self.tokens) - context] == separator)
+            if len(self._starts) < batch_size:
+                raise ValueError(
+                    f"{len(self._starts):,} documents start early enough to fill a row of {context} tokens, and a batch "
+                    f"takes {batch_size}: bring more text, make the batch or the context smaller, or use mode 'epochs'"
+                )
         self.epoch = 0  # in mode "random" one epoch without end
         self.batch = 0  # batches given in this epoch
         self._order_of: int | None = None  # the epoch that _order and _offset belong to
@@ -89,7 +101,7 @@ class BatchSampler:
                 self.epoch, self.batch = self.epoch + 1, 0
             self._shuffle()
             chosen = self._order[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
-            starts = self._offset + chosen * self.context
+            starts = self._starts[chosen] if self.mode == "documents" else self._offset + chosen * self.context
             self.batch += 1
         windows = self.tokens[starts[:, None] + np.arange(self.context + 1)]
         return window_batch(windows, self.separator)
@@ -131,12 +143,15 @@ class BatchSampler:
         if self._order_of == self.epoch:
             return
         rng = np.random.default_rng((self.seed, self.epoch))
+        self._order_of = self.epoch
+        if self.mode == "documents":
+            self._order = rng.permutation(len(self._starts))
+            return
         # The offset moves the window borders between epochs, but never so far that less than one batch is
         # left.
         spare = len(self.tokens) - 1 - self.batch_size * self.context
         self._offset = int(rng.integers(0, min(self.context, spare + 1)))
         self._order = rng.permutation((len(self.tokens) - 1 - self._offset) // self.context)
-        self._order_of = self.epoch
 
 
 def evaluation_batches(

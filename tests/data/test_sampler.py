@@ -11,7 +11,7 @@ from llm_from_scratch.data.sampler import BatchSampler, evaluation_batches
 from llm_from_scratch.data.token_file import write_tokens
 
 TOKENS = np.random.default_rng(3).integers(0, 50, size=1003).astype(np.uint16)
-MODES = pytest.mark.parametrize("mode", ["epochs", "random"])
+MODES = pytest.mark.parametrize("mode", ["epochs", "documents", "random"])
 
 
 def same(left, right):
@@ -61,8 +61,28 @@ def test_an_epoch_uses_every_window_once_and_the_next_one_another_order():
 
 @MODES
 def test_seeds_differ(mode):
-    one, two = (BatchSampler(TOKENS, 4, 8, seed=seed, mode=mode) for seed in (1, 2))
+    one, two = (BatchSampler(TOKENS, 4, 8, seed=seed, mode=mode, separator=0) for seed in (1, 2))
     assert not np.array_equal(next(one)["ids"], next(two)["ids"])
+
+
+def test_document_mode_begins_every_row_with_a_document():
+    documents = [np.full(3 + number % 5, number) for number in range(1, 61)]
+    stream = np.concatenate([part for document in documents for part in ([0], document)] + [[0]])
+    sampler = BatchSampler(stream, 4, 9, mode="documents", separator=0)
+    epochs = []
+    for epoch in range(2):
+        batches = [next(sampler) for _ in range(sampler.batches_per_epoch)]
+        assert sampler.epoch == epoch
+        rows = np.concatenate([batch["ids"] for batch in batches])
+        assert np.all(rows[:, 0] == 0)
+        first = rows[:, 1].tolist()
+        assert len(set(first)) == len(first) == 56  # each document once; what does not fill a batch waits
+        epochs.append(first)
+    assert epochs[0] != epochs[1]
+    with pytest.raises(ValueError, match="needs the separator"):
+        BatchSampler(stream, 4, 9, mode="documents")
+    with pytest.raises(ValueError, match="1 documents start early enough .* a batch takes 2"):
+        BatchSampler(np.concatenate([[0], np.ones(30, int), [0]]), 2, 9, mode="documents", separator=0)
 
 
 def test_random_mode_reaches_both_ends():
@@ -99,7 +119,7 @@ def test_restoring_over_something_else_is_refused():
         ({"batch_size": 0}, ValueError, "at least 1"),
         ({"context": -3}, ValueError, "at least 1"),
         ({"seed": -1}, ValueError, "seed"),
-        ({"mode": "sorted"}, ValueError, "epochs, random"),
+        ({"mode": "sorted"}, ValueError, "epochs, documents, random"),
         ({"tokens": TOKENS.astype(float)}, TypeError, "array of integers"),
         ({"tokens": TOKENS.reshape(17, 59)}, TypeError, "one-dimensional"),
     ],
