@@ -71,8 +71,8 @@ class BatchSampler:
             self._starts = np.flatnonzero(self.tokens[: len(self.tokens) - context] == separator)
             if len(self._starts) < batch_size:
                 raise ValueError(
-                    f"{len(self._starts):,} documents start early enough to fill a row of {context} tokens, and a batch "
-                    f"takes {batch_size}: bring more text, make the batch or the context smaller, or use mode 'epochs'"
+                    f"{len(self._starts):,} documents start early enough to fill a row of {context} tokens, "
+                    f"and a batch takes {batch_size}: bring more text, make the batch or the context smaller, or use mode 'epochs'"
                 )
         self.epoch = 0  # in mode "random" one epoch without end
         self.batch = 0  # batches given in this epoch
