@@ -56,7 +56,7 @@ class BatchSampler:
             raise ValueError(f"seed must not be negative, got {seed}")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-        needed = context + 1 if mode == "random" else batch_size * context + 1
+        needed = batch_size * context + 1 if mode == "epochs" else context + 1
         if len(self.tokens) < needed:
             raise ValueError(
                 f"the corpus has {len(self.tokens):,} tokens, but one batch of {batch_size} × {context} "
@@ -72,7 +72,8 @@ class BatchSampler:
             if len(self._starts) < batch_size:
                 raise ValueError(
                     f"{len(self._starts):,} documents start early enough to fill a row of {context} tokens, "
-                    f"and a batch takes {batch_size}: bring more text, make the batch or the context smaller, or use mode 'epochs'"
+                    f"and a batch takes {batch_size}: bring more text, make the batch or the context smaller, "
+                    "or use mode 'epochs'"
                 )
         self.epoch = 0  # in mode "random" one epoch without end
         self.batch = 0  # batches given in this epoch
