@@ -151,3 +151,28 @@ def test_memory_mapped_files_give_the_same_batches(tmp_path):
     file = write_tokens(tmp_path / "a", [TOKENS], vocabulary_size=50)
     same(next(BatchSampler(file, 4, 8, separator=3)), next(BatchSampler(TOKENS, 4, 8, separator=3)))
     assert type(next(BatchSampler(file, 4, 8))["ids"]) is np.ndarray
+
+
+def test_rows_may_begin_where_documents_do():
+    tokens = np.concatenate([[0, *range(1, n)] for n in (5, 9, 3, 12, 7, 20)])  # 0 opens a document
+    sampler = BatchSampler(tokens, batch_size=2, context=6, seed=1, separator=0, mode="documents")
+    assert sampler.batches_per_epoch == 3
+    seen = [tuple(row) for _ in range(3) for row in next(sampler)["ids"]]
+    opens = np.flatnonzero(tokens == 0)
+    assert sorted(seen) == sorted(tuple(tokens[start : start + 6]) for start in opens)
+    state = sampler.state()
+    again = BatchSampler(tokens, batch_size=2, context=6, seed=1, separator=0, mode="documents")
+    again.restore(state)
+    for _ in range(5):
+        ours, theirs = next(sampler), next(again)
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    with pytest.raises(ValueError, match="needs the separator"):
+        BatchSampler(tokens, batch_size=2, context=6, mode="documents")
+    with pytest.raises(ValueError, match="1 documents start early enough"):
+        BatchSampler(np.arange(100), batch_size=2, context=6, separator=0, mode="documents")
+
+
+def test_a_batch_of_one_row_shares_no_memory_between_ids_and_targets():
+    batch = next(BatchSampler(np.arange(50), batch_size=1, context=8))
+    assert not np.shares_memory(batch["ids"], batch["targets"])

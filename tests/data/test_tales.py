@@ -14,7 +14,7 @@ from llm_from_scratch.data.tales import DELIMITER, PLOTS, Tale, tale, tales, tel
 from llm_from_scratch.data.tales.dice import Dice
 from llm_from_scratch.data.tales.telling import expand, polish
 
-FROZEN = "6f6aa852afaae0183685bca0263f037651b4139ef38c0fce7b0d790c7fa63a61"
+FROZEN = "243268d7b2952cafd6d351f6e6f8b72683491c063cf61f3d6e5119f9cc6aa770"
 SAMPLE = [tell(0, number) for number in range(2000)]
 
 
@@ -71,7 +71,7 @@ def test_a_tale_says_what_its_slots_say():
     for t in SAMPLE[:300]:
         assert f"{t.slots['trait']} {t.slots['kind']} named {t.slots['hero']}" in t.text
         for name in re.findall(r"named ([A-Z][a-z]+)", t.text):
-            assert name in (t.slots["hero"], t.slots["friend"], t.slots["third"])
+            assert name in (t.slots["hero"],)
 
 
 def test_the_lexicon_enters_the_plots_through_slots_only():

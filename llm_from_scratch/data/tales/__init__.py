@@ -68,10 +68,12 @@ def tell(seed: int = 0, number: int = 0) -> Tale:
 
 
 def tale(seed: int = 0, number: int = 0) -> str:
-    """The text of one tale: paragraphs separated by a blank line, ASCII, no line break at the end.
+    """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Once, a young girl named Zoe lived in a little cabin close to the meadow
+    Nora the girl
+    <BLANKLINE>
+    Once there lived a young girl named Nora
     """
     return tell(seed, number).text
 

@@ -68,8 +68,6 @@ def afraid_of_the_dark(t: Teller) -> None:
 def afraid_of_water(t: Teller) -> None:
     water = t.dice.choice(("pond", "lake", "river"))
     t.slots.update(place=water, at_place=f"by the {water}", to_place=f"to the {water}")
-    if t.slots["home_place"] in words.PLACES:
-        t.slots["home"] = t.slots["home"].replace("the " + t.slots["home_place"], f"the {water}")
     t.introduce()
     t.say(
         "all the others swam and splashed, but {hero} was afraid of the water.",
@@ -100,7 +98,7 @@ def afraid_of_water(t: Teller) -> None:
         "{hero} took one small step, and then one more. the water came up to {his} knees, and nothing bad happened.",
     )
     t.say(
-        "on the third day, {hero} lay on {his} back, and {friend} held {him} up.",
+        "on the third day, {hero} lay on {his} back, and {friend} held {hero} up.",
         "{friend} held {hero} while {hero} kicked with both legs.",
     )
     t.say(
@@ -223,7 +221,7 @@ def secret_place(t: Teller) -> None:
     )
     t.say(
         '"oh!" said {friend}. "it is the loveliest place [in the world|i have ever seen]."',
-        "{friend} was so surprised that {fhe} could not say a word.",
+        "{friend} was too surprised to say a word.",
     )
     if t.flip():
         t.say(
@@ -232,9 +230,9 @@ def secret_place(t: Teller) -> None:
         )
     else:
         t.say(
-            'suddenly a voice said, "That {noun} is mine." it was {a_third}. "i lost it long ago. thank you for finding it!"',
+            'suddenly a voice said, "That {noun} is mine." it was a little old woman. "i lost it long ago. thank you!"',
         )
-        t.say("{hero} gave the {noun} back, and {third} was so glad that they all danced.")
+        t.say("{hero} gave the {noun} back, and they were all so glad that they danced.")
     t.paragraph()
     t.say(
         "from that day on, {hero} and {friend} met there every week, and nobody ever found out.",
@@ -281,7 +279,7 @@ def lost_way(t: Teller) -> None:
     )
     t.say(
         "{hero} and {friend} walked through the night, and {friend} told a funny story on the way.",
-        "the {fkind} went ahead, and {hero} stayed close behind.",
+        "{friend} went ahead, and {hero} stayed close behind.",
     )
     t.say(
         "at last, {hero} saw the {home_place} and a light in the window.",
@@ -289,7 +287,7 @@ def lost_way(t: Teller) -> None:
     )
     t.paragraph()
     t.say(
-        '{hero} ran into the arms of {his} {elder}. "thank you, {friend}," said {hero}.',
+        '{hero} ran into the arms of {his} {elder}. "thank you, dear {fkind}," said {hero}.',
         "{hero} ran to {his} {elder}, and {friend} got {a_food} as a thank you.",
     )
     t.say(

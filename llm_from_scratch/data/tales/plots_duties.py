@@ -28,7 +28,7 @@ def wish_earned(t: Teller) -> None:
     )
     t.say(
         '"i have so much work and only two hands," said {friend}. "[can|could] you help me?"',
-        '{friend} looked tired. "there is so much to do today," {fhe} said.',
+        '{friend} looked tired. "there is so much to do today," said {friend}.',
     )
     t.say('"i can help," said {hero}.', '"let me help," said {hero}. "tell me what to do."')
     t.paragraph()

@@ -29,8 +29,8 @@ def shared_treat(t: Teller) -> None:
     )
     t.say(
         "{friend} looked at the {food} with big eyes.",
-        '"that smells wonderful," said the {fkind}.',
-        '{friend} looked sad and thin. "i have not eaten all day," {fhe} said.',
+        '"that smells wonderful," said {friend}.',
+        '{friend} looked sad and thin. "i have not eaten all day," said {friend}.',
     )
     t.paragraph()
     if t.flip():
@@ -40,7 +40,7 @@ def shared_treat(t: Teller) -> None:
             "{hero} held the {food} tight and did not say a word.",
         )
         t.say(
-            "the {fkind} walked away with slow steps.",
+            "{friend} walked away with slow steps.",
             "{friend} said nothing and looked at the ground.",
         )
         t.say(
@@ -48,7 +48,7 @@ def shared_treat(t: Teller) -> None:
             "then {hero} felt bad. {his} heart was as heavy as a stone.",
         )
         t.say(
-            '"wait, {friend}!" called {hero}. "come and eat with me."',
+            '"wait, dear {fkind}!" called {hero}. "come and eat with me."',
             '"i am sorry," said {hero}. "please, have half of my {food}."',
         )
     else:
@@ -70,7 +70,7 @@ def shared_treat(t: Teller) -> None:
     if t.flip():
         t.say(
             '"now i have something for you," said {friend}, and gave {hero} a {thing}. {hero} loved the {noun}.',
-            'the next day, {friend} came with a {thing}. "this is for you," {fhe} said. {hero} kept the {noun} for ever.',
+            'the next day, {friend} came with a {thing}. "this is for you," said {friend}. {hero} kept the {noun} for ever.',
         )
     t.say(
         "{hero} learned that half of a {food} with a friend is better than a whole {food} alone.",

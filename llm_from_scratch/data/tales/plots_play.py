@@ -56,7 +56,7 @@ def helping_stranger(t: Teller) -> None:
     t.paragraph()
     t.say(
         '"thank you, little {kind}," said {friend}. "you did not even know me, and yet you helped."',
-        '"how kind you are, {hero}!" said the {fkind}. "not everybody would have stopped."',
+        '"how kind you are, {hero}!" said {friend}. "not everybody would have stopped."',
     )
     if t.flip():
         t.say(
@@ -121,8 +121,8 @@ def hide_and_seek(t: Teller) -> None:
             "{hero} followed the sound. {friend} was lying {spot2}, sound asleep!",
         )
         t.say(
-            '"found you!" laughed {hero}. {friend} woke up and rubbed {fhis} eyes.',
-            '"wake up, {friend}," said {hero}. "the game is over, and i have won."',
+            '"found you!" laughed {hero}. {friend} woke up with a yawn.',
+            '"wake up, dear {fkind}," said {hero}. "the game is over, and i have won."',
         )
     else:
         t.say(
@@ -173,8 +173,8 @@ def race(t: Teller) -> None:
     ending = t.dice.below(3)
     if ending == 0:
         t.say(
-            "{friend} was soon far ahead. {fhe} lay down under a tree to rest and fell asleep.",
-            "{friend} ran so fast that {fhe} stopped to eat some berries and talk to the crowd.",
+            "{friend} was soon far ahead. then {friend} lay down under a tree to rest and fell asleep.",
+            "{friend} was so fast, and so sure to win, that there was time to stop and eat some berries.",
         )
         t.say(
             "{hero} was not so fast, but {he} never stopped. step by step, {he} went on.",
@@ -195,7 +195,7 @@ def race(t: Teller) -> None:
     elif ending == 1:
         t.say(
             "{hero} and {friend} ran side by side. then {friend} tripped over a root and fell.",
-            "near the end, {friend} slipped in the mud and hurt {fhis} knee.",
+            "near the end, {friend} slipped in the mud and could not get up.",
         )
         t.say(
             "{hero} could win now! but {he} stopped and turned around.",
@@ -224,7 +224,7 @@ def race(t: Teller) -> None:
         )
         t.say(
             'then {hero} smiled and shook the hand of {friend}. "you ran very well," said {hero}.',
-            '{hero} swallowed {his} tears. "well done, {friend}," {he} said.',
+            '{hero} swallowed {his} tears. "well done, dear {fkind}," {he} said.',
         )
         t.say(
             '"you are a good runner too," said {friend}. "come, let us play with the {noun} together."',

@@ -58,7 +58,7 @@ def seed(t: Teller) -> None:
     t.paragraph()
     t.say(
         "{hero} showed the {plant} to {friend} and was very proud.",
-        '"look, {friend}!" called {hero}. "my seed is a {plant} now!"',
+        '"look, dear {fkind}!" called {hero}. "my seed is a {plant} now!"',
     )
     t.say(
         "{hero} learned that good things take time.",
@@ -103,7 +103,7 @@ def sleepless(t: Teller) -> None:
         '"one, two, three," counted {hero}. a star fell, and {he} made a wish.',
     )
     t.say(
-        "the {fkind} hummed a song, very low and very slow.",
+        "{friend} hummed a song, very low and very slow.",
         "{friend} told a story about a cloud that wanted to be a sheep.",
     )
     t.say(
@@ -188,7 +188,7 @@ def picnic(t: Teller) -> None:
     )
     t.say(
         '"[wait|no, no]," said {friend}. "rain can be fun. come with me!"',
-        'but {friend} laughed. "who is afraid of a little water?" {fhe} said.',
+        'but {friend} laughed. "who is afraid of a little water?" said {friend}.',
     )
     t.paragraph()
     if t.flip():

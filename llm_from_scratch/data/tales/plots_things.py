@@ -64,11 +64,11 @@ def lost_and_found(t: Teller) -> None:
         )
     else:
         t.say(
-            'the {fkind} smiled. "is this your {noun}?" {fhe} asked. "i found it [beside the path|under some leaves] and kept it safe."',
+            '{friend} smiled. "is this your {noun}?" asked {friend}. "i found it [beside the path|under some leaves] and kept it safe."',
             '"then this must be yours," said {friend}, and held up the {thing}. "i found it [this morning|a while ago]."',
         )
     t.say(
-        '"thank you, {friend}!" cried {hero}, and [hugged the {fkind}|danced with joy].',
+        '"thank you, dear {fkind}!" cried {hero}, and [hugged {friend}|danced with joy].',
         '{hero} [laughed and jumped|jumped for joy]. "thank you, thank you!"',
     )
     t.paragraph()
@@ -118,7 +118,7 @@ def mended(t: Teller) -> None:
     t.say(
         "{hero} held the {noun} [still|with both hands] while {friend} {remedy}.",
         "{friend} {remedy}, and {hero} helped as well as {he} could.",
-        "the {fkind} worked slowly and {remedy}. {hero} watched every step.",
+        "{friend} worked slowly and {remedy}. {hero} watched every step.",
     )
     t.say(
         "soon the {thing} was as good as new.",
@@ -186,7 +186,7 @@ def gift(t: Teller) -> None:
     t.paragraph()
     t.say(
         "the next day, {hero} gave the {noun} to {friend}.",
-        'on the birthday, {hero} knocked on the door. "this is for you, {friend}," said {hero}.',
+        'on the birthday, {hero} knocked on the door. "this is for you, dear {fkind}," said {hero}.',
     )
     t.say(
         '"a {thing}!" cried {friend}. "it is the best gift [in the world|of all]!"',
@@ -196,7 +196,7 @@ def gift(t: Teller) -> None:
     t.say(
         "{hero} was even happier than {friend}, for giving is as good as getting.",
         "{hero} felt warm inside. {he} learned that a gift from the heart is the finest gift.",
-        "from that day on, {friend} kept the {noun} beside {fhis} bed.",
+        "from that day on, {friend} kept the {noun} beside the bed.",
         "{hero} and {friend} [danced|laughed] and ate {a_food}, and {friend} never let go of the {noun}. it was a happy day.",
     )
     t.good_night()

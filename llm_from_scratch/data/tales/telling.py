@@ -4,10 +4,12 @@ A template is a sentence or two with slots in braces and choices in square brack
 
     "[one day|soon], {hero} [found|saw] a {thing}."
 
-Rules for whoever writes plots, because the checker (and a small model) relies on them:
- 1. A character is introduced as "a (trait) (kind) named (Name)": the slot {a_friend} does it. Only then use
- the name. 2. The first he or she of a sentence means the subject of the sentence before. Otherwise use the
- name. 3. In a sentence with one character every he, him, her, his means that character.
+Rules for whoever writes plots, because the checker relies on them, and because they let a small model learn in minutes
+what belongs together (one name a tale was learnt where two were not):
+ 1. Only the hero has a name, and is introduced as "a (trait) (kind) named (Name)". The other character is {a_friend},
+    "a (trait) (kind)" of another sort, and then {friend}, "the (kind)": never a name, never a he or she.
+ 2. The first he or she of a sentence means the subject of the sentence before. Otherwise use the name.
+ 3. In a sentence with one character every he, him, her, his means that character.
  4. Things, food and places come from slots. The thing of the tale is named again near its end.
  5. Tales are told in the past tense; only what is spoken may be in the present.
 """
@@ -95,7 +97,7 @@ class Teller:
         self.say(
             once + "|one summer], there was a {trait} {kind} named {hero}. {he} lived {home}.",
             once + "], a {trait} {kind} named {hero} lived {home}.",
-            "there was once a {trait} {kind} named {hero}. {he} lived {home}.",
+            "there was once a {trait} {kind} named {hero}. {hero} lived {home}.",
             "there once was a {trait} {kind} named {hero} who lived {home}.",
             "once there lived a {trait} {kind} named {hero}. {his} home was {home}.",
         )
@@ -127,7 +129,8 @@ class Teller:
             )
 
     def text(self) -> str:
-        return "\n\n".join(" ".join(sentences) for sentences in self._paragraphs if sentences)
+        title = "{hero} the {kind}".format_map(self.slots)
+        return "\n\n".join([title, *(" ".join(sentences) for sentences in self._paragraphs if sentences)])
 
     # -- casting
     # -------------------------------------------------------------------------------------------------
@@ -138,33 +141,19 @@ class Teller:
         slots["hero"] = dice.choice(words.HE_NAMES if gender == "he" else words.SHE_NAMES)
         slots["he"], slots["him"], slots["his"] = words.PRONOUNS[gender]
         slots["himself"] = slots["him"] + "self"
-        slots["kind"] = words.CHILDREN[gender] if dice.flip(1, 4) else dice.choice(words.ANIMALS)
+        slots["kind"] = words.CHILDREN[gender] if dice.flip(1, 3) else dice.choice(words.HERO_ANIMALS)
         slots["trait"] = self._trait(slots["kind"])
-        # Mostly the other pronoun: easier to follow for small readers, and for small models.
-        friend_gender = gender if dice.flip(1, 4) else ("she" if gender == "he" else "he")
-        names = [n for n in (words.HE_NAMES if friend_gender == "he" else words.SHE_NAMES) if n != slots["hero"]]
-        slots["friend"] = dice.choice(names)
-        slots["fhe"], slots["fhim"], slots["fhis"] = words.PRONOUNS[friend_gender]
-        kinds = [kind for kind in words.ANIMALS if kind != slots["kind"]]
-        child = words.CHILDREN[friend_gender]
-        friend_kind = child if dice.flip(1, 4) and child != slots["kind"] else dice.choice(kinds)
-        self._set_friend(friend_kind, self._trait(friend_kind))
-        third_gender = "he" if dice.flip() else "she"
-        taken = (slots["hero"], slots["friend"])
-        third_names = words.HE_NAMES if third_gender == "he" else words.SHE_NAMES
-        slots["third"] = dice.choice([name for name in third_names if name not in taken])
-        third_kind = dice.choice([kind for kind in kinds if kind != friend_kind])
-        slots["a_third"] = f"a {self._trait(third_kind)} {third_kind} named {slots['third']}"
+        kind = dice.choice(words.ANIMALS)
+        self._set_friend(kind, self._trait(kind))
         slots["elder"] = dice.choice(list(words.ELDERS))
 
     def _trait(self, kind: str) -> str:
         # A fluffy boy or a fluffy frog would make a reader look up.
-        smooth = ("boy", "girl", "frog", "turtle", "pig", "hedgehog")
+        smooth = ("boy", "girl", "frog", "turtle", "pig", "hedgehog", "sparrow", "owl")
         return self.dice.choice([t for t in words.TRAITS if t != "fluffy" or kind not in smooth])
 
     def _set_friend(self, kind: str, trait: str) -> None:
-        self.slots["fkind"] = kind
-        self.slots["a_friend"] = f"a {trait} {kind} named {self.slots['friend']}"
+        self.slots["fkind"], self.slots["friend"], self.slots["a_friend"] = kind, f"the {kind}", f"a {trait} {kind}"
 
     def _choose_setting(self) -> None:
         dice, slots = self.dice, self.slots
@@ -174,7 +163,7 @@ class Teller:
         first = dice.below(len(spots))
         slots["spot"] = spots[first]
         slots["spot2"] = spots[(first + 1 + dice.below(len(spots) - 1)) % len(spots)]
-        home_place = slots["home_place"] = dice.choice([p for p in words.HOME_PLACES if p != place])
+        home_place = slots["home_place"] = dice.choice(words.HOME_PLACES)
         size, near = dice.choice(("small", "little", "cosy", "tiny")), dice.choice(("near", "by", "close to"))
         slots["home"] = f"in a {size} {dice.choice(words.DWELLINGS)} {near} the {home_place}"
         self._weather = dice.choice(list(words.DAYS))

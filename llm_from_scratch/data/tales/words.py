@@ -7,23 +7,16 @@ slot (a test holds that). Every entry is plain ASCII.
 from __future__ import annotations
 
 # A name tells the pronoun, as it mostly does in books for small children.
-HE_NAMES = (
-    "Tom Ben Sam Max Leo Tim Jack Finn Oscar Hugo Otto Pip Toby Milo Ned Theo Rufus Jasper Bruno Gus "
-    "Felix Barney Charlie Henry Oliver Peter Simon Walter"
-).split()
-SHE_NAMES = (
-    "Lily Mia Anna Rosie Ella Nora Ruby Daisy Molly Poppy Tess Ivy Lucy Emma Clara Hazel Olive Mabel Juno "
-    "Zoe Bella Greta Sophie Alice Flora Nell Martha Penny"
-).split()
+HE_NAMES = "Tom Ben Sam Max Leo Tim Jack Finn".split()
+SHE_NAMES = "Lily Mia Anna Rosie Ella Nora Ruby Daisy".split()
 PRONOUNS = {"he": ("he", "him", "his"), "she": ("she", "her", "her")}
 
-ANIMALS = (
-    "rabbit fox bear mouse frog duck owl cat dog hedgehog squirrel turtle otter lamb goat pig pony mole "
-    "badger beaver kitten puppy hamster sparrow"
-).split()
-CRAFTS = "baker farmer miller gardener tailor painter sailor potter teacher shepherd".split()
+# The hero is of one kind, the other character of another sort: who is meant is always plain.
+HERO_ANIMALS = "rabbit mouse kitten puppy duck frog lamb bear".split()
 CHILDREN = {"he": "boy", "she": "girl"}
-KINDS = (*ANIMALS, *CRAFTS, *CHILDREN.values())
+ANIMALS = "fox owl dog cat hedgehog squirrel turtle otter goat pig pony mole badger beaver sparrow".split()
+CRAFTS = "baker farmer miller gardener tailor painter sailor potter teacher shepherd".split()
+KINDS = (*HERO_ANIMALS, *CHILDREN.values(), *ANIMALS, *CRAFTS)
 # A quick fox may be slow in no tale, so a trait says nothing that a plot could contradict.
 TRAITS = (
     "little",
@@ -138,7 +131,7 @@ PLACES = {
     "beach": ("on", ("behind a rock", "in the sand", "under the seaweed")),
     "hill": ("on", ("behind a rock", "in the tall grass", "under a bush")),
 }
-HOME_PLACES = (*PLACES, "village", "sea", "castle")
+HOME_PLACES = ("village", "sea", "castle", "church", "lighthouse", "harbour", "tower")
 DWELLINGS = ("house", "cottage", "hut", "cabin")
 
 # A day's phrase and what may be said of it.
