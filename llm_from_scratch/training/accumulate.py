@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..kernels.allocation import keep_freed_memory
 from .workers import balanced_shares, one_blas_thread, resolve_threads, run_together
 
 IGNORE = -100
@@ -42,6 +43,7 @@ def accumulate_gradients(
     calling thread, with all threads left to the matrix products. If any thread fails its error is raised here and every
     `.grad` is as before. Raises ValueError for wrong shapes and when there is not a single target.
     """
+    keep_freed_memory()
     extras = {"mask": mask, "segments": segments, "positions": positions}
     batch, count = check_batch({"ids": ids, "targets": targets, **{k: v for k, v in extras.items() if v is not None}})
     if normaliser is None:

@@ -45,7 +45,7 @@ def save_checkpoint(
     directory = Path(directory)
     name = f"step-{step}"
     with atomic_directory(directory / name) as folder:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, dtype=model.dtype)  # rounded to a stored float16, a run would not resume exactly
         write_safetensors(folder / "optimizer.safetensors", optimizer.state_dict())
         write_json(folder / "state.json", {"format": FORMAT, "step": step, **state, "environment": environment()})
     write_text(directory / LATEST, name + "\n")

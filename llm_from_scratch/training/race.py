@@ -102,7 +102,8 @@ def _run(name: str, course: Course, corpus: Corpus, report: Callable[[str], None
     warmup = max(1, course.steps // 10)
     settings = TrainingSettings(course.steps, course.learning_rate, warmup=warmup, threads=1)
     recorded = _Recorded(model)
-    train(model, sampler, settings, progress=False, report=report)
+    if not train(model, sampler, settings, progress=False, report=report).finished:
+        raise KeyboardInterrupt  # the loop ends politely; a race keeps finished runs only
     del model.loss  # the method again
     every = max(1, course.steps // 20)
     means = [float(np.mean(recorded.losses[start : start + every])) for start in range(0, course.steps, every)]

@@ -40,7 +40,8 @@ class Recipe:
     data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. context: tokens a
     row; batch_size: rows. layers, width, heads: the size of the model; key_value_heads fewer than heads is
     grouped-query attention; feed_forward: width of the hidden layer, by default the family's usual multiple. config:
-    further keywords of the family's config.json. seed: of everything.
+    further keywords of the family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`;
+    "documents" suits texts about as long as a row. seed: of everything.
 
     embedding_std: the spread the embedding starts with, if not the published one. Tokens that are used alike, such as
     names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
@@ -59,6 +60,7 @@ class Recipe:
     pattern: str = "gpt2"
     context: int = 256
     batch_size: int = 16
+    sampling: str = "epochs"
     validation_fraction: float = 0.05
     seed: int = 0
     embedding_std: float | None = None
@@ -185,7 +187,8 @@ def published_keywords(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
 def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
     """The endless training batches. Attention stays inside a document. ValueError for a corpus shorter than a batch."""
     return BatchSampler(
-        corpus.train, recipe.batch_size, recipe.context, seed=recipe.seed, separator=corpus.train.separator
+        corpus.train, recipe.batch_size, recipe.context, seed=recipe.seed,
+        separator=corpus.train.separator, mode=recipe.sampling,
     )
 
 

@@ -43,7 +43,7 @@ class StandIn(Module):
             x.reshape(-1, WIDTH), self.head, targets.reshape(-1), normaliser=normaliser, transposed=False
         )
 
-    def save_pretrained(self, directory):
+    def save_pretrained(self, directory, dtype=None):
         write_safetensors(Path(directory) / "model.safetensors", self.state_dict())
 
 
