@@ -66,7 +66,7 @@ def dequantize_q4_1(blocks: np.ndarray) -> np.ndarray:
         ),
         "each_head_by_itself: rows crossed from one head to another": "Split the rows into heads first.",
         "ValueError: cannot reshape array": (
-            "The rows are heads * width, so half a head's width is rows // heads // 2; or let NumPy work it out with -1."
+            "The rows are heads * width, so half a head's width is rows // heads // 2; or leave it to NumPy: -1."
         ),
     },
     why="""Rotary positions turn pairs of coordinates, and which two make a pair is a convention: neighbours in Meta's
