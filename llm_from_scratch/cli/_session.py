@@ -223,7 +223,7 @@ def show_tales(directory: Path, say: Say, count: int = 3, seed: int = 100) -> li
     return texts
 
 
-def tell(model: Any, tokenizer: Any, count: int, *, seed: int, temperature: float = 0.7) -> list[str]:
+def tell(model: Any, tokenizer: Any, count: int, *, seed: int, temperature: float = 0.4) -> list[str]:
     """So many texts from the beginning-of-text token on."""
     tokens = _LONGEST
     limit = getattr(model, "position_limit", None)

@@ -7,6 +7,7 @@ run's directory can be completed from its recipe alone. What this module does no
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -195,6 +196,11 @@ def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
 def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[dict[str, np.ndarray]]]:
     """What `train(validation=…)` wants: a function giving the same held-out batches each time (50,000 tokens)."""
     limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
+    if recipe.sampling == "documents":  # judged on rows like those it learns from, in an order of their own
+        held_out = {"seed": recipe.seed, "separator": corpus.validation.separator, "mode": "documents"}
+        return lambda: itertools.islice(
+            BatchSampler(corpus.validation, recipe.batch_size, recipe.context, **held_out), limit
+        )
     return lambda: evaluation_batches(
         corpus.validation,
         recipe.batch_size,

@@ -71,7 +71,7 @@ def tale(seed: int = 0, number: int = 0) -> str:
     """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Nora the girl
+    Nora the girl and the golden scarf
     <BLANKLINE>
     Once there lived a young girl named Nora
     """

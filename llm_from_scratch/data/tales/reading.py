@@ -27,7 +27,7 @@ _ENDING = re.compile(
     re.IGNORECASE,
 )
 _ARTICLES = ("a", "an", "the", "this", "that")
-_TITLE = re.compile(r"([A-Z][a-z]+) the ([a-z]+)\n\n")
+_TITLE = re.compile(r"([A-Z][a-z]+) the ([a-z]+)(?: and the ([a-z -]+))?\n\n")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*|[.,!?;:\"]")
 
 
@@ -36,8 +36,9 @@ class Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
-        title = _TITLE.match(self.text)  # "Max the mouse": it promises a hero, and is no sentence of the tale
-        self.title = title.groups() if title else None
+        title = _TITLE.match(self.text)  # "Max the mouse and the red kite": it promises a hero, and is no sentence of the tale
+        self.title = title.groups()[:2] if title else None
+        self.promised = title[3] if title else None
         if title:
             self.text = self.text[title.end() :]
         self.tokens = [(m.group(), m.start()) for m in _WORD.finditer(self.text)]
@@ -196,6 +197,8 @@ class Reader:
         return found
 
     def things(self) -> str:
+        if self.promised and self.promised not in self.text:
+            return self.fail(f"things: the title promises a {self.promised}, which does not come")
         mentions = self.mentions()
         known: set[str] = set()
         colours: dict[str, str] = {}

@@ -129,8 +129,11 @@ class Teller:
             )
 
     def text(self) -> str:
+        paragraphs = [" ".join(sentences) for sentences in self._paragraphs if sentences]
         title = "{hero} the {kind}".format_map(self.slots)
-        return "\n\n".join([title, *(" ".join(sentences) for sentences in self._paragraphs if sentences)])
+        if any(self.slots["thing"] in paragraph for paragraph in paragraphs):
+            title += " and the {thing}".format_map(self.slots)
+        return "\n\n".join([title, *paragraphs])
 
     # -- casting
     # -------------------------------------------------------------------------------------------------
