@@ -37,6 +37,7 @@ _ROOMS = (
     "kernels",
     "layers",
     "models",
+    "quantization",
     "tokenizers",
     "training",
 )

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # The order in which a newcomer meets them; any others follow by name.
-_ORDER = ("quickstart", "train", "generate", "tokenizer", "fetch", "grade", "bench")
+_ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "fetch", "grade", "bench")
 _DESCRIPTION = "How the open large language models of 2023 are built, in plain NumPy."
 _EPILOG = """\
 begin with:
