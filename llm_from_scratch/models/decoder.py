@@ -37,7 +37,7 @@ class Decoder(Module):
         self.embedding = Embedding(spec.vocab_size, width, init=spec.embedding_init, rng=rng)
         self.embedding_projection = self.head_projection = None
         if spec.embedding_size is not None:
-            projection = {"bias": False, "init": spec.head_init, "rng": rng}
+            projection: dict[str, Any] = {"bias": False, "init": spec.head_init, "rng": rng}
             self.embedding_projection = Linear(width, spec.hidden_size, **projection)
             self.head_projection = Linear(spec.hidden_size, width, **projection)
         self.positions = None
