@@ -42,7 +42,7 @@ _ROOMS = (
     "training",
 )
 
-__all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
+__all__ = [*_HOMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:

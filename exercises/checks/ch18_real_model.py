@@ -198,8 +198,7 @@ TALK = [
     {"role": "user", "content": "Oh."},
 ]
 WRITTEN = (
-    "<|im_start|>user\n Why?\n<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n"
-    "<|im_start|>user\nOh.<|im_end|>\n"
+    "<|im_start|>user\n Why?\n<|im_end|>\n<|im_start|>assistant\nBecause.<|im_end|>\n<|im_start|>user\nOh.<|im_end|>\n"
 )
 
 

@@ -5,19 +5,34 @@ from __future__ import annotations
 
 WRONGS = {
     "grouped_attention": {
-        "heads dealt out in turns": ("grouped = q.reshape(batch, shared, heads // shared, length, width)",
-                                     "k, v = np.tile(k, (1, heads // shared, 1, 1)), np.tile(v, (1, heads // shared, 1, 1)); grouped = q[:, :, None]", "which_head_reads_which"),
+        "heads dealt out in turns": (
+            "grouped = q.reshape(batch, shared, heads // shared, length, width)",
+            "k, v = np.tile(k, (1, heads // shared, 1, 1)), np.tile(v, (1, heads // shared, 1, 1)); grouped = q[:, :, None]",
+            "which_head_reads_which",
+        ),
         "all read head 0": ("shared = k.shape[1]", "k, v, shared = k[:, :1], v[:, :1], 1", "which_head_reads_which"),
         "no mask": ("np.tri(length, dtype=bool)", "True", "one_head_each"),
-        "a query does not see itself": ("np.tri(length, dtype=bool)", "np.tri(length, k=-1, dtype=bool) | np.eye(length, 1, dtype=bool)[::-1, ::-1] | (np.arange(length) == 0)", "one_head_each"),
+        "a query does not see itself": (
+            "np.tri(length, dtype=bool)",
+            "np.tri(length, k=-1, dtype=bool) | np.eye(length, 1, dtype=bool)[::-1, ::-1] | (np.arange(length) == 0)",
+            "one_head_each",
+        ),
         "no scale": (" / math.sqrt(width)", "", "one_head_each"),
         "scaled by D": ("math.sqrt(width)", "width", "one_head_each"),
         "overflows": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "large_scores"),
         "normalised over queries": ("weights.sum(axis=-1", "weights.sum(axis=-2", "one_head_each"),
         "not normalised": ("weights /= weights.sum(axis=-1, keepdims=True)", "pass", "one_head_each"),
         "float64 creep": (".astype(q.dtype)", ".astype(np.float64)", "keeps_float32"),
-        "values averaged where all heads share": ("(weights @ v[:, :, None])", "(weights @ (v if shared > 1 else v * 0 + v.mean(axis=2, keepdims=True))[:, :, None])", "multi_query"),
-        "scales q in place": ("shared = k.shape[1]", "shared = k.shape[1]; q *= 1.5; q /= 1.5; q[0, 0, 0, 0] += 1e-13", "inputs_unchanged"),
+        "values averaged where all heads share": (
+            "(weights @ v[:, :, None])",
+            "(weights @ (v if shared > 1 else v * 0 + v.mean(axis=2, keepdims=True))[:, :, None])",
+            "multi_query",
+        ),
+        "scales q in place": (
+            "shared = k.shape[1]",
+            "shared = k.shape[1]; q *= 1.5; q /= 1.5; q[0, 0, 0, 0] += 1e-13",
+            "inputs_unchanged",
+        ),
     },
     "window_mask": {
         "one key too many": ("i - j < window", "i - j <= window", "by_hand"),
@@ -35,10 +50,17 @@ WRONGS = {
         "newest first": ("slots[held % window]", "slots[held[::-1] % window]", "a_short_prompt"),
         "always from slot 0": ("slots[np.arange(end - len(kept), end) % window]", "slots[: len(kept)]", "the_slots"),
         "the first ones stay": ("new[-window:]", "new[:window]", "a_long_prompt"),
-        "shifts instead of wrapping": ("slots[np.arange(end - len(kept), end) % window] = kept",
-                                       "slots = np.concatenate([slots, kept])[-window:]", "the_slots"),
+        "shifts instead of wrapping": (
+            "slots[np.arange(end - len(kept), end) % window] = kept",
+            "slots = np.concatenate([slots, kept])[-window:]",
+            "the_slots",
+        ),
         "forgets what was there": ("slots = slots.copy()", "slots = np.zeros_like(slots)", "after_the_wrap"),
-        "off by one": ("end = len(slots), position + len(new)", "end = len(slots), position + len(new) + 1", "the_slots"),
+        "off by one": (
+            "end = len(slots), position + len(new)",
+            "end = len(slots), position + len(new) + 1",
+            "the_slots",
+        ),
         "writes in place": ("slots = slots.copy()", "pass", "inputs_unchanged"),
         "returns the slots only": ("return slots, slots[held % window]", "return slots", "a_short_prompt"),
     },
@@ -46,7 +68,11 @@ WRONGS = {
         "keys only": ("2 * heads", "heads", "multi_head"),
         "four bytes": ("* bytes_each", "* 4", "multi_head"),
         "two bytes": ("* bytes_each", "* 2", "other_formats"),
-        "the first layer's heads for all": ("2 * heads * head_dim", "2 * key_value_heads[0] * head_dim", "layers_differ"),
+        "the first layer's heads for all": (
+            "2 * heads * head_dim",
+            "2 * key_value_heads[0] * head_dim",
+            "layers_differ",
+        ),
         "no windows": ("tokens if window is None else min(tokens, window)", "tokens", "windows"),
         "the whole window, however short the text": ("min(tokens, window)", "window", "windows"),
         "one layer": ("sum(2", "max(2", "multi_head"),

@@ -154,7 +154,6 @@ class Tensor:
         else:
             propagate(self._node, self._output, gradient, into)
 
-
     if TYPE_CHECKING:  # put on the class by operators.py
 
         def __add__(self, other: Arrayish) -> Tensor: ...

@@ -76,9 +76,7 @@ class LayerSpec:
         )
 
     @classmethod
-    def parallel(
-        cls, mixer: FunctionSpec, feed_forward: FunctionSpec, *norms: NormSpec, **settings: Any
-    ) -> LayerSpec:
+    def parallel(cls, mixer: FunctionSpec, feed_forward: FunctionSpec, *norms: NormSpec, **settings: Any) -> LayerSpec:
         """x += mixer(norm(x)) + feed_forward(norm(x)), with one norm for both (Falcon 7B) or one each (GPT-NeoX)."""
         return cls((BranchSpec({"mixer": mixer, "feed_forward": feed_forward}, norms_before=norms, **settings),))
 

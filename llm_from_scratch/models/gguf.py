@@ -132,9 +132,7 @@ class GgufStore:
         self.file = file
         self._theirs = {published_name(name): name for name in file.tensors}
         heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
-        self._heads = {
-            name: heads[part] for name in self._theirs for part in heads if f".self_attn.{part}." in name
-        }
+        self._heads = {name: heads[part] for name in self._theirs for part in heads if f".self_attn.{part}." in name}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._theirs)
@@ -323,4 +321,3 @@ def load_packed(model: PackedDecoder, file: GgufFile, table: WeightTable) -> Non
         setattr(modules[path], name, made)
         model.packed_count += math.prod(binding.shape)
         store.release(binding.theirs)
-

@@ -188,8 +188,12 @@ def published_keywords(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
 def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
     """The endless training batches. Attention stays inside a document. ValueError for a corpus shorter than a batch."""
     return BatchSampler(
-        corpus.train, recipe.batch_size, recipe.context, seed=recipe.seed,
-        separator=corpus.train.separator, mode=recipe.sampling,
+        corpus.train,
+        recipe.batch_size,
+        recipe.context,
+        seed=recipe.seed,
+        separator=corpus.train.separator,
+        mode=recipe.sampling,
     )
 
 

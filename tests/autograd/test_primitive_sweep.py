@@ -21,9 +21,7 @@ CASES = [pytest.param(p, e, id=f"{p.__name__}-{i}") for p in OURS.values() for i
 
 def _inputs(example, dtype=np.float64):
     inputs, settings = example(np.random.default_rng(7))
-    return [
-        x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in inputs
-    ], settings
+    return [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in inputs], settings
 
 
 def _is_float(x):

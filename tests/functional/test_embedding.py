@@ -33,9 +33,7 @@ def test_no_ids_are_no_error():
 
 @pytest.mark.parametrize("bad", [-1, 7, 2**40])
 def test_an_id_outside_the_table_is_named_with_its_place(bad):
-    with pytest.raises(
-        ValueError, match=rf"token id {bad} at \(1, 2\) is outside the vocabulary 0\.\.6"
-    ):
+    with pytest.raises(ValueError, match=rf"token id {bad} at \(1, 2\) is outside the vocabulary 0\.\.6"):
         F.embedding(TABLE, np.array([[0, 1, 2], [3, 4, bad]]))
 
 

@@ -50,9 +50,7 @@ def test_positions_may_differ_by_row():
     for b in range(2):
         row = F.rotary(x[b : b + 1], positions=positions[b]).data
         np.testing.assert_allclose(y[b : b + 1], row, rtol=1e-13, atol=1e-15)
-    np.testing.assert_array_equal(
-        F.rotary(x, positions=positions[:1]).data, F.rotary(x, positions=positions[0]).data
-    )
+    np.testing.assert_array_equal(F.rotary(x, positions=positions[:1]).data, F.rotary(x, positions=positions[0]).data)
 
 
 def test_far_positions_keep_their_angles_in_float32():

@@ -19,9 +19,7 @@ PACKAGE_PARENT = str(Path(llm_from_scratch.__file__).parents[1])
 
 def _python(code, **environment):
     environment = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, **environment}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
-    )
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_importing_and_the_numpy_mode_do_not_touch_numba():
@@ -36,9 +34,7 @@ def test_importing_and_the_numpy_mode_do_not_touch_numba():
 
 
 def test_an_unknown_choice_is_an_error():
-    code = (
-        "import numpy as np\nfrom llm_from_scratch.kernels import activations\nactivations.silu(np.ones(2))"
-    )
+    code = "import numpy as np\nfrom llm_from_scratch.kernels import activations\nactivations.silu(np.ones(2))"
     done = _python(code, LLM_FROM_SCRATCH_KERNELS="cuda")
     assert "must be 'numba' or 'numpy', not 'cuda'" in done.stderr
 
@@ -89,9 +85,7 @@ def test_compiled_modules_import_only_what_the_cache_key_covers(source):
         if isinstance(node, ast.ImportFrom) and node.level:
             names = {alias.name for alias in node.names}
             allowed = node.level == 2 and node.module == "dispatch"
-            allowed = allowed or (
-                node.level == 1 and (node.module == "elementary" or names == {"elementary"})
-            )
+            allowed = allowed or (node.level == 1 and (node.module == "elementary" or names == {"elementary"}))
             assert allowed, f"{source.name} line {node.lineno} imports {node.module or names}"
 
 

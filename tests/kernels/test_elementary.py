@@ -108,9 +108,7 @@ def test_gelu_keeps_its_digits_in_the_tail():
 )
 def test_infinities_and_nan(dtype, name, at_minus, at_plus):
     kernel = getattr(activations, name)
-    x = np.array(
-        [-np.inf, np.inf, np.nan, 1.0] * 9, dtype
-    )  # long enough for the vectorised part and the rest
+    x = np.array([-np.inf, np.inf, np.nan, 1.0] * 9, dtype)  # long enough for the vectorised part and the rest
     with np.errstate(over="ignore"):
         y = kernel(x)
     assert (y[0::4] == at_minus).all()

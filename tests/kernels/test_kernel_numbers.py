@@ -214,9 +214,7 @@ def test_adamw_follows_pytorch_for_a_hundred_steps(dtype):
             step=step, grad_scale=2.0,
         )  # fmt: skip
         if step in wanted:
-            np.testing.assert_allclose(
-                param, wanted[step], atol=1e-6 if dtype == np.float32 else 1e-14, rtol=0
-            )
+            np.testing.assert_allclose(param, wanted[step], atol=1e-6 if dtype == np.float32 else 1e-14, rtol=0)
     assert param.dtype == m.dtype == v.dtype == dtype
 
 
@@ -245,9 +243,7 @@ def test_adamw_leaves_no_subnormal_numbers(dtype):
     )
     gradient = np.zeros(n, dtype)
     gradient[::2] = np.sqrt(tiny) / 8  # whose square is subnormal
-    optimizers.adamw(
-        param, gradient, m, v, lr=1e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.5, step=1
-    )
+    optimizers.adamw(param, gradient, m, v, lr=1e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.5, step=1)
     for array in (param, m, v):
         assert not ((array != 0) & (np.abs(array) < tiny)).any()
     assert (m[1::2] == 0).all() and (v == 0).all() and (m[::2] > 0).all()

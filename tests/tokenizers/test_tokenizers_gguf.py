@@ -82,9 +82,7 @@ def test_damage_is_named(metadata, change, message):
         tokenizer_from_gguf_metadata(metadata)
 
 
-@pytest.mark.skipif(
-    not REAL.exists(), reason="needs the real model (93 MB): python -m llm_from_scratch fetch smollm2"
-)
+@pytest.mark.skipif(not REAL.exists(), reason="needs the real model (93 MB): python -m llm_from_scratch fetch smollm2")
 def test_the_real_file():
     tokenizer = Tokenizer.from_pretrained(REAL)
     assert tokenizer.vocab_size == 49152

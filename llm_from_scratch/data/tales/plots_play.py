@@ -1,6 +1,6 @@
 """Plots about a stranger in need, hide and seek, and a race. Rules in `telling`."""
 
-# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
 
 from __future__ import annotations
 

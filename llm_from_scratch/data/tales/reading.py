@@ -36,7 +36,8 @@ class Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
-        title = _TITLE.match(self.text)  # "Max the mouse and the red kite": it promises a hero, and is no sentence of the tale
+        # "Max the mouse and the red kite": it promises a hero and a thing, and is no sentence of the tale.
+        title = _TITLE.match(self.text)
         self.title = title.groups()[:2] if title else None
         self.promised = title[3] if title else None
         if title:
