@@ -128,7 +128,7 @@ def test_minutes_become_steps_before_training(tmp_path):
     ("more", "message"),
     [
         (["--data", "/no/such/file"], "does not exist"),
-        (["--data", "tales:1"], "documents|tokens"),
+        (["--data", "tales:2", "--context", "512"], "tokens"),
         (["--width", "30", "--heads", "4"], "width"),
         (["--steps", "0"], "steps"),
         (["--minutes", "-1"], "minutes"),
