@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
 NEXT = """\
 the loss curve is {out}/loss.png, the model {out}/model.safetensors (Hugging Face layout)
 what to try next:
-  python -m llm_from_scratch generate --model {out} --prompt "Once there was a bear named Max"
+  python -m llm_from_scratch generate --model {out} --prompt "Max the bear and the red kite"
   python -m llm_from_scratch quickstart --minutes 10 --out runs/longer
   python -m llm_from_scratch train --data shakespeare --minutes 5 --out runs/shakespeare
   python -m llm_from_scratch grade --start mine        the exercises of the book"""
