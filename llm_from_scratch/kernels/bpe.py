@@ -4,6 +4,10 @@
 first, until no neighbouring pair was ever learnt. The twin is that sentence as a loop; the compiled version keeps the
 pairs of a long word in a heap, so that a word of n bytes costs n log n steps and not n². `gather_words` lays the
 encoded distinct words out in the order of the text.
+
+`merge_ranked` is the rule of SentencePiece and tiktoken. They keep no pairs: any two neighbours that spell a token may
+be joined, and the token's score or rank alone says when. Two pairs can spell the same token ("a" + "aa", "aa" + "a");
+they are equally good then, and the leftmost goes first.
 """
 
 from __future__ import annotations
@@ -101,6 +105,74 @@ def _(rng):
         ends = np.cumsum(rng.integers(0, longest, words)).astype(np.int64)
         symbols = rng.integers(0, letters, int(ends[-1]) if words else 0).astype(np.int32)
         yield (symbols, ends, rows, merge_table(rows)), {}
+
+
+_joined_of: list[tuple[np.ndarray, np.ndarray, dict[tuple[int, int], tuple[int, int]]]] = []
+
+
+def _joined(merges: np.ndarray, ranks: np.ndarray) -> dict[tuple[int, int], tuple[int, int]]:
+    for known, known_ranks, joined in _joined_of:
+        if known is merges and known_ranks is ranks:
+            return joined
+    joined = {(left, right): (rank, new) for (left, right, new), rank in zip(merges.tolist(), ranks.tolist())}
+    _joined_of.append((merges, ranks, joined))
+    del _joined_of[:-4]
+    return joined
+
+
+@kernel
+def merge_ranked(
+    symbols: np.ndarray, ends: np.ndarray, merges: np.ndarray, ranks: np.ndarray, table: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encode each word, given as ids of characters or bytes: the neighbours of the lowest rank, leftmost first.
+
+    symbols (n,) int32: words one after the other; ends (w,) int64: where each word ends; merges (m, 3) int32 rows
+    (left, right, result), each pair once; ranks (m,) int32, not negative; table = merge_table(merges)
+    -> ids (k,) int32, ends of the encoded words (w,) int64.
+
+    >>> merges = np.array([[0, 0, 1], [1, 0, 2], [0, 1, 2]], np.int32)          # aa; aaa in two ways
+    >>> symbols, ends = np.zeros(5, np.int32), np.array([5])
+    >>> merge_ranked(symbols, ends, merges, np.array([0, 1, 1], np.int32), merge_table(merges))   # aa aa a -> aa aaa
+    (array([1, 2], dtype=int32), array([2]))
+    """
+    joined = _joined(merges, ranks)
+    never = (1 << 31, -1)
+    ids: list[int] = []
+    new_ends = np.empty(ends.size, np.int64)
+    start = 0
+    for w, end in enumerate(ends.tolist()):
+        word = symbols[start:end].tolist()
+        start = end
+        while len(word) > 1:
+            at = min(range(len(word) - 1), key=lambda i: joined.get((word[i], word[i + 1]), never)[0])
+            result = joined.get((word[at], word[at + 1]), never)[1]
+            if result < 0:
+                break
+            word[at : at + 2] = [result]
+        ids += word
+        new_ends[w] = len(ids)
+    return np.array(ids, np.int32), new_ends
+
+
+@merge_ranked.example
+def _(rng):
+    # Tokens spelt from few letters, so that many are made by several pairs; ranks with ties.
+    for letters, words, longest in (("ab", 200, 20), ("abc", 3, 600), ("a", 20, 70), ("ab", 0, 1)):
+        tokens = list(letters)
+        while len(tokens) < 60:
+            new = str(rng.choice(tokens)) + str(rng.choice(tokens))
+            if new not in tokens and len(new) < 12:
+                tokens.append(new)
+            elif len(letters) == 1 and len(tokens) == 11:
+                break
+        number = {token: n for n, token in enumerate(tokens)}
+        rows = [(number[t[:i]], number[t[i:]], n) for t, n in number.items() for i in range(1, len(t))
+                if t[:i] in number and t[i:] in number]  # fmt: skip
+        merges = np.array(rows, np.int32)
+        rank_of = rng.permutation(len(tokens)) // 2
+        ends = np.cumsum(rng.integers(0, longest, words)).astype(np.int64)
+        symbols = rng.integers(0, len(letters), int(ends[-1]) if words else 0).astype(np.int32)
+        yield (symbols, ends, merges, rank_of[merges[:, 2]].astype(np.int32), merge_table(merges)), {}
 
 
 @kernel

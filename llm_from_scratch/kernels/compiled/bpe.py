@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..dispatch import compiled
@@ -23,37 +25,61 @@ def _lengths(ends, size, name):
     return lengths
 
 
+@functools.lru_cache(4)
+def _row_numbers(count):
+    return np.arange(count, dtype=np.int32)
+
+
 def merge_words(symbols, ends, merges, table):
+    """Pairs are ranked by their place in the list."""
+    return _merge("merge_words", symbols, ends, merges, _row_numbers(len(merges)), table)
+
+
+def merge_ranked(symbols, ends, merges, ranks, table):
+    if ranks.dtype != np.int32 or ranks.shape != (len(merges),):
+        raise ValueError(f"merge_ranked: expected a rank (int32) for each of {len(merges)} merges")
+    if ranks.size and not 0 <= ranks.min() <= ranks.max() < NEVER:
+        raise ValueError(f"merge_ranked: ranks must lie in [0, {NEVER})")
+    return _merge("merge_ranked", symbols, ends, merges, ranks, table)
+
+
+def _merge(name, symbols, ends, merges, ranks, table):
     if symbols.dtype != np.int32 or ends.dtype != np.int64 or merges.dtype != np.int32 or table.dtype != np.int32:
-        raise ValueError("merge_words: symbols, merges and table must be int32, ends int64")
-    lengths = _lengths(ends, symbols.size, "merge_words")
+        raise ValueError(f"{name}: symbols, merges and table must be int32, ends int64")
+    lengths = _lengths(ends, symbols.size, name)
     if merges.ndim != 2 or merges.shape[1] != 3 or table.size & (table.size - 1) or table.size <= len(merges):
-        raise ValueError("merge_words: expected merges (m, 3) and the table that merge_table makes of them")
+        raise ValueError(f"{name}: expected merges (m, 3) and the table that merge_table makes of them")
     ids = np.empty(int(ends[-1]) if ends.size else 0, np.int32)
     new_ends = np.empty(ends.size, np.int64)
     longest = int(lengths.max(initial=0))
-    used = _merge_words(symbols, ends, merges, table, ids, new_ends, longest)
+    used = _merge_words(symbols, ends, merges, ranks, table, ids, new_ends, longest)
     return ids[:used].copy(), new_ends
 
 
 @compiled
-def _rank(table, merges, left, right):
-    """The rank of a pair, or NEVER."""
+def _row(table, merges, left, right):
+    """The place of a pair in the list of merges, or NEVER."""
     value = np.uint64(left) * HASH_LEFT + np.uint64(right) * HASH_RIGHT
     mask = table.size - 1
     place = np.int64((value ^ (value >> HASH_SHIFT)) & np.uint64(mask))
     while True:
-        rank = table[place]
-        if rank < 0 or rank >= merges.shape[0]:
+        row = table[place]
+        if row < 0 or row >= merges.shape[0]:
             return NEVER
-        if merges[rank, 0] == left and merges[rank, 1] == right:
-            return rank
+        if merges[row, 0] == left and merges[row, 1] == right:
+            return row
         place = (place + 1) & mask
 
 
 @compiled
-def _merge_words(symbols, ends, merges, table, ids, new_ends, longest):
-    ranks = np.empty(SHORT, np.int32)
+def _rank_of(table, merges, ranks, left, right):
+    row = _row(table, merges, left, right)
+    return NEVER if row == NEVER else ranks[row]
+
+
+@compiled
+def _merge_words(symbols, ends, merges, ranks, table, ids, new_ends, longest):
+    waiting = np.empty(SHORT, np.int32)
     before = np.empty(longest if longest > SHORT else 0, np.int64)
     after = np.empty(before.size, np.int64)
     heap = np.empty(3 * before.size, np.int64)
@@ -66,36 +92,36 @@ def _merge_words(symbols, ends, merges, table, ids, new_ends, longest):
         for i in range(length):
             word[i] = symbols[start + i]
         if length <= SHORT:
-            used += _merge_short(word, length, ranks, merges, table)
+            used += _merge_short(word, length, waiting, merges, ranks, table)
         else:
-            used += _merge_long(word, length, before, after, heap, merges, table)
+            used += _merge_long(word, length, before, after, heap, merges, ranks, table)
         new_ends[w] = used
         start = end
     return used
 
 
 @compiled
-def _merge_short(word, length, ranks, merges, table):
-    """Merge in place; the number of symbols left. ranks[i] belongs to the pair (i, i + 1)."""
+def _merge_short(word, length, waiting, merges, ranks, table):
+    """Merge in place; the number of symbols left. waiting[i] is the rank of the pair (i, i + 1)."""
     for i in range(length - 1):
-        ranks[i] = _rank(table, merges, word[i], word[i + 1])
+        waiting[i] = _rank_of(table, merges, ranks, word[i], word[i + 1])
     while length > 1:
         at = 0
         for i in range(1, length - 1):
-            if ranks[i] < ranks[at]:
+            if waiting[i] < waiting[at]:
                 at = i
-        if ranks[at] == NEVER:
+        if waiting[at] == NEVER:
             break
-        word[at] = merges[ranks[at], 2]
+        word[at] = merges[_row(table, merges, word[at], word[at + 1]), 2]
         length -= 1
         for i in range(at + 1, length):
             word[i] = word[i + 1]
         for i in range(at + 1, length - 1):
-            ranks[i] = ranks[i + 1]
+            waiting[i] = waiting[i + 1]
         if at > 0:
-            ranks[at - 1] = _rank(table, merges, word[at - 1], word[at])
+            waiting[at - 1] = _rank_of(table, merges, ranks, word[at - 1], word[at])
         if at < length - 1:
-            ranks[at] = _rank(table, merges, word[at], word[at + 1])
+            waiting[at] = _rank_of(table, merges, ranks, word[at], word[at + 1])
     return length
 
 
@@ -130,14 +156,14 @@ def _pop(heap, size):
 
 
 @compiled
-def _merge_long(word, length, before, after, heap, merges, table):
+def _merge_long(word, length, before, after, heap, merges, ranks, table):
     """A linked list of symbols and a heap of rank * 2^32 + position; entries that no longer hold are skipped."""
     size = np.int64(0)
     for i in range(length):
         before[i] = i - 1
         after[i] = i + 1
         if i + 1 < length:
-            rank = _rank(table, merges, word[i], word[i + 1])
+            rank = _rank_of(table, merges, ranks, word[i], word[i + 1])
             if rank != NEVER:
                 _push(heap, size, np.int64(rank) << 32 | np.int64(i))
                 size += 1
@@ -145,24 +171,26 @@ def _merge_long(word, length, before, after, heap, merges, table):
         entry = _pop(heap, size)
         size -= 1
         i = entry & 0xFFFFFFFF
-        learnt = entry >> 32
         j = after[i]
-        # A removed symbol is marked by -1, which no pair holds.
-        if j >= length or word[i] != merges[learnt, 0] or word[j] != merges[learnt, 1]:
+        # A removed symbol is marked by -1. A pair that came later and has the same rank is as good as the one meant.
+        if word[i] < 0 or j >= length:
             continue
-        word[i] = merges[learnt, 2]
+        row = _row(table, merges, word[i], word[j])
+        if row == NEVER or np.int64(ranks[row]) != entry >> 32:
+            continue
+        word[i] = merges[row, 2]
         word[j] = -1
         k = after[j]
         after[i] = k
         if k < length:
             before[k] = i
-            rank = _rank(table, merges, word[i], word[k])
+            rank = _rank_of(table, merges, ranks, word[i], word[k])
             if rank != NEVER:
                 _push(heap, size, np.int64(rank) << 32 | np.int64(i))
                 size += 1
         h = before[i]
         if h >= 0:
-            rank = _rank(table, merges, word[h], word[i])
+            rank = _rank_of(table, merges, ranks, word[h], word[i])
             if rank != NEVER:
                 _push(heap, size, np.int64(rank) << 32 | h)
                 size += 1
