@@ -14,7 +14,7 @@ from llm_from_scratch.data.tales import DELIMITER, PLOTS, Tale, tale, tales, tel
 from llm_from_scratch.data.tales.dice import Dice
 from llm_from_scratch.data.tales.telling import expand, polish
 
-FROZEN = "c3362888a81ec08b2fe97ebd72e237024528957f0bd7d0bbd9b823c73f2f7491"
+FROZEN = "ef2616c60155703a84942e5c54eefb37ba6fc37acc782343fb611ae542139c60"
 SAMPLE = [tell(0, number) for number in range(2000)]
 
 
@@ -63,8 +63,8 @@ def test_tales_cannot_be_memorised_by_phrases():
 def test_every_plot_is_told_and_none_dominates():
     counts = Counter(t.plot for t in SAMPLE)
     assert len(PLOTS) >= 12 and set(counts) == {plot.__name__ for plot in PLOTS}
-    assert min(counts.values()) > 0.35 * len(SAMPLE) / len(PLOTS)
-    assert max(counts.values()) < 2 * len(SAMPLE) / len(PLOTS)
+    assert min(counts.values()) > 0.7 * len(SAMPLE) / len(PLOTS)
+    assert max(counts.values()) < 1.4 * len(SAMPLE) / len(PLOTS)
 
 
 def test_a_tale_says_what_its_slots_say():

@@ -119,7 +119,7 @@ def in_a_loop(t, rng):
         (cut_anywhere, 0.02, 400),
         (shuffled_words, 0.0, 400),
         (shuffled_sentences, 0.02, 400),
-        (spliced_from_two, 0.04, 390),
+        (spliced_from_two, 0.025, 390),
         (in_a_loop, 0.15, 400),
     ],
 )

@@ -15,7 +15,7 @@ from .checking import Report, check_tale, consistency, consistency_score, summar
 from .dice import Dice
 from .telling import Teller
 
-SHORTEST, LONGEST = 60, 180  # words; the rare longer draw is told again
+SHORTEST, LONGEST = 60, 180  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
 PLOTS = (
     *plots_things.PLOTS,
@@ -58,8 +58,8 @@ def tell(seed: int = 0, number: int = 0) -> Tale:
     if seed < 0 or number < 0:
         raise ValueError(f"seed and number must not be negative, got {seed} and {number}")
     dice = Dice(seed, number)
+    plot = dice.choice(PLOTS)  # once, so that plots with long tellings are not told less often
     while True:
-        plot = dice.choice(PLOTS)
         teller = Teller(dice)
         plot(teller)
         text = teller.text()
