@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..models.catalogue import Row, difference, rows, sheet, tree
+from ..models.catalogue import Row, ancestry, difference, read_lineage, rows, sheet, tree
+from ..models.lineage import tree_of
 
 HELP = "the map of the open models of 2023: their choices, sizes and costs"
 
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   python -m llm_from_scratch zoo runs/quickstart                  a checkpoint of yours, with its lineage
   python -m llm_from_scratch zoo diff llama-2-7b mistral-7b       what changed
   python -m llm_from_scratch zoo tree                             who descends from whom
+  python -m llm_from_scratch zoo tree runs/quickstart             what a checkpoint of yours was made from
   python -m llm_from_scratch zoo race                             train a miniature of each (a quarter of an hour)
   python -m llm_from_scratch zoo race gpt2 mamba-130m --steps 100
 
@@ -32,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "words", nargs="*", metavar="NAME | diff A B | tree | race", help="a released size or a checkpoint directory"
+        "words",
+        nargs="*",
+        metavar="NAME | diff A B | tree [DIRECTORY] | race",
+        help="a released size or a checkpoint directory",
     )
     parser.add_argument(
         "--steps", type=int, default=400, metavar="N", help="race: training steps of each (default 400)"
@@ -61,9 +66,11 @@ def _answer(words: Sequence[str], length: int | None) -> tuple[Any, list[str]]:
         table = rows()
         return [dataclasses.asdict(row) for row in table], _map(table)
     if words[0] == "tree":
-        if len(words) > 1:
-            raise ValueError("zoo tree takes no names")
-        return tree(), tree()
+        if len(words) == 1:
+            return tree(), tree()
+        if len(words) > 2 or not Path(words[1]).is_dir():
+            raise ValueError("zoo tree takes no names; zoo tree DIRECTORY shows what one checkpoint was made from")
+        return read_lineage(words[1]), ancestry(words[1])
     if words[0] == "diff":
         if len(words) != 3:
             raise ValueError("zoo diff takes two names, such as: zoo diff llama-2-7b mistral-7b")
@@ -153,8 +160,8 @@ def _sheet(page: dict[str, Any]) -> list[str]:
         training["counted"] = f"{page['training_flops']['counted']:.3e} FLOPs"
     lines += ["", "training", *_pairs(training)]
     if page["lineage"] is not None:
-        steps = [" ".join([step["relation"], ", ".join(step["sources"])]) for step in page["lineage"]]
-        lines += ["", "lineage", *[f"  {step}" for step in steps or ["nothing recorded"]]]
+        steps = tree_of(tuple(page["lineage"] or [{}]))
+        lines += ["", "lineage", *[f"  {step}" for step in steps]]
     return lines
 
 

@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files.strict_json import read_json_object
+from ..files.sharded import open_checkpoint
 from .choices import choices, details
 from .costs import costs
 from .decoder import Decoder
 from .families import Family, all_families
+from .lineage import Lineage, from_metadata, tree_of
 from .pretrained import spec as find_spec
 from .releases import RELEASES, Release, title_of
 
@@ -99,13 +100,32 @@ def sheet(name: str | os.PathLike[str], *, length: int | None = None) -> dict[st
         **asdict(bill),
         "forward_flops_per_token": bill.forward_flops_per_token,
         "training_flops": None if tokens is None else bill.training_flops(tokens),
-        "lineage": list(read_lineage(name)) if Path(name).is_dir() else None,
+        "lineage": _lineage_beside(Path(name)) if Path(name).is_dir() else None,
     }
 
 
 def read_lineage(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """What a checkpoint says it was made from; see `lineage.py`."""
-    return list(read_json_object(Path(directory) / "config.json").get("lineage") or [])
+    """What a checkpoint says it was made from: the steps of `lineage.py`, the model itself last; [] if it says nothing.
+
+    FileNotFoundError where there are no weights, ValueError when the record is damaged.
+    """
+    lineage = Lineage(from_metadata(open_checkpoint(directory).metadata))
+    return list(lineage.steps) if lineage.known else []
+
+
+def _lineage_beside(directory: Path) -> list[dict[str, Any]]:
+    try:
+        return read_lineage(directory)
+    except FileNotFoundError:  # a config alone
+        return []
+
+
+def ancestry(directory: str | os.PathLike[str]) -> list[str]:
+    """The lineage of a checkpoint drawn as a tree: the model itself first, below it what it was made from."""
+    steps = read_lineage(directory)
+    if not steps:
+        return ["nothing recorded"]
+    return tree_of((*steps[:-1], {"name": Path(directory).resolve().name, **steps[-1]}))
 
 
 def difference(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> dict[str, tuple[str, str]]:

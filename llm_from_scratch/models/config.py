@@ -26,7 +26,7 @@ _WORDS = """
     length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids suppress_tokens
     begin_suppress_tokens num_return_sequences remove_invalid_values exponential_decay_length_penalty
     gradient_checkpointing license pretraining_tp unsloth_version is_llama_config transformers.js_config
-    max_sequence_length lineage
+    max_sequence_length
 """
 HARMLESS = frozenset(_WORDS.split())
 # Must be absent or have one of these values: anything else is another model.

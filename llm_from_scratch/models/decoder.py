@@ -17,6 +17,7 @@ from ..autograd import Tensor, grad_enabled, no_grad
 from ..generation import generate
 from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module, balancing_loss
 from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
+from .lineage import Lineage
 from .saving import save_pretrained
 from .spec import ModelSpec
 
@@ -33,6 +34,8 @@ class Decoder(Module):
     ) -> None:
         self.spec = spec
         self.config = dict(config or {})
+        self.lineage = Lineage()  # where the weights came from
+        self.stored_formats: dict[str, np.dtype] = {}  # {published name: number format in the file it was loaded from}
         width = spec.embedding_size or spec.hidden_size
         self.embedding = Embedding(spec.vocab_size, width, init=spec.embedding_init, rng=rng)
         self.embedding_projection = self.head_projection = None
@@ -201,6 +204,11 @@ class Decoder(Module):
         if key_mask is not None and not key_mask.all():
             key_bias = np.where(key_mask, 0.0, -np.inf).astype(self.dtype)
         return Context(positions, offset, key_bias, segments, prefix_length)
+
+    @property
+    def position_limit(self) -> int | None:
+        """How many positions the model has learned; None where any length can be computed."""
+        return None if self.spec.positions is None else self.spec.positions.count
 
     def new_memory(self, batch_size: int = 1) -> ModelMemory:
         """An empty memory for `batch_size` rows."""

@@ -19,6 +19,7 @@ from ..files.strict_json import read_json_object
 from .decoder import Decoder
 from .families import Family, all_families, find_family
 from .gguf import GgufStore, PackedDecoder, config_from_metadata, load_packed
+from .lineage import Lineage, fingerprint, from_metadata
 from .spec import ModelSpec
 
 
@@ -48,10 +49,13 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     store = open_checkpoint(directory)
     _check_room(model, wanted or np.dtype(np.float32))
     try:
-        formats = family.weights(config).load(model, store, wanted)
+        steps = from_metadata(store.metadata)
+        model.stored_formats = family.weights(config).load(model, store, wanted)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
-    model.stored_formats = formats  # type: ignore[attr-defined]  # for save_pretrained
+    model.lineage = Lineage(steps, directory.resolve().name or None)
+    if "weights" not in steps[-1]:
+        model.lineage = model.lineage.with_weights(fingerprint(model))
     return model
 
 
@@ -65,10 +69,11 @@ def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
         model = (PackedDecoder if packed else Decoder)(family.spec(config), None, family.complete(config))
         if isinstance(model, PackedDecoder):
             load_packed(model, file, family.weights(config))
+            model.lineage = Lineage(name=path.stem)
         else:
             _check_room(model, dtype or np.dtype(np.float32))
-            formats = family.weights(config).load(model, GgufStore(file, config), dtype)
-            model.stored_formats = formats  # type: ignore[attr-defined]  # for save_pretrained
+            model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+            model.lineage = Lineage(name=path.stem).with_weights(fingerprint(model))
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
     return model
@@ -101,6 +106,8 @@ def build(model_type: str, *, seed: int = 0, dtype: Any = np.float32, **config: 
     spec = family.spec(complete)
     _check_room(Decoder(spec), wanted)
     model = Decoder(spec, np.random.default_rng(seed), complete)
+    begun = Lineage(({"relation": "initialised as", "family": family.name, "seed": int(seed)},))
+    model.lineage = begun.with_weights(fingerprint(model))
     return model if wanted == np.float32 else model.astype(wanted)
 
 

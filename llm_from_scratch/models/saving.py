@@ -13,6 +13,7 @@ import numpy as np
 from ..files.safetensors import TensorSource
 from ..files.sharded import write_checkpoint
 from .families import Family, find_family
+from .lineage import Lineage, current_lineage, fingerprint, to_metadata
 
 FLOATS = {str(dtype): dtype for dtype in map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))}
 
@@ -25,7 +26,7 @@ def save_pretrained(
     max_shard_size: int | str = "5GB",
     texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write config.json and model.safetensors as the transformers library reads them.
+    """Write config.json and model.safetensors, its lineage in the header, as the transformers library reads them.
 
     dtype: number format of the weights ("float16", "bfloat16", np.float32, …); default: each tensor as it was stored
     where the model came from, else as it is in memory. max_shard_size: bytes, or text such as "2GB"; above it there are
@@ -39,12 +40,23 @@ def save_pretrained(
     family = _family_of(model)
     arrays = {name: parameter.data for name, parameter in model.named_parameters()}
     table = family.weights(model.config)
-    names = [binding.theirs for binding in table.bind({name: array.shape for name, array in arrays.items()})]
-    formats = dict.fromkeys(names, wanted) if wanted else getattr(model, "stored_formats", {})  # set by loading
+    bindings = table.bind({name: array.shape for name, array in arrays.items()})
+    formats = dict.fromkeys([b.theirs for b in bindings], wanted) if wanted else model.stored_formats
     sources = table.sources(arrays, formats)
+    stored = {ours: sources[binding.theirs].dtype for binding in bindings for ours in binding.ours}
+    metadata = to_metadata(_lineage(model, stored))
     config = {**model.config, "torch_dtype": str(next(iter(sources.values())).dtype)}
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_checkpoint(directory, sources, texts={"config.json": text, **(texts or {})}, max_shard_size=max_shard_size)
+    texts = {"config.json": text, **(texts or {})}
+    write_checkpoint(directory, sources, texts=texts, max_shard_size=max_shard_size, metadata=metadata)
+
+
+def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:
+    """The lineage to be saved; its fingerprint is that of the weights as they will be read again."""
+    lineage = current_lineage(model)
+    if any(dtype.itemsize < model.dtype.itemsize for dtype in stored.values()):
+        lineage = lineage.with_weights(fingerprint(model, stored))
+    return lineage
 
 
 def export_weights(model: Any) -> dict[str, np.ndarray]:

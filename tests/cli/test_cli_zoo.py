@@ -39,11 +39,15 @@ def test_a_checkpoint_of_one_s_own_has_a_sheet_with_its_lineage(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     model = lfs.build("gpt2", n_layer=1, n_head=1, n_embd=4, vocab_size=5, n_positions=4)
-    model.save_pretrained(tmp_path)
-    assert "nothing recorded" in output(capsys, str(tmp_path))
-    lfs.models.record_lineage(model, "trained from", "gpt2")
-    model.save_pretrained(tmp_path)
-    assert "trained from gpt2" in output(capsys, str(tmp_path))
+    model.save_pretrained(tmp_path / "base")
+    assert "lineage\n  initialised as gpt2 (seed 0, weights" in output(capsys, str(tmp_path / "base"))
+    model.norm.weight.data += 1
+    model.save_pretrained(tmp_path / "poet")
+    drawn = output(capsys, "tree", str(tmp_path / "poet"))
+    assert drawn.startswith("poet: trained from (weights ") and "\n└─ initialised as gpt2 (seed 0, weights " in drawn
+    assert json.loads(output(capsys, "tree", str(tmp_path / "poet"), "--json"))[1]["sources"] == [0]
+    fixture = Path(__file__).parents[1] / "models" / "fixtures" / "gpt2_tied"
+    assert "lineage\n  nothing recorded" in output(capsys, str(fixture))
 
 
 def test_differences_and_the_tree(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,11 @@ def test_bad_ids_and_too_many_positions(model):
     with pytest.raises(ValueError, match="50"):
         model.generate([[50]], max_new_tokens=1)
     if "n_positions" in model.config:
-        with pytest.raises(ValueError, match="position"):
-            model.generate([[1, 2]], max_new_tokens=40)
+        assert model.position_limit == model.config["n_positions"] == 32
+        steps = []
+        with pytest.raises(ValueError, match="need 33 positions, this model has 32: shorten the prompt"):
+            model.generate([[1, 2]], max_new_tokens=32, stream=steps.append)
+        assert steps == []  # refused before the first token
         assert model.generate([[1, 2]], max_new_tokens=31).shape == (1, 33)
+    else:
+        assert model.position_limit is None

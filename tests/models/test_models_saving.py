@@ -58,7 +58,8 @@ def test_the_config_is_written_in_the_published_spelling(family: str, tmp_path: 
     assert config["architectures"] == ["GPT2LMHeadModel" if family == "gpt2" else "LlamaForCausalLM"]
     assert TINY[family].items() <= config.items()
     assert "rope_parameters" not in config and "dtype" not in config
-    assert open_checkpoint(tmp_path).metadata == {"format": "pt"}
+    metadata = open_checkpoint(tmp_path).metadata
+    assert metadata.keys() == {"format", "lineage"} and metadata["format"] == "pt"
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", np.float32, np.float64, ml_dtypes.bfloat16])

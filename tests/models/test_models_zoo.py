@@ -1,10 +1,8 @@
-"""The map of the year: choices read off the specs, costs against formulas, facts that hold together, lineage kept."""
+"""The map of the year: choices read off the specs, costs against formulas, facts that hold together."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.layers import AttentionSpec, LayerSpec
-from llm_from_scratch.models import Decoder, all_families, catalogue, record_lineage
+from llm_from_scratch.models import Decoder, all_families, catalogue
 from llm_from_scratch.models.choices import choices, details
 from llm_from_scratch.models.costs import PRECISIONS, costs
 from llm_from_scratch.models.releases import RELEASES, title_of
@@ -180,40 +178,6 @@ def test_a_family_s_own_facts_join_the_map(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(family.__dict__, "facts", {"OPT": {}})
     with pytest.raises(ValueError, match="the family gpt2 has FACTS about OPT"):
         catalogue.all_releases()
-
-
-def test_lineage_is_saved_read_and_passed_on(tmp_path: Path) -> None:
-    model = lfs.build("llama", **TINY)
-    record_lineage(model, "trained from", "llama-7b", steps=5)
-    model.save_pretrained(tmp_path / "one")
-    again = lfs.from_pretrained(tmp_path / "one")
-    record_lineage(again, "merged from", "runs/a", "runs/b", method="slerp")
-    again.save_pretrained(tmp_path / "two")
-    expected = [
-        {"relation": "trained from", "sources": ["llama-7b"], "steps": 5},
-        {"relation": "merged from", "sources": ["runs/a", "runs/b"], "method": "slerp"},
-    ]
-    written = json.loads((tmp_path / "two" / "config.json").read_text(encoding="utf-8"))
-    assert written["lineage"] == expected == catalogue.read_lineage(tmp_path / "two")
-    assert len(model.config["lineage"]) == 1
-    assert catalogue.sheet(tmp_path / "two")["lineage"] == expected
-    with pytest.raises(ValueError, match="trained from, merged from, adapted from; not 'stolen from'"):
-        record_lineage(model, "stolen from", "x")
-    with pytest.raises(ValueError, match="at least one"):
-        record_lineage(model, "trained from")
-
-
-def test_the_transformers_library_opens_a_checkpoint_with_lineage(tmp_path: Path) -> None:
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    model = lfs.build("llama", **TINY)
-    record_lineage(model, "adapted from", "llama-7b", method="lora")
-    model.save_pretrained(tmp_path)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    assert theirs.config.lineage == model.config["lineage"]
-    ids = np.arange(8)[None]
-    with torch.no_grad():
-        logits = theirs.eval()(torch.from_numpy(ids)).logits.numpy()
-    np.testing.assert_allclose(model(ids).data, logits, atol=1e-5)
 
 
 def test_the_largest_models_are_described_with_placeholders_only() -> None:
