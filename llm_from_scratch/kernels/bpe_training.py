@@ -151,3 +151,75 @@ def _(rng):
                     (symbols, ends, counts, np.frombuffer(text, np.uint8), token_ends, 2),
                     {"new_tokens": new_tokens, "min_frequency": min_frequency, "lexicographic": lexicographic},
                 )
+
+
+@kernel
+def learn_pieces(
+    symbols: np.ndarray,
+    ends: np.ndarray,
+    counts: np.ndarray,
+    token_bytes: np.ndarray,
+    token_ends: np.ndarray,
+    new_tokens: int,
+    min_frequency: int,
+    longest: int,
+) -> np.ndarray:
+    """`learn_merges` by the rules of SentencePiece: symbols are characters, and no piece has more than `longest`.
+
+    symbols (n,) int32, ends (w,) int64, counts (w,) int64: the distinct words, as for `learn_merges`; token_bytes
+    (uint8), token_ends: the UTF-8 of each character -> merges (m, 3) int32: left, right, result.
+
+    Among pairs that are equally frequent goes first what spells the shortest piece (in characters), then the smallest
+    (by its UTF-8), then the smaller pair of ids. The twin looks through all pairs for every merge.
+
+    >>> text = np.array([0, 1, 2, 0, 1], np.int32)                          # the words "abc" and "ab", as often
+    >>> letters = np.frombuffer(b"abc", np.uint8), np.array([1, 2, 3])
+    >>> learn_pieces(text, np.array([3, 5]), np.array([1, 1]), *letters, 9, 1, 3).tolist()       # ab, then ab + c
+    [[0, 1, 3], [3, 2, 4]]
+    >>> learn_pieces(text, np.array([3, 5]), np.array([1, 1]), *letters, 9, 1, 2).tolist()
+    [[0, 1, 3]]
+    """
+    tokens = [token_bytes[a:b].tobytes().decode("utf-8") for a, b in itertools.pairwise([0, *token_ends.tolist()])]
+    words = [symbols[a:b].tolist() for a, b in itertools.pairwise([0, *ends.tolist()])]
+    word_counts = counts.tolist()
+    pair_counts: dict[tuple[int, int], int] = {}
+    places: dict[tuple[int, int], set[int]] = {}
+    for w, word in enumerate(words):
+        for pair in itertools.pairwise(word):
+            pair_counts[pair] = pair_counts.get(pair, 0) + word_counts[w]
+            places.setdefault(pair, set()).add(w)
+
+    def order(pair: tuple[int, int]) -> Any:
+        piece = tokens[pair[0]] + tokens[pair[1]]
+        return -pair_counts[pair], len(piece), piece, pair  # code points and UTF-8 sort alike
+
+    merges: list[tuple[int, int, int]] = []
+    while len(merges) < new_tokens:
+        allowed = [pair for pair in places if len(tokens[pair[0]]) + len(tokens[pair[1]]) <= longest]
+        if not allowed:
+            break
+        pair = min(allowed, key=order)
+        if pair_counts[pair] < max(1, min_frequency):
+            break
+        new = len(tokens)
+        tokens.append(tokens[pair[0]] + tokens[pair[1]])
+        merges.append((*pair, new))
+        for w in places.pop(pair):
+            words[w] = _merge_word(words[w], pair, new, w, word_counts[w], pair_counts, places)
+    return np.array(merges, np.int32).reshape(-1, 3)
+
+
+@learn_pieces.example
+def _(rng):
+    for letters, words, long, new_tokens, longest in (
+        ("ab", 60, 30, 50, 16), ("aé漢👍", 500, 9, 120, 4), ("▁abcdefg", 300, 6, 80, 5), ("ab", 0, 3, 5, 2)
+    ):  # fmt: skip
+        ends = np.cumsum(rng.integers(0, long, words)).astype(np.int64)
+        symbols = rng.integers(0, len(letters), int(ends[-1]) if words else 0).astype(np.int32)
+        spelt = [letter.encode("utf-8") for letter in letters]
+        token_ends = np.cumsum([len(token) for token in spelt], dtype=np.int64)
+        for min_frequency in (0, 3):
+            yield (
+                (symbols, ends, rng.integers(1, 5, words), np.frombuffer(b"".join(spelt), np.uint8), token_ends),
+                {"new_tokens": new_tokens, "min_frequency": min_frequency, "longest": longest},
+            )

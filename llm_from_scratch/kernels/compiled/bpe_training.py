@@ -14,32 +14,37 @@ from ..dispatch import compiled
 NONE = np.int64(-1)
 
 
+# Which of equally frequent pairs goes first: see the twins.
+BY_ID, LEXICOGRAPHIC, SHORTEST = 0, 1, 2
+NO_LIMIT = 1 << 62
+
+
 def learn_merges(symbols, ends, counts, token_bytes, token_ends, reserved, new_tokens, min_frequency, lexicographic):
+    arrays = _checked("learn_merges", symbols, ends, counts, token_bytes, token_ends)
+    order = LEXICOGRAPHIC if lexicographic else BY_ID
+    return _learn(*arrays, int(reserved), int(new_tokens), max(1, int(min_frequency)), order, NO_LIMIT)
+
+
+def learn_pieces(symbols, ends, counts, token_bytes, token_ends, new_tokens, min_frequency, longest):
+    arrays = _checked("learn_pieces", symbols, ends, counts, token_bytes, token_ends)
+    return _learn(*arrays, 0, int(new_tokens), max(1, int(min_frequency)), SHORTEST, int(longest))
+
+
+def _checked(name, symbols, ends, counts, token_bytes, token_ends):
     if symbols.dtype != np.int32 or token_bytes.dtype != np.uint8 or ends.size != counts.size:
-        raise ValueError("learn_merges: expected int32 symbols, uint8 token_bytes, and one count a word")
+        raise ValueError(f"{name}: expected int32 symbols, uint8 token_bytes, and one count a word")
     for what, borders, size in (("ends", ends, symbols.size), ("token_ends", token_ends, token_bytes.size)):
         if borders.size and (borders[0] < 0 or borders[-1] > size or (np.diff(borders) < 0).any()):
-            raise ValueError(f"learn_merges: {what} must increase from 0 to at most {size}")
+            raise ValueError(f"{name}: {what} must increase from 0 to at most {size}")
     if symbols.size and not 0 <= symbols.min() <= symbols.max() < token_ends.size:
-        raise ValueError(f"learn_merges: symbols must lie in [0, {token_ends.size})")
+        raise ValueError(f"{name}: symbols must lie in [0, {token_ends.size})")
     # borders[i] is where word i begins, borders[i + 1] where it ends; likewise for the bytes of tokens.
     borders = np.concatenate(([0], ends)).astype(np.int64)
     token_borders = np.zeros(2 * token_ends.size + 64, np.int64)
     token_borders[1 : token_ends.size + 1] = token_ends
     tokens = np.zeros(2 * token_bytes.size + 1024, np.uint8)
     tokens[: token_bytes.size] = token_bytes
-    return _learn(
-        symbols.astype(np.int64),
-        borders,
-        counts.astype(np.int64),
-        tokens,
-        token_borders,
-        token_ends.size,
-        int(reserved),
-        int(new_tokens),
-        max(1, int(min_frequency)),
-        bool(lexicographic),
-    )
+    return symbols.astype(np.int64), borders, counts.astype(np.int64), tokens, token_borders, token_ends.size
 
 
 @compiled
@@ -74,26 +79,59 @@ def _compare_tokens(tokens, borders, a, b):
 
 
 @compiled
-def _sooner(count, key, other_count, other_key, tokens, borders, lexicographic):
+def _characters(tokens, borders, key):
+    """How many characters the pair spells: bytes that do not continue one."""
+    length = np.int64(0)
+    for part in (key >> 32, key & 0xFFFFFFFF):
+        for i in range(borders[part], borders[part + 1]):
+            if tokens[i] & 0xC0 != 0x80:
+                length += 1
+    return length
+
+
+@compiled
+def _byte_of_pair(tokens, borders, key, i):
+    """Byte i of what the pair spells, or -1 behind its end."""
+    left, right = key >> 32, key & 0xFFFFFFFF
+    length = borders[left + 1] - borders[left]
+    if i < length:
+        return np.int64(tokens[borders[left] + i])
+    i -= length
+    return np.int64(tokens[borders[right] + i]) if i < borders[right + 1] - borders[right] else NONE
+
+
+@compiled
+def _sooner(count, key, other_count, other_key, tokens, borders, rule):
     """Is the pair `key`, with its count, to be merged before the other?"""
     if count != other_count:
         return count > other_count
-    if lexicographic and key != other_key:
+    if rule == LEXICOGRAPHIC and key != other_key:
         order = _compare_tokens(tokens, borders, key >> 32, other_key >> 32)
         if order == 0:
             order = _compare_tokens(tokens, borders, key & 0xFFFFFFFF, other_key & 0xFFFFFFFF)
         return order > 0
+    if rule == SHORTEST and key != other_key:
+        longer = _characters(tokens, borders, key) - _characters(tokens, borders, other_key)
+        if longer != 0:
+            return longer < 0
+        i = np.int64(0)
+        here = there = np.int64(0)
+        while here == there and here != NONE:
+            here, there = _byte_of_pair(tokens, borders, key, i), _byte_of_pair(tokens, borders, other_key, i)
+            i += 1
+        if here != there:
+            return here < there
     return key < other_key
 
 
 @compiled
-def _push(heap_counts, heap_pairs, size, count, pair, keys, tokens, borders, lexicographic):
+def _push(heap_counts, heap_pairs, size, count, pair, keys, tokens, borders, rule):
     """Add (count at this time, pair) to a heap of `size` entries."""
     i = size
     while i > 0:
         up = (i - 1) >> 1
         above = keys[heap_pairs[up]]
-        if not _sooner(count, keys[pair], heap_counts[up], above, tokens, borders, lexicographic):
+        if not _sooner(count, keys[pair], heap_counts[up], above, tokens, borders, rule):
             break
         heap_counts[i], heap_pairs[i] = heap_counts[up], heap_pairs[up]
         i = up
@@ -101,7 +139,7 @@ def _push(heap_counts, heap_pairs, size, count, pair, keys, tokens, borders, lex
 
 
 @compiled
-def _pop(heap_counts, heap_pairs, size, keys, tokens, borders, lexicographic):
+def _pop(heap_counts, heap_pairs, size, keys, tokens, borders, rule):
     """Take away the first of `size` entries, after the caller has read it."""
     size -= 1
     count, pair = heap_counts[size], heap_pairs[size]
@@ -111,9 +149,9 @@ def _pop(heap_counts, heap_pairs, size, keys, tokens, borders, lexicographic):
         below = keys[heap_pairs[down]]
         if down + 1 < size:
             beside = keys[heap_pairs[down + 1]]
-            if _sooner(heap_counts[down + 1], beside, heap_counts[down], below, tokens, borders, lexicographic):
+            if _sooner(heap_counts[down + 1], beside, heap_counts[down], below, tokens, borders, rule):
                 down, below = down + 1, beside
-        if not _sooner(heap_counts[down], below, count, keys[pair], tokens, borders, lexicographic):
+        if not _sooner(heap_counts[down], below, count, keys[pair], tokens, borders, rule):
             break
         heap_counts[i], heap_pairs[i] = heap_counts[down], heap_pairs[down]
         i = down
@@ -138,7 +176,7 @@ def _is_reserved(n, reserved, tokens, borders):
 
 
 @compiled
-def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, lexicographic):
+def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, rule, longest):
     n_words = word_counts.size
     lengths = starts[1:] - starts[:-1]
     table = np.full(1 << 12, NONE)
@@ -226,7 +264,7 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, ne
                 if n_heap == heap_counts.size:
                     heap_counts, heap_pairs = _longer(heap_counts), _longer(heap_pairs)
                 count = pair_counts[pushed]
-                _push(heap_counts, heap_pairs, n_heap, count, pushed, keys, tokens, borders, lexicographic)
+                _push(heap_counts, heap_pairs, n_heap, count, pushed, keys, tokens, borders, rule)
                 n_heap += 1
                 pushed = NONE
                 continue
@@ -235,10 +273,12 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, ne
             count, p = heap_counts[0], heap_pairs[0]
             if count == pair_counts[p] and count < min_frequency:
                 return merges[:n_merges].copy()
-            _pop(heap_counts, heap_pairs, n_heap, keys, tokens, borders, lexicographic)
+            _pop(heap_counts, heap_pairs, n_heap, keys, tokens, borders, rule)
             n_heap -= 1
             if count != pair_counts[p]:
                 pushed = p
+                continue
+            if longest < NO_LIMIT and _characters(tokens, borders, keys[p]) > longest:
                 continue
             left, right = keys[p] >> 32, keys[p] & 0xFFFFFFFF
             # Spell the new token behind the others.
