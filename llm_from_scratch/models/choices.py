@@ -47,7 +47,7 @@ def choices(spec: ModelSpec) -> dict[str, str]:
     ('SwiGLU', 'learned')
     """
     return {
-        "norm": _several(_norms(spec)),
+        "norm": _several([norm_in_words(norm) for norm in _norm_specs(spec)]),
         "placement": _placement(spec),
         "positions": _positions(spec),
         "mixer": _several([_mixer(part) for part in mixers(spec)]),
@@ -114,14 +114,16 @@ def _norm_specs(spec: ModelSpec) -> list[NormSpec]:
     return found
 
 
-def _norms(spec: ModelSpec) -> list[str]:
-    def word(norm: NormSpec) -> str:
-        name = {"layer": "LayerNorm", "rms": "RMSNorm"}.get(norm.kind, norm.kind)
-        if not norm.weight:
-            return f"{name}, nothing learned"
-        return f"{name}, no bias" if norm.kind == "layer" and not norm.bias else name
+def norm_in_words(norm: NormSpec) -> str:
+    """Which norm it is, and what it has learned.
 
-    return [word(norm) for norm in _norm_specs(spec)]
+    >>> norm_in_words(NormSpec(8)), norm_in_words(NormSpec(8, "layer", bias=False))
+    ('LayerNorm', 'LayerNorm, no bias')
+    """
+    name = {"layer": "LayerNorm", "rms": "RMSNorm"}.get(norm.kind, norm.kind)
+    if not norm.weight:
+        return f"{name}, nothing learned"
+    return f"{name}, no bias" if norm.kind == "layer" and not norm.bias else name
 
 
 def _placement(spec: ModelSpec) -> str:
@@ -158,6 +160,11 @@ def _positions(spec: ModelSpec) -> str:
         if "relative" in _words(type(part)):
             found.append("relative")
     return _several(found) or "none"
+
+
+def function_in_words(name: str, part: Any) -> str:
+    """What a function of a layer is, by its name there and its spec."""
+    return _feed_forward(part) if is_feed_forward(name) else _mixer(part)
 
 
 def _mixer(part: Any) -> str:

@@ -1,17 +1,15 @@
 """What a model costs: parameters by part, bytes to load and to train, memory per token, FLOPs. Nothing is allocated.
 
-Counted are matrix products and attention (a multiplication and an addition are two); norms, activations, rotary angles
-and the softmax are a percent or so and are not.
+What is counted, and what is a percent or so and is not, is said in `counting.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..layers import AttentionSpec
-from ..layers.mixture import MixtureSpec
 from .choices import is_feed_forward, mixers
+from .counting import attention_flops, counted
 from .decoder import Decoder
 from .spec import ModelSpec
 
@@ -62,29 +60,22 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
     """
     length = spec.context_length if length is None else length
     model = Decoder(spec)
-    shares = _shares(model)
+    found = list(counted(model))
     parts: dict[str, int] = {}
-    active, matrices = 0.0, 0.0
-    for name, parameter in model.named_parameters():
-        part = _part(name)
-        parts[part] = parts.get(part, 0) + parameter.size
-        share = next((share for prefix, share in shares.items() if name.startswith(prefix)), 1.0)
-        active += share * parameter.size
-        if len(parameter.shape) > 1 and part not in ("embedding", "positions"):
-            matrices += share * parameter.size
-    if spec.tied:  # the head's product uses the embedding
-        matrices += model.embedding.weight.size
+    for parameter in found:
+        if parameter.size:
+            parts[_part(parameter.name)] = parts.get(_part(parameter.name), 0) + parameter.size
     total = sum(parts.values())
     per_token, fixed = _memory(spec)
     return Costs(
         parts=parts,
         parameters=total,
-        active_parameters=round(active),
+        active_parameters=round(sum(parameter.used for parameter in found)),
         bytes_to_load={name: total * size for name, size in PRECISIONS.items()},
         memory_per_token=per_token,
         memory_fixed=fixed,
-        matrix_flops_per_token=round(2 * matrices),
-        attention_flops_per_token=sum(_attention_flops(part, length) for part in mixers(spec)),
+        matrix_flops_per_token=round(2 * sum(parameter.multiplied for parameter in found)),
+        attention_flops_per_token=sum(attention_flops(part, length) for part in mixers(spec)),
         training_bytes=TRAINING_BYTES * total,
     )
 
@@ -97,26 +88,6 @@ def _part(name: str) -> str:
     if function.endswith(("_norm", "_norm_after")):
         return "norms"
     return "feed-forward" if is_feed_forward(function) else "mixers"
-
-
-def _shares(model: Decoder) -> dict[str, float]:
-    """Prefixes of parameters of which a token uses a share only: the experts of a mixture."""
-    found: dict[str, float] = {}
-    for path, module in model.named_modules():
-        spec = getattr(module, "spec", None)
-        if isinstance(spec, MixtureSpec):
-            found[f"{path}.experts"] = spec.chosen / spec.experts
-    return found
-
-
-def _attention_flops(part: Any, length: int) -> int:
-    """Scores and their use, for a token in the middle: causal attention sees (length + 1) / 2 keys on the average."""
-    if not isinstance(part, AttentionSpec):
-        return 0
-    keys = (length + 1) / 2
-    if part.window is not None and part.window < length:
-        keys = part.window - part.window * (part.window - 1) / (2 * length)
-    return round(4 * part.heads * part.head_dim * keys)
 
 
 def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:

@@ -20,6 +20,7 @@ from .checks import check_ids, check_mask, check_positions, check_prefix, check_
 from .lineage import Lineage
 from .saving import save_pretrained
 from .spec import ModelSpec
+from .summary import Summary, summary
 
 
 class Decoder(Module):
@@ -36,7 +37,7 @@ class Decoder(Module):
         self.config = dict(config or {})
         self.lineage = Lineage()  # where the weights came from
         self.stored_formats: dict[str, np.dtype] = {}  # {published name: number format in the file it was loaded from}
-        width = spec.embedding_size or spec.hidden_size
+        width = self.embedding_width
         self.embedding = Embedding(spec.vocab_size, width, init=spec.embedding_init, rng=rng)
         self.embedding_projection = self.head_projection = None
         if spec.embedding_size is not None:
@@ -206,6 +207,11 @@ class Decoder(Module):
         return Context(positions, offset, key_bias, segments, prefix_length)
 
     @property
+    def embedding_width(self) -> int:
+        """The width of the embedding's rows, which the head shares."""
+        return self.spec.embedding_size or self.spec.hidden_size
+
+    @property
     def position_limit(self) -> int | None:
         """How many positions the model has learned; None where any length can be computed."""
         return None if self.spec.positions is None else self.spec.positions.count
@@ -226,6 +232,16 @@ class Decoder(Module):
     def generate(self, ids: Any, **settings: Any) -> np.ndarray:
         """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings."""
         return generate(self, ids, **settings)
+
+    def summary(self, ids: Any) -> Summary:
+        """The model part by part for ids (B, T): shapes, parameters, forward FLOPs and bytes. Print it to read it.
+
+        Nothing is computed, so that a model of any size can be asked before it is built (`Decoder(spec)`). Raises
+        TypeError or ValueError as a call would.
+        """
+        ids = check_ids(ids, self.spec.vocab_size)
+        self._context(ids.shape, None, None, None, None, None)  # positions beyond a learned table
+        return summary(self, *ids.shape)
 
     def save_pretrained(self, directory: str | os.PathLike[str], **settings: Any) -> None:
         """Write config.json and the weights in the family's published layout; see `models.saving`."""
