@@ -5,6 +5,7 @@ is not asked here.
 """
 
 from .generate import Stepper, generate, generate_text
+from .infilling import fill_blanks, generate_blank
 from .sampling import (
     Sampling,
     greedy,
@@ -22,7 +23,9 @@ __all__ = [
     "Stepper",
     "StopStrings",
     "TextStream",
+    "fill_blanks",
     "generate",
+    "generate_blank",
     "generate_text",
     "greedy",
     "limit_to_top_k",

@@ -30,7 +30,7 @@ class AttentionSpec:
     Rarer: clip limits the entries of query, key and value; query_norm and key_norm act on all heads of a token together
     (MPT). bfloat16_slopes: Falcon's ALiBi, which adds slope · position of the key, rounded to bfloat16, to q kᵀ before
     scaling. log_n: queries at position i (from 1) beyond this trained length are multiplied by log i / log log_n
-    (Qwen).
+    (Qwen). value_init: where values begin otherwise than queries and keys (DeepNorm).
     """
 
     hidden_size: int
@@ -51,6 +51,7 @@ class AttentionSpec:
     log_n: int | None = None
     init: Initializer = Normal(0.02)
     output_init: Initializer = Normal(0.02)
+    value_init: Initializer | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "heads", "key_value_heads", "head_dim"):
@@ -91,7 +92,7 @@ class Attention(Module):
         queries, keys = spec.heads * spec.head_dim, spec.key_value_heads * spec.head_dim
         self.query = Linear(spec.hidden_size, queries, bias=spec.bias, init=spec.init, rng=rng)
         self.key = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.init, rng=rng)
-        self.value = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.init, rng=rng)
+        self.value = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.value_init or spec.init, rng=rng)
         if spec.query_norm is not None:
             self.query_norm: Norm = spec.query_norm.build(rng)
         if spec.key_norm is not None:

@@ -61,8 +61,11 @@ def check_segments(segments: Any, shape: tuple[int, int]) -> np.ndarray | None:
     return np.ascontiguousarray(segments, dtype=np.int64)
 
 
-def check_prefix(prefix_length: Any, batch: int, keys: int) -> np.ndarray | None:
-    """The length of a bidirectional prefix: one integer, or one a row, in 0..keys -> (B,)."""
+def check_prefix(prefix_length: Any, batch: int, keys: int, remembered: int = 0) -> np.ndarray | None:
+    """The length of a bidirectional prefix: one integer, or one a row, in 0..keys -> (B,).
+
+    Its tokens see each other, so none of them may already be `remembered` unless all are.
+    """
     if prefix_length is None:
         return None
     lengths = np.asarray(prefix_length)
@@ -71,4 +74,9 @@ def check_prefix(prefix_length: Any, batch: int, keys: int) -> np.ndarray | None
     lengths = np.broadcast_to(lengths, (batch,)).astype(np.int64)
     if lengths.min() < 0 or lengths.max() > keys:
         raise ValueError(f"prefix_length must lie in 0..{keys}, got {int(lengths.min())}..{int(lengths.max())}")
+    if remembered and lengths.max() > remembered:
+        raise ValueError(
+            "a bidirectional prefix enters as one chunk, since its tokens see each other: the memory already holds "
+            f"{remembered} tokens, and prefix_length is {int(lengths.max())}"
+        )
     return lengths

@@ -140,6 +140,9 @@ class Decoder(Module):
         if memory is not None:
             ids, context = memory.admit(ids, context)  # all tokens so far, where they have to be run again
         x = self.embedding(ids)
+        if self.spec.embedding_gradient_scale != 1.0 and grad_enabled():
+            # a·e + (1 - a)·stop_gradient(e), written so that the value is e to the last bit.
+            x = x.detach() + (x - x.detach()) * self.spec.embedding_gradient_scale
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
         if self.positions is not None:
@@ -195,7 +198,7 @@ class Decoder(Module):
                 f"position {int(positions.max())} is beyond the {self.positions.count} positions "
                 "this model has learned: shorten the input"
             )
-        prefix_length = check_prefix(prefix_length, batch, offset + length)  # the last check: now memory may change
+        prefix_length = check_prefix(prefix_length, batch, offset + length, offset)  # last check: memory may change
         key_mask = mask
         if memory is not None and (mask is not None or memory.mask is not None):
             past = np.ones((batch, offset), bool) if memory.mask is None else memory.mask
@@ -222,10 +225,16 @@ class Decoder(Module):
             raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}")
         return ModelMemory([layer.new_memory() for layer in self.layers], int(batch_size))
 
-    def step(self, ids: Any, memory: ModelMemory, mask: Any = None) -> np.ndarray:
-        """Continue `memory` by ids (B, T); the logits after the last of them, (B, V), without gradients."""
+    def step(
+        self, ids: Any, memory: ModelMemory, mask: Any = None, *, positions: Any = None, prefix_length: Any = None
+    ) -> np.ndarray:
+        """Continue `memory` by ids (B, T); the logits after the last of them, (B, V), without gradients.
+
+        mask, positions, prefix_length: as in a call. A bidirectional prefix has to enter as one chunk, since its tokens
+        see each other; what follows may come in any pieces.
+        """
         with no_grad():
-            x = self._hidden(ids, memory, mask, None, None, None, None)
+            x = self._hidden(ids, memory, mask, positions, None, prefix_length, None)
             weight, transposed = self._head()
             return F.linear(x[:, -1], weight, transposed=transposed).data
 

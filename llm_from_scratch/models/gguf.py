@@ -204,13 +204,16 @@ class PackedDecoder(Decoder):
         """Logits for the token after each position: ids (B, T) -> (B, T, V); see `Decoder`."""
         return self._logits(self._hidden(ids, memory, mask, positions, segments, prefix_length, rng))
 
-    def step(self, ids: Any, memory: ModelMemory, mask: Any = None) -> np.ndarray:
+    def step(
+        self, ids: Any, memory: ModelMemory, mask: Any = None, *, positions: Any = None, prefix_length: Any = None
+    ) -> np.ndarray:
         """Continue `memory` by ids (B, T); the logits after the last of them, (B, V), without gradients."""
         with no_grad():
-            single = np.shape(ids) == (1, 1) and memory.batch_size == 1 and mask is None and memory.mask is None
+            plain = mask is None and memory.mask is None and positions is None and prefix_length is None
+            single = np.shape(ids) == (1, 1) and memory.batch_size == 1 and plain
             if single and self._record is None and self._plain_layers():
                 return self._one_token(int(check_ids(ids, self.spec.vocab_size)[0, 0]), memory)
-            return self._logits(self._hidden(ids, memory, mask, None, None, None, None)[:, -1]).data
+            return self._logits(self._hidden(ids, memory, mask, positions, None, prefix_length, None)[:, -1]).data
 
     def _plain_layers(self) -> bool:
         """Whether every layer is LLaMA's, without any option, and packed: then a token takes two calls a layer."""

@@ -32,6 +32,8 @@ class ModelSpec:
     context_length: the longest sequence it was made for; only a position table enforces it.
     tied: the head is the embedding, transposed. embedding_norm: directly after the embedding (BLOOM). embedding_size:
     narrower (or wider) rows of the embedding and of the head, with a matrix between them and the layers (OPT-350M).
+    embedding_gradient_scale: the gradient through the looked-up rows is multiplied by it; what a tied head sends to the
+    same matrix is not (GLM-130B, against spikes of the loss).
     """
 
     vocab_size: int
@@ -44,6 +46,7 @@ class ModelSpec:
     embedding_norm: NormSpec | None = None
     embedding_size: int | None = None
     embedding_dropout: float = 0.0
+    embedding_gradient_scale: float = 1.0
     embedding_init: Initializer = Normal(0.02)
     head_init: Initializer = Normal(0.02)
 
@@ -54,6 +57,8 @@ class ModelSpec:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
+        if not 0.0 <= self.embedding_gradient_scale <= 1.0:
+            raise ValueError(f"embedding_gradient_scale must lie in 0..1, not {self.embedding_gradient_scale}")
         if not self.layers:
             raise ValueError("a model needs at least one layer")
 
