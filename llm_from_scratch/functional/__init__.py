@@ -11,8 +11,10 @@ from .clipping import clip
 from .dropout import dropout
 from .embedding import check_ids, embedding
 from .linear import linear, linear_cross_entropy
+from .long_convolution import long_convolution, modal_filter, modal_scan
 from .losses import cross_entropy
-from .norms import layer_norm, rms_norm
+from .norms import layer_norm, rms_norm, rms_norm_outside
+from .relative_attention import relative_attention
 from .rotary import rotary
 from .routing import combine, dispatch, load_balancing_loss, routing_weights, top_k
 from .selective_scan import selective_scan
@@ -37,8 +39,13 @@ __all__ = [
     "linear_cross_entropy",
     "load_balancing_loss",
     "log_softmax",
+    "long_convolution",
+    "modal_filter",
+    "modal_scan",
+    "relative_attention",
     "relu",
     "rms_norm",
+    "rms_norm_outside",
     "rotary",
     "routing_weights",
     "selective_scan",

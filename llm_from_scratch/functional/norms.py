@@ -40,6 +40,38 @@ def _(rng):
 
 
 @primitive
+def rms_norm_outside(x, weight=None, /, *, eps=1e-5):
+    """RMSNorm whose eps is added outside the root: x / (rms + eps), then scaled. A row of zeros has gradient dy / eps.
+
+    x (..., D), weight (D,) or None -> (..., D)
+
+    >>> rms_norm_outside([3.0, 4.0], [1.0, 1.0], eps=1.0)     # sqrt((9 + 16) / 2) + 1 = 4.5355
+    Tensor([0.6614, 0.8819])
+
+    Source: the released code of StripedHyena, `RMSNorm`.
+    """
+    _check("rms_norm_outside", x, eps, weight=weight)
+    y, rms = kernels.rms_norm_outside(x, weight, eps)
+    return y, (x, weight, rms, eps)
+
+
+@rms_norm_outside.backward
+def _(dy, saved, needs):
+    # y = x r w with r = 1 / (m + eps) and m = sqrt(mean(x²)), hence dr/dx_j = -r² x_j / (D m)
+    return kernels.rms_norm_outside_backward(dy, *saved, (*needs, False)[:2])[: len(needs)]
+
+
+@rms_norm_outside.example
+def _(rng):
+    return (rng.normal(size=(2, 3, 5)), rng.normal(size=5)), {"eps": 0.1}
+
+
+@rms_norm_outside.example
+def _(rng):
+    return (rng.normal(size=(3, 4)), None), {}
+
+
+@primitive
 def layer_norm(x, weight=None, bias=None, /, *, eps=1e-5):
     """Subtract each row's mean, divide by its standard deviation, then scale and shift.
 

@@ -103,6 +103,47 @@ def rms_norm_backward(
     return dx, dweight
 
 
+@kernel
+def rms_norm_outside(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Divide each row by its root mean square plus eps, then scale: eps stands outside the root.
+
+    x (..., D), weight (D,) or None -> y (..., D), rms (...,)
+
+    >>> rms_norm_outside(np.array([[3.0, 4.0]]), None, 1.0)[0].round(4)     # sqrt((9 + 16) / 2) + 1 = 4.5355
+    array([[0.6614, 0.8819]])
+    """
+    _check(x, weight)
+    rms = np.sqrt((x * x).mean(-1))
+    y = x / (rms + x.dtype.type(eps))[..., None]
+    return (y if weight is None else y * weight), rms
+
+
+@kernel
+def rms_norm_outside_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    rms: np.ndarray,
+    eps: float,
+    needs: Needs = (True, True),
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The gradients (dx, dweight) of rms_norm_outside; `needs` says which are wanted, the others are None.
+
+    With m the rms, r = 1 / (m + eps) and g = dy weight: dx = r (g - x (r / m) mean(g x)); in a row of zeros, r g.
+    """
+    _check(x, weight)
+    inverse = 1 / (rms + x.dtype.type(eps))
+    dx = dweight = None
+    if needs[0]:
+        g = dy if weight is None else dy * weight
+        steepness = np.where(rms > 0, inverse / np.where(rms > 0, rms, 1), 0)
+        along = steepness * (g * x).mean(-1)
+        dx = inverse[..., None] * (g - x * along[..., None])
+    if needs[1]:
+        dweight = sum_of_rows(dy * (x * inverse[..., None]))
+    return dx, dweight
+
+
 def sum_of_rows(x: np.ndarray) -> np.ndarray:
     """(..., D) -> (D,), added up in float64: a float32 running sum over thousands of rows loses digits."""
     return x.reshape(-1, x.shape[-1]).sum(0, dtype=np.float64).astype(x.dtype)
@@ -161,3 +202,22 @@ def _(rng):
         for needs in ((True, True), (True, False), (False, True)):
             yield (dy, x, weight, inverse_rms, needs), {}
         yield (dy, x, None, inverse_rms, (True, False)), {}
+
+
+@rms_norm_outside.example
+def _(rng):
+    for _, x, weight, _ in _shapes(rng):
+        yield (x, weight, 1e-2), {}
+        yield (x, None, 1e-5), {}
+    yield (np.zeros((2, 3)), None, 1e-5), {}
+
+
+@rms_norm_outside_backward.example
+def _(rng):
+    for shape, x, weight, _ in _shapes(rng):
+        rms = rms_norm_outside.__wrapped__(x, weight, 1e-2)[1]
+        dy = rng.normal(size=shape)
+        for needs in ((True, True), (True, False), (False, True)):
+            yield (dy, x, weight, rms, 1e-2, needs), {}
+        yield (dy, x, None, rms, 1e-2, (True, False)), {}
+    yield (np.ones((2, 3)), np.zeros((2, 3)), np.ones(3), np.zeros(2), 1e-2, (True, True)), {}

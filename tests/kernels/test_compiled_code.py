@@ -22,6 +22,8 @@ TOPICS = (
     "optimizers",
     "causal_convolution",
     "scan",
+    "modal",
+    "long_convolution",
 )
 EXACT = {"optimizers._sum_of_squares"}  # adds up in float64, on purpose
 NO_FLOATS = {"losses._find_wrong"}

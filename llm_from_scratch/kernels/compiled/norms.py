@@ -76,6 +76,26 @@ def rms_norm_backward(dy, x, weight, inverse_rms, needs=(True, True)):
     return dx if needs[0] else None, total if needs[1] else None
 
 
+def rms_norm_outside(x, weight, eps):
+    rows, kind = _rows(x), x.dtype.type
+    y, rms = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
+    _rms_norm_outside(rows, _parameter(weight, x, 1), kind(eps), y.reshape(rows.shape), rms.reshape(-1))
+    return y, rms
+
+
+def rms_norm_outside_backward(dy, x, weight, rms, eps, needs=(True, True)):
+    rows = _rows(x)
+    _same_rows(x, dy, rms)
+    weight = _parameter(weight, x, 1)
+    dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
+    total = np.zeros(x.shape[-1], x.dtype)
+    _rms_norm_outside_backward(
+        dy.reshape(rows.shape), rows, weight, rms.reshape(-1), x.dtype.type(eps),
+        bool(needs[0]), bool(needs[1]), dx.reshape(-1, x.shape[-1]), total,
+    )  # fmt: skip
+    return dx if needs[0] else None, total if needs[1] else None
+
+
 @compiled
 def _layer_norm(x, weight, bias, eps, y, mean, inverse_std):
     kind = x.dtype.type
@@ -157,6 +177,47 @@ def _rms_norm_backward(dy, x, weight, inverse_rms, need_x, need_weight, dx, tota
             along = along * inverse / width
             for i in range(row.size):
                 out[i] = inverse * (grow[i] * weight[i] - row[i] * inverse * along)
+        if need_weight:
+            for i in range(row.size):
+                block[i] += grow[i] * (row[i] * inverse)
+            if n % BLOCK == BLOCK - 1 or n == x.shape[0] - 1:
+                for i in range(row.size):
+                    total[i] += block[i]
+                    block[i] = kind(0.0)
+
+
+@compiled
+def _rms_norm_outside(x, weight, eps, y, rms):
+    kind = x.dtype.type
+    one, width = kind(1.0), kind(x.shape[1])
+    for n in range(x.shape[0]):
+        row, out = x[n], y[n]
+        square = kind(0.0)
+        for i in range(row.size):
+            square += row[i] * row[i]
+        root = kind(math.sqrt(square / width))
+        inverse = one / (root + eps)
+        for i in range(row.size):
+            out[i] = row[i] * inverse * weight[i]
+        rms[n] = root
+
+
+@compiled
+def _rms_norm_outside_backward(dy, x, weight, rms, eps, need_x, need_weight, dx, total):
+    kind = x.dtype.type
+    one, width = kind(1.0), kind(x.shape[1])
+    block = np.zeros_like(total)
+    for n in range(x.shape[0]):
+        row, grow, root = x[n], dy[n], rms[n]
+        inverse = one / (root + eps)
+        if need_x:
+            out = dx[n]
+            along = kind(0.0)
+            for i in range(row.size):
+                along += grow[i] * weight[i] * row[i]
+            along = along * inverse / (root * width) if root > kind(0.0) else kind(0.0)
+            for i in range(row.size):
+                out[i] = inverse * (grow[i] * weight[i] - row[i] * along)
         if need_weight:
             for i in range(row.size):
                 block[i] += grow[i] * (row[i] * inverse)
