@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,8 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         found[name] = Case(
             size.title,
             {
-                "llm_from_scratch": lambda size=size: ours.training_step(size, threads),
-                "torch": lambda size=size: peers.training_step(size, threads),
+                "llm_from_scratch": partial(ours.training_step, size, threads),
+                "torch": partial(peers.training_step, size, threads),
             },
             size.batch * size.context,
             "tokens/s",
@@ -108,16 +109,16 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         found[f"attention-{length}"] = Case(
             f"causal attention, 8 heads x 64, T = {length}, forward and backward",
             {
-                "llm_from_scratch": lambda n=length: ours.attention(_attention_arrays(n), threads),
-                "torch": lambda n=length: peers.attention(_attention_arrays(n), threads),
+                "llm_from_scratch": partial(lambda n: ours.attention(_attention_arrays(n), threads), length),
+                "torch": partial(lambda n: peers.attention(_attention_arrays(n), threads), length),
             },
         )
     for name, backward in (("scan", False), ("scan-backward", True)):
         found[name] = Case(
             f"selective scan (1, 256, 1536, 16), here on one thread, forward{' and backward' if backward else ''}",
             {
-                "llm_from_scratch": lambda b=backward: ours.selective_scan(_scan_arrays(), b),
-                "torch (loop over time)": lambda b=backward: peers.selective_scan(_scan_arrays(), b, threads),
+                "llm_from_scratch": partial(lambda b: ours.selective_scan(_scan_arrays(), b), backward),
+                "torch (loop over time)": partial(lambda b: peers.selective_scan(_scan_arrays(), b, threads), backward),
             },
         )
     found["adamw"] = Case(

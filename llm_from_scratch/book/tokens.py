@@ -20,11 +20,13 @@ def readable_token(token: bytes | str) -> str:
     """
     if isinstance(token, bytes):
         try:
-            token = token.decode("utf-8")
+            text = token.decode("utf-8")
         except UnicodeDecodeError:
             return token.hex().upper()
-    token = re.sub(r"\A<0x([0-9A-F]{2})>\Z", r"\1", token)  # SentencePiece's name of a byte
-    return token.replace(" ", "·").replace("\n", "↵")
+    else:
+        text = token
+    text = re.sub(r"\A<0x([0-9A-F]{2})>\Z", r"\1", text)  # SentencePiece's name of a byte
+    return text.replace(" ", "·").replace("\n", "↵")
 
 
 def draw_tokens(rows: Mapping[str, Sequence[bytes | str]], *, title: str = "", note: str = "tokens") -> None:

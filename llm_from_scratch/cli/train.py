@@ -105,7 +105,7 @@ _OPTION = {
 }
 
 
-def _given(args: argparse.Namespace, settings: type) -> dict[str, Any]:
+def _given(args: argparse.Namespace, settings: Any) -> dict[str, Any]:
     """The options that were given and belong to this dataclass, under its names."""
     values = {name: getattr(args, _OPTION.get(name, name), None) for name in settings.__dataclass_fields__}
     return {name: value for name, value in values.items() if value is not None and name not in ("steps", "config")}
@@ -117,7 +117,14 @@ def plan(args: argparse.Namespace) -> Any:
     from ..training.recipe import Recipe
     from ._session import Plan
 
-    given = {"layers": 4, "width": 192, "heads": 6, "vocabulary": 2048, "context": 256, "batch_size": 16}
+    given: dict[str, Any] = {
+        "layers": 4,
+        "width": 192,
+        "heads": 6,
+        "vocabulary": 2048,
+        "context": 256,
+        "batch_size": 16,
+    }
     given |= _given(args, Recipe)
     recipe = Recipe(**given, config=dict(_key_value(text) for text in args.config or []))
     steps = 1000 if args.steps is None else args.steps  # with --minutes only the proportions count
@@ -125,7 +132,7 @@ def plan(args: argparse.Namespace) -> Any:
         raise ValueError(f"--steps must be at least 1, got {steps}")
     rate = 3e-3 if args.lr is None else args.lr
     every = max(1, steps // _EVALUATIONS) if args.evaluate_every is None else args.evaluate_every
-    chosen = {
+    chosen: dict[str, Any] = {
         "learning_rate": rate,
         "final_learning_rate": rate / 20,
         "warmup": min(steps, max(1, steps // 20)),

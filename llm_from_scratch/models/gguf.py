@@ -223,7 +223,8 @@ class PackedDecoder(Decoder):
 
     def _one_token(self, token: int, memory: ModelMemory) -> np.ndarray:
         x = self.embedding(np.array([token])).data[0]
-        for layer, parts in zip(self.layers, memory.layers):
+        layers: list[Any] = self.layers  # of blocks that are plain: their parts have the usual names
+        for layer, parts in zip(layers, memory.layers):
             mixer, mlp = layer.mixer, layer.feed_forward
             angles = memory.length * mixer.spec.rotary.inverse_frequency()
             cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
@@ -276,10 +277,11 @@ def _is_plain(layer: Any) -> bool:
     if type(mixer) is not Attention or type(mlp) is not FeedForward or not mlp.spec.gated:
         return False
     spec, norm, rotary = mixer.spec, layer.mixer_norm.spec, mixer.spec.rotary
-    inits = {"init": spec.init, "output_init": spec.output_init}
+    inits: dict[str, Any] = {"init": spec.init, "output_init": spec.output_init}
     matrices = (mixer.query, mixer.key, mixer.value, mixer.output, mlp.gate, mlp.up, mlp.down)
     return (
         layer.spec == LayerSpec.sequential(spec, mlp.spec, norm)
+        and rotary is not None
         and rotary == Rotary(spec.head_dim, rotary.base, factor=rotary.factor)
         and spec == AttentionSpec(*_sizes(spec), rotary=rotary, scale=spec.scale, **inits)
         and norm == NormSpec(spec.hidden_size, "rms", norm.eps)

@@ -191,8 +191,8 @@ class AdamW:
             if count.dtype.kind not in "iu" or count.size != 1 or int(count.reshape(-1)[0]) < 1:
                 raise ValueError(f"step.{slot.name} must be one whole number of at least 1, got {step}")
             loaded.append((slot, m.reshape(-1).copy(), v.reshape(-1).copy(), int(count.reshape(-1)[0])))
-        for slot, m, v, count in loaded:
-            slot.m, slot.v, slot.step = m, v, count
+        for slot, first, second, steps in loaded:
+            slot.m, slot.v, slot.step = first, second, steps
 
 
 def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def fit_steps(
     if most is not None:
         steps = min(steps, most)
     warmup = min(steps, max(1, round(settings.warmup * steps / settings.steps))) if settings.warmup else 0
-    every = {
+    every: dict[str, Any] = {
         name: 0 if not getattr(settings, name) else max(1, round(getattr(settings, name) * steps / settings.steps))
         for name in ("evaluate_every", "checkpoint_every")
     }

@@ -201,7 +201,7 @@ def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[
     """What `train(validation=…)` wants: a function giving the same held-out batches each time (50,000 tokens)."""
     limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
     if recipe.sampling == "documents":  # judged on rows like those it learns from, in an order of their own
-        held_out = {"seed": recipe.seed, "separator": corpus.validation.separator, "mode": "documents"}
+        held_out: dict[str, Any] = {"seed": recipe.seed, "separator": corpus.validation.separator, "mode": "documents"}
         return lambda: itertools.islice(
             BatchSampler(corpus.validation, recipe.batch_size, recipe.context, **held_out), limit
         )

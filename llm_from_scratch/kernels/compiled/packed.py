@@ -79,7 +79,7 @@ def _check_block(x, norm, weights, count):
     flat = []
     for i in range(0, len(weights), 3):
         parts = [part if part.flags.carray else np.array(part, order="C") for part in weights[i : i + 3]]
-        _check(*parts, None)
+        _check(parts[0], parts[1], parts[2], None)
         tiles, inputs, _ = parts[0].shape
         if count == 3 or i in (3, 6):  # reads the token
             if inputs != x.size:
