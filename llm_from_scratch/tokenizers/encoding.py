@@ -17,7 +17,8 @@ from .pre_tokenizer import PreTokenizer
 class Encoder:
     """Encodes plain text, in which added tokens have no meaning.
 
-    ids: the id of each ordinary token; merges (m, 3) int32 (left, right, result), oldest first.
+    ids: the id of each ordinary token; merges (m, 3) int32 (left, right, result), oldest first; ranks (m,) int32: when
+    the order of `merges` is not which goes first (tiktoken ranks tokens, and several pairs may make the same).
 
     >>> ids = {bytes([byte]): byte for byte in range(256)} | {b"he": 256, b"the": 257}
     >>> encoder = Encoder(ids, np.array([[104, 101, 256], [116, 256, 257]], np.int32), PreTokenizer("gpt2"))
@@ -33,11 +34,13 @@ class Encoder:
         *,
         ignore_merges: bool = False,
         normalizer: str | None = None,
+        ranks: np.ndarray | None = None,
     ):
         if normalizer not in (None, "NFC"):
             raise ValueError(f"normalizer must be None or 'NFC', got {normalizer!r}")
         self._ids = ids
         self._merges = merges
+        self._ranks = ranks
         self._table = bpe.merge_table(merges)
         self._byte_ids = np.array([ids.get(bytes([byte]), -1) for byte in range(256)], np.int32)
         self._pre_tokenizer = pre_tokenizer
@@ -59,7 +62,10 @@ class Encoder:
         if symbols.size and symbols.min() < 0:
             byte = int(distinct[symbols.argmin()])
             raise ValueError(f"the text needs the byte {byte:#04x}, for which this vocabulary has no token")
-        ids, id_ends = bpe.merge_words(symbols, word_ends, self._merges, self._table)
+        if self._ranks is None:
+            ids, id_ends = bpe.merge_words(symbols, word_ends, self._merges, self._table)
+        else:
+            ids, id_ends = bpe.merge_ranked(symbols, word_ends, self._merges, self._ranks, self._table)
         if self._ignore_merges:
             ids, id_ends = self._prefer_whole(distinct.tobytes(), word_ends.tolist(), ids, id_ends)
         return bpe.gather_words(ids, id_ends, which)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .added_tokens import AddedTokens, Segment
+from .checks import check_ids
 from .pre_tokenizer import PreTokenizer
 
 if TYPE_CHECKING:
@@ -123,18 +124,30 @@ class StreamDecoder:
     ('', '\ufffd')
     """
 
-    def __init__(self, tokenizer: Tokenizer, errors: str = "replace", skip_special_tokens: bool = False):
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        errors: str = "replace",
+        skip_special_tokens: bool = False,
+        after: Iterable[int] = (),
+    ):
         self._tokenizer = tokenizer
         self._skip = skip_special_tokens
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(tokenizer._error_handler(errors))
+        self._beginning = True
+        self.push(after)
+        self._decoder.reset()
 
     def push(self, ids: int | Iterable[int]) -> str:
         """The text that is complete after one more id, or several."""
         numbers = [ids] if isinstance(ids, int) or not isinstance(ids, Iterable) else ids
-        return self._decoder.decode(self._tokenizer.decode_bytes(numbers, skip_special_tokens=self._skip))
+        checked = check_ids(numbers, self._tokenizer.vocab_size)
+        data, self._beginning = self._tokenizer._spell(checked, self._skip, self._beginning)
+        return self._decoder.decode(data)
 
     def flush(self) -> str:
         """What is left of an unfinished character at the end, as `errors` says; the decoder starts afresh."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
+        self._beginning = True
         return rest

@@ -5,6 +5,7 @@ Only the distinct words and their counts are kept, so that the text may be large
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -86,6 +87,15 @@ def count_words(
                 gathered, size = [], 0
     count()
     return counts
+
+
+def progress_bar(shown: bool) -> contextlib.AbstractContextManager[Any]:
+    """A bar for `count_words` on the terminal, or None."""
+    if not shown:
+        return contextlib.nullcontext()
+    from tqdm import tqdm
+
+    return tqdm(unit=" characters", unit_scale=True, desc="counting words")
 
 
 def _watched(pieces: Iterable[str], progress: Any) -> Iterator[str]:

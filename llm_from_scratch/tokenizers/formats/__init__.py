@@ -1,4 +1,4 @@
-"""Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair of files, GGUF.
+"""Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair, SentencePiece's `tokenizer.model`, ranks, GGUF.
 
 `load(path)` finds out which it is and returns what the constructor of `Tokenizer` takes. A new format is a module
 with a `load` of its own and a line here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import gguf, gpt2_pair, tokenizer_json
+from . import gguf, gpt2_pair, sentencepiece_model, tokenizer_json
 from .tokenizer_json import save_directory
 
 __all__ = ["load", "save_directory"]
@@ -25,13 +25,19 @@ def load(path: Path) -> dict[str, Any]:
     if path.is_file():
         if path.suffix == ".gguf":
             return gguf.load(path)
+        if path.suffix == ".model" or path.name.startswith("tokenizer.model"):
+            return sentencepiece_model.load(path)
         if path.suffix != ".json":
-            raise ValueError(f"{path} is neither tokenizer.json nor a .gguf file: expected one, or its directory")
+            raise ValueError(
+                f"{path} is neither tokenizer.json, nor a .model, .tiktoken or .gguf file, nor the directory of one"
+            )
         return gpt2_pair.load(path.parent) if path.name == "vocab.json" else tokenizer_json.load(path)
     if (path / "tokenizer.json").is_file():
         return tokenizer_json.load(path / "tokenizer.json")
     if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
         return gpt2_pair.load(path)
     if (path / "tokenizer.model").is_file():
-        raise ValueError(f"{path} holds tokenizer.model, a SentencePiece file, which this class does not read")
-    raise FileNotFoundError(f"{path} holds neither tokenizer.json nor GPT-2's vocab.json and merges.txt")
+        return sentencepiece_model.load(path / "tokenizer.model")
+    raise FileNotFoundError(
+        f"{path} holds neither tokenizer.json nor GPT-2's vocab.json and merges.txt, tokenizer.model or *.tiktoken"
+    )

@@ -1,4 +1,4 @@
-"""`tokenizer.json`, the file of the library `tokenizers`, for byte-level BPE.
+"""`tokenizer.json`, the file of the library `tokenizers`, for byte-level BPE; SentencePiece's is handed on.
 
 What changes the ids and is not known here is an error that names it, never passed over.
 """
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ...files.atomic import write_json
 from ..added_tokens import AddedToken
 from ..byte_level import to_characters
+from ..pieces import Borders
 from ..pre_tokenizer import PreTokenizer
+from . import sentencepiece_json, sentencepiece_model
 from .parts import check_vocabulary, ordinary_tokens, read_json, read_merges
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ def load(path: Path) -> dict[str, Any]:
     for name in ("truncation", "padding"):
         if content.get(name) is not None:
             warnings.warn(f"{path} asks for {name}, which is ignored here: ids are returned as they are", stacklevel=4)
+    if sentencepiece_json.is_sentencepiece(content):
+        made = sentencepiece_json.arguments(content, vocabulary, merges, added, path)
+        return {**made, "roles": _roles(path.parent, contents)}
     try:
         pre_tokenizer = PreTokenizer.from_json(content.get("pre_tokenizer"))
         return {
@@ -71,8 +76,6 @@ def _check_model(model: dict[str, Any], path: Path) -> None:
     kind = model.get("type", "BPE")
     if kind != "BPE":
         raise ValueError(f"{path}: model type {kind!r} is not supported: expected BPE")
-    if model.get("byte_fallback"):
-        raise ValueError(f"{path}: byte_fallback marks a SentencePiece tokenizer, which this class does not read")
     for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(name):
             raise ValueError(f"{path}: model setting {name}={model[name]!r} is not supported")
@@ -120,7 +123,12 @@ def _roles(directory: Path, contents: set[str]) -> dict[str, str]:
 def save_directory(tokenizer: Tokenizer, directory: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "tokenizer.json", to_json(tokenizer))
+    if isinstance(tokenizer.pre_tokenizer, Borders):
+        write_json(directory / "tokenizer.json", sentencepiece_json.to_json(tokenizer))
+        if tokenizer.from_scores:
+            sentencepiece_model.save(tokenizer, directory / "tokenizer.model")
+    else:
+        write_json(directory / "tokenizer.json", to_json(tokenizer))
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
