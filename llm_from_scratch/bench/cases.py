@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import ours, peers
+from . import models, ours, peers
 
 Prepare = Callable[[], Callable[[], Any]]
 
@@ -121,6 +121,27 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
                 "torch (loop over time)": partial(lambda b: peers.selective_scan(_scan_arrays(), b, threads), backward),
             },
         )
+    for name, mine, theirs, tokens in (
+        ("smollm2-prompt", models.prompt, models.their_prompt, models.PROMPT),
+        ("smollm2-decode", models.decoding, models.their_decoding, models.ANSWER),
+    ):
+        found[name] = Case(
+            f"SmolLM2-135M, {tokens} tokens {'read' if mine is models.prompt else f'written behind {models.PROMPT}'}",
+            {
+                "llm_from_scratch, packed": lambda f=mine: f(packed=True),
+                "llm_from_scratch, expanded": lambda f=mine: f(packed=False),
+                "transformers": lambda f=theirs: f(threads),
+            },
+            tokens,
+            "tokens/s",
+        )
+    found["experts"] = Case(
+        "feed-forward over 1,024 tokens, 512 wide, one thread, forward and backward",
+        {
+            "two experts of eight": lambda: models.experts("routed"),
+            "dense, as wide as two": lambda: models.experts("dense"),
+        },
+    )
     found["adamw"] = Case(
         "AdamW, 10M parameters",
         {
