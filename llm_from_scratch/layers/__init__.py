@@ -10,6 +10,7 @@ from .mamba import Mamba, MambaSpec, ScanMemory
 from .mixture import Mixture, MixtureSpec, balancing_loss
 from .module import Module
 from .positions import DynamicNTK, LearnedPositions, Rotary, SteppedNTK
+from .relative_attention import RelativeAttention, RelativeAttentionSpec, RelativeCache
 
 __all__ = [
     "Attention",
@@ -35,6 +36,9 @@ __all__ = [
     "Norm",
     "NormSpec",
     "Normal",
+    "RelativeAttention",
+    "RelativeAttentionSpec",
+    "RelativeCache",
     "RollingCache",
     "Rotary",
     "ScanMemory",

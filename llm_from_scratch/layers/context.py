@@ -43,6 +43,24 @@ class Context:
         return self.positions if self.all_positions is None else self.all_positions
 
     @functools.cached_property
+    def consecutive(self) -> bool:
+        """Whether tokens that may see each other are as far apart in the row as their positions say."""
+        shift = self.key_positions - np.arange(self.key_positions.shape[1])
+        batch = max(len(x) for x in (shift, self.key_bias, self.segments) if x is not None)
+        shift = np.broadcast_to(shift, (batch, shift.shape[1]))
+        real = np.ones(shift.shape, bool) if self.key_bias is None else ~np.isneginf(self.key_bias)
+        for row in range(batch):
+            mine = shift[row][real[row]]
+            if self.segments is None:
+                expected = mine[:1]
+            else:
+                _, first, number = np.unique(self.segments[row][real[row]], return_index=True, return_inverse=True)
+                expected = mine[first][number]
+            if (mine != expected).any():
+                return False
+        return True
+
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """How long the sequence (in packed rows: the document) of each new token is so far, (B or 1, T or 1)."""
         if self.segments is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..layers import AttentionSpec
+from ..layers import AttentionSpec, RelativeAttentionSpec
 from .choices import is_feed_forward, mixers
 from .counting import attention_flops, counted
 from .decoder import Decoder
@@ -95,7 +95,8 @@ def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:
     per_token = fixed = 0
     for part in mixers(spec):
         if isinstance(part, AttentionSpec):
-            size = 2 * part.key_value_heads * part.head_dim * _BFLOAT16
+            kept = 3 if isinstance(part, RelativeAttentionSpec) else 2  # key and value; there, a projected distance too
+            size = kept * part.key_value_heads * part.head_dim * _BFLOAT16
             if part.window is None:
                 per_token += size
             else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ..layers import AttentionSpec
+from ..layers import AttentionSpec, RelativeAttentionSpec
 from ..layers.mixture import MixtureSpec
 
 
@@ -65,4 +65,5 @@ def attention_flops(part: Any, length: int) -> int:
     keys = (length + 1) / 2
     if part.window is not None and part.window < length:
         keys = part.window - part.window * (part.window - 1) / (2 * length)
-    return round(4 * part.heads * part.head_dim * keys)
+    products = 3 if isinstance(part, RelativeAttentionSpec) else 2  # with keys and values; there, with distances too
+    return round(2 * products * part.heads * part.head_dim * keys)
