@@ -165,6 +165,7 @@ def learn_pieces(
     longest: int,
 ) -> np.ndarray:
     """`learn_merges` by the rules of SentencePiece: symbols are characters, and no piece has more than `longest`.
+    A piece holds at most one "▁", or nothing but "▁".
 
     symbols (n,) int32, ends (w,) int64, counts (w,) int64: the distinct words, as for `learn_merges`; token_bytes
     (uint8), token_ends: the UTF-8 of each character -> merges (m, 3) int32: left, right, result.
@@ -195,7 +196,11 @@ def learn_pieces(
 
     merges: list[tuple[int, int, int]] = []
     while len(merges) < new_tokens:
-        allowed = [pair for pair in places if len(tokens[pair[0]]) + len(tokens[pair[1]]) <= longest]
+        spelt = {pair: tokens[pair[0]] + tokens[pair[1]] for pair in places}
+        spaces = {pair: piece.count("▁") for pair, piece in spelt.items()}
+        allowed = [
+            pair for pair, piece in spelt.items() if len(piece) <= longest and spaces[pair] in (0, 1, len(piece))
+        ]
         if not allowed:
             break
         pair = min(allowed, key=order)

@@ -12,10 +12,11 @@ from .tokenizer import Tokenizer
 def tokenizer_from_gguf_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that `tokenizer.ggml.*` describes.
 
-    Raises ValueError for metadata that are missing, damaged, or of a kind that is not byte-level BPE.
+    Raises ValueError for metadata that are missing, damaged, or of a kind that is neither byte-level BPE nor
+    SentencePiece-BPE.
 
     >>> tokenizer_from_gguf_metadata({"tokenizer.ggml.model": "bert"})
     Traceback (most recent call last):
-    ValueError: tokenizer.ggml.model 'bert' is not byte-level BPE ('gpt2'), which this class reads
+    ValueError: tokenizer.ggml.model 'bert' is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')
     """
-    return Tokenizer(**arguments(metadata))
+    return Tokenizer.from_arguments(arguments(metadata))

@@ -2,9 +2,9 @@
 
 Each line of the text is a sentence, with a space put in front; normalisation is the identity. The characters that make
 up `character_coverage` of the text become pieces, the others are left to byte fallback. Pieces grow from them by
-merging the most frequent neighbours, but never across a space, from one script into another (punctuation and digits
-count as a script: "don't" is three parts), beyond 16 characters, or into a digit. Among equally frequent pairs the
-shortest piece goes first, then the smallest by code points.
+merging the most frequent neighbours, but never across a space (runs of spaces are pieces, too), from one script into
+another (punctuation and digits count as a script: "don't" is three parts), beyond 16 characters, or into a digit. Among
+equally frequent pairs the shortest piece goes first, then the smallest by code points.
 
 Where this differs from the library: "aaa" counts as two pairs "aa" (there as one), so that runs of one letter may come
 in another order, and for more than 1,000 candidates the library looks through the most frequent 5 % only.
@@ -81,6 +81,7 @@ def learn_pieces(
     for word, count in words.items():
         for character in word.replace(" ", SPACE):
             characters[character] += count
+    characters.pop("\0", None)  # ends strings in many places: left to the bytes
     if not characters:
         raise ValueError("the training text is empty: give a source with some text in it")
 

@@ -182,8 +182,13 @@ class Tokenizer(Vocabulary):
 
         ValueError names what in the file is damaged or not supported; FileNotFoundError what is missing.
         """
-        arguments = load(Path(path))
-        return Tokenizer._kinds[arguments.pop("kind", "byte-level")](**arguments)
+        return cls.from_arguments(load(Path(path)))
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Tokenizer:
+        """The tokenizer that a reader in `formats` describes: "kind" names the class, the rest are its arguments."""
+        rest = {name: value for name, value in arguments.items() if name != "kind"}
+        return Tokenizer._kinds[arguments.get("kind", cls.kind)](**rest)
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write `tokenizer.json`, which the library `tokenizers` opens, and `tokenizer_config.json`.

@@ -185,7 +185,7 @@ DAMAGE = {
     "merges not a list": (set_in(["model", "merges"], {"a": "b"}), "'merges' must be a list"),
     "normalizer": (set_in(["normalizer"], {"type": "Lowercase"}), "normalizer Lowercase is not supported"),
     "no pre-tokenizer": (set_in(["pre_tokenizer"], None), "not a byte-level tokenizer"),
-    "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "'Metaspace' is not supported"),
+    "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "decoder 'ByteLevel' is not supported for Sent"),
     "prefix space": (set_in(["pre_tokenizer", "add_prefix_space"], True), "add_prefix_space"),
     "no byte level": (
         set_in(["pre_tokenizer"], {"type": "Digits", "individual_digits": True}), "no ByteLevel step",
@@ -247,10 +247,12 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="neither tokenizer.json nor"):
         Tokenizer.from_pretrained(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"x")
-    with pytest.raises(ValueError, match="SentencePiece"):
-        Tokenizer.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"neither tokenizer\.json nor"):
-        Tokenizer.from_pretrained(tmp_path / "tokenizer.model")
+    for path in (tmp_path, tmp_path / "tokenizer.model"):
+        with pytest.raises(ValueError, match=r"tokenizer\.model is damaged or no SentencePiece model"):
+            Tokenizer.from_pretrained(path)
+    (tmp_path / "tokenizer.txt").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"neither tokenizer\.json, nor"):
+        Tokenizer.from_pretrained(tmp_path / "tokenizer.txt")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_special_tokens_and_roles(metadata):
     "change, message",
     [
         ({"model": None}, "holds no tokenizer"),
-        ({"model": "llama"}, "'llama' is not byte-level BPE"),
+        ({"model": "llama"}, "scores does not give a score to each"),
+        ({"model": "bert"}, "'bert' is neither byte-level BPE"),
         ({"pre": "martian"}, "pre 'martian' is not supported; known: gpt-2"),
         ({"pre": None}, "pre None is not supported"),
         ({"tokens": None}, "no list of strings tokenizer.ggml.tokens"),

@@ -90,6 +90,19 @@ def _characters(tokens, borders, key):
 
 
 @compiled
+def _is_piece(tokens, borders, key, longest):
+    """May a piece be this long, and does it hold at most one "▁" (bytes E2 96 81), or nothing else?"""
+    length, spaces = np.int64(0), np.int64(0)
+    for part in (key >> 32, key & 0xFFFFFFFF):
+        for i in range(borders[part], borders[part + 1]):
+            if tokens[i] & 0xC0 != 0x80:
+                length += 1
+            if tokens[i] == 0x81 and i >= borders[part] + 2 and tokens[i - 1] == 0x96 and tokens[i - 2] == 0xE2:
+                spaces += 1
+    return length <= longest and (spaces <= 1 or spaces == length)
+
+
+@compiled
 def _byte_of_pair(tokens, borders, key, i):
     """Byte i of what the pair spells, or -1 behind its end."""
     left, right = key >> 32, key & 0xFFFFFFFF
@@ -278,7 +291,7 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, ne
             if count != pair_counts[p]:
                 pushed = p
                 continue
-            if longest < NO_LIMIT and _characters(tokens, borders, keys[p]) > longest:
+            if longest < NO_LIMIT and not _is_piece(tokens, borders, keys[p], longest):
                 continue
             left, right = keys[p] >> 32, keys[p] & 0xFFFFFFFF
             # Spell the new token behind the others.

@@ -1,12 +1,13 @@
-"""The tokenizer inside a GGUF file, for byte-level BPE (`tokenizer.ggml.model` "gpt2").
+"""The tokenizer inside a GGUF file: byte-level BPE (`tokenizer.ggml.model` "gpt2") or SentencePiece-BPE ("llama").
 
-The file names its pre-tokenisation by a word of llama.cpp's instead of describing it; words that are not known here are
-an error, because a wrong pattern gives wrong ids without a sound.
+For byte-level BPE the file names its pre-tokenisation by a word of llama.cpp's instead of describing it; words that are
+not known here are an error, because a wrong pattern gives wrong ids without a sound. For SentencePiece it lists scores
+and types of pieces, as `tokenizer.model` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...files.gguf import GgufFile
 from ..added_tokens import AddedToken
+from ..pieces import Kind, Piece
 from ..pre_tokenizer import PreTokenizer
 from .parts import check_vocabulary, ordinary_tokens, read_merges
 
@@ -41,17 +43,17 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
     kind = metadata.get(_KEY + "model")
     if kind is None:
         raise ValueError("the file holds no tokenizer: tokenizer.ggml.model is missing")
+    if kind == "llama":
+        return _sentencepiece(metadata)
     if kind != "gpt2":
-        raise ValueError(f"tokenizer.ggml.model {kind!r} is not byte-level BPE ('gpt2'), which this class reads")
+        raise ValueError(
+            f"tokenizer.ggml.model {kind!r} is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')"
+        )
     name = metadata.get(_KEY + "pre")
     if name not in PRE_TOKENIZERS:
         raise ValueError(f"tokenizer.ggml.pre {name!r} is not supported; known: {', '.join(PRE_TOKENIZERS)}")
     spelt = _strings(metadata, "tokens")
-    types = metadata.get(_KEY + "token_type")
-    if types is None:
-        types = np.full(len(spelt), _NORMAL)
-    if not isinstance(types, np.ndarray) or types.shape != (len(spelt),):
-        raise ValueError(f"tokenizer.ggml.token_type does not name a type for each of {len(spelt)} tokens")
+    types = _types(metadata, len(spelt))
     numbers = {token: number for number, token in enumerate(spelt)}
     if len(numbers) < len(spelt):
         twice = next(token for number, token in enumerate(spelt) if numbers[token] != number)
@@ -65,14 +67,7 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
     ]
     contents = {token.content for token in added}
     tokens = ordinary_tokens({token: number for token, number in numbers.items() if token not in contents})
-    roles = {}
-    for role, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
-        number = metadata.get(f"{_KEY}{key}_token_id")
-        # A file may name a token for the beginning and say that texts do not begin with it (chat models do).
-        if role == "bos" and not metadata.get(_KEY + "add_bos_token", True):
-            continue
-        if type(number) is int and number < len(spelt) and spelt[number] in contents:
-            roles[role] = spelt[number]
+    roles = _roles(metadata, spelt, contents)
     return {
         "tokens": tokens,
         "merges": merges,
@@ -82,6 +77,56 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "post_processor": _template(metadata, roles),
         "roles": roles,
     }
+
+
+def _types(metadata: Mapping[str, Any], size: int) -> np.ndarray:
+    types = metadata.get(_KEY + "token_type")
+    if types is None:
+        types = np.full(size, _NORMAL)
+    if not isinstance(types, np.ndarray) or types.shape != (size,):
+        raise ValueError(f"tokenizer.ggml.token_type does not name a type for each of {size} tokens")
+    return types
+
+
+def _sentencepiece(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `SentencePieceTokenizer`. Without a word to the contrary a text begins with a space and bos."""
+    spelt = _strings(metadata, "tokens")
+    types, scores = _types(metadata, len(spelt)), metadata.get(_KEY + "scores")
+    if not isinstance(scores, np.ndarray) or scores.shape != (len(spelt),) or not np.isfinite(scores).all():
+        raise ValueError(f"tokenizer.ggml.scores does not give a score to each of {len(spelt)} tokens")
+    wrong = next((number for number, kind in enumerate(types.tolist()) if kind not in Kind._value2member_map_), None)
+    if wrong is not None:
+        raise ValueError(f"tokenizer.ggml.token_type {types[wrong]} of token {spelt[wrong]!r} is unknown")
+    if metadata.get(_KEY + "precompiled_charsmap") is not None:
+        raise ValueError("tokenizer.ggml.precompiled_charsmap asks for a normalisation, which is not supported")
+    pieces = [
+        Piece(text, float(score), Kind(kind)) for text, score, kind in zip(spelt, scores.tolist(), types.tolist())
+    ]
+    has_bytes = any(piece.kind == Kind.BYTE for piece in pieces)
+    contents = {piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)}
+    defaults = {_KEY + "add_bos_token": True, **metadata}
+    roles = _roles(defaults, spelt, contents)
+    return {
+        "kind": "sentencepiece",
+        "pieces": pieces,
+        "prefix": "always" if metadata.get(_KEY + "add_space_prefix", True) else "never",
+        "squeeze": bool(metadata.get(_KEY + "remove_extra_whitespaces", False)),
+        "byte_fallback": has_bytes,
+        "post_processor": _template(defaults, roles),
+        "roles": roles,
+    }
+
+
+def _roles(metadata: Mapping[str, Any], spelt: list[str], contents: Collection[str]) -> dict[str, str]:
+    roles = {}
+    for role, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
+        number = metadata.get(f"{_KEY}{key}_token_id")
+        # A file may name a token for the beginning and say that texts do not begin with it (chat models do).
+        if role == "bos" and not metadata.get(_KEY + "add_bos_token", True):
+            continue
+        if type(number) is int and number < len(spelt) and spelt[number] in contents:
+            roles[role] = spelt[number]
+    return roles
 
 
 def _strings(metadata: Mapping[str, Any], name: str) -> list[str]:

@@ -23,10 +23,10 @@ _REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
 # What `squeeze` is in this file: before and after the steps above.
 _SQUEEZE_BEFORE = [
-    {"type": "Replace", "pattern": {"Regex": "^ +"}, "content": ""},
+    {"type": "Replace", "pattern": {"Regex": r"\A +"}, "content": ""},
     {"type": "Replace", "pattern": {"Regex": " +"}, "content": " "},
 ]
-_SQUEEZE_AFTER = [{"type": "Replace", "pattern": {"Regex": f"{SPACE}+$"}, "content": ""}]
+_SQUEEZE_AFTER = [{"type": "Replace", "pattern": {"Regex": SPACE + r"+\z"}, "content": ""}]
 
 
 def is_sentencepiece(content: dict[str, Any]) -> bool:
@@ -60,6 +60,8 @@ def arguments(
     unknown = model.get("unk_token")
     if unknown is not None and unknown not in vocabulary:
         raise ValueError(f"{path}: unk_token {unknown!r} is not in the vocabulary")
+    if SPACE not in vocabulary and not byte_fallback and unknown is None:
+        raise ValueError(f"{path}: spaces become {SPACE!r}, for which the vocabulary has neither a token nor bytes")
     # Numbers are assigned from the vocabulary; what is left of the range is a gap.
     pieces = [Piece("", 0.0, Kind.UNUSED)] * (max(vocabulary.values()) + 1)
     special = {token.content for token in added if token.special}

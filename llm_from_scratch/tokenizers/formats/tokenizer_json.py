@@ -49,6 +49,8 @@ def load(path: Path) -> dict[str, Any]:
     if sentencepiece_json.is_sentencepiece(content):
         made = sentencepiece_json.arguments(content, vocabulary, merges, added, path)
         return {**made, "roles": _roles(path.parent, contents)}
+    if model.get("byte_fallback"):
+        raise ValueError(f"{path}: byte_fallback marks a SentencePiece tokenizer, a ByteLevel step another kind")
     try:
         pre_tokenizer = PreTokenizer.from_json(content.get("pre_tokenizer"))
         return {
