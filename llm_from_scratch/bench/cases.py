@@ -138,8 +138,8 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
     found["experts"] = Case(
         "feed-forward over 1,024 tokens, 512 wide, one thread, forward and backward",
         {
-            "two experts of eight": lambda: models.experts("routed"),
-            "dense, as wide as two": lambda: models.experts("dense"),
+            "llm_from_scratch, 2 of 8": lambda: models.experts("routed"),
+            "dense, as wide as 2": lambda: models.experts("dense"),
         },
     )
     found["adamw"] = Case(

@@ -90,17 +90,15 @@ def their_decoding(threads: int) -> Work:
     return run
 
 
-def experts(design: str) -> Work:
-    """Forward and backward of a feed-forward part over 1,024 tokens: "routed" runs two experts of eight for each token.
+def experts(design: str, tokens: tuple[int, int] = (4, 256), width: int = 512, inner: int = 1024) -> Work:
+    """Forward and backward of a feed-forward part: "routed" runs two experts of eight for each token.
 
     "dense" is one part as wide as two experts: the same arithmetic without routing.
     """
-    expert = FeedForwardSpec(512, 1024, "silu", gated=True, bias=False)
-    wide = FeedForwardSpec(512, 2048, "silu", gated=True, bias=False)
-    layer = (MixtureSpec(expert, 8, 2) if design == "routed" else wide).build(np.random.default_rng(0))
-    rng = np.random.default_rng(1)
-    x, dy = rng.standard_normal((2, 4, 256, 512), dtype=np.float32)
-    context = Context(np.arange(256)[None])
+    expert = FeedForwardSpec(width, inner if design == "routed" else 2 * inner, "silu", gated=True, bias=False)
+    layer = (MixtureSpec(expert, 8, 2) if design == "routed" else expert).build(np.random.default_rng(0))
+    x, dy = np.random.default_rng(1).standard_normal((2, *tokens, width), dtype=np.float32)
+    context = Context(np.arange(tokens[1])[None])
 
     def run() -> None:
         for parameter in layer.parameters():

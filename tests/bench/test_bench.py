@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from llm_from_scratch.bench import models
 from llm_from_scratch.bench.cases import SIZES, cases, synthetic_text
 from llm_from_scratch.bench.runner import bench, table
 from llm_from_scratch.cli import main
@@ -24,9 +25,21 @@ def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
 def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
-    assert {*others, *SIZES} == set(known)
+    others |= {"smollm2-prompt", "smollm2-decode", "experts"}
+    assert {*others, *SIZES} <= set(known)
     for case in known.values():
-        assert next(iter(case.contenders)) == "llm_from_scratch" and len(case.contenders) >= 2
+        assert next(iter(case.contenders)).startswith("llm_from_scratch") and len(case.contenders) >= 2
+
+
+def test_routed_experts_and_the_dense_layer_beside_them_run():
+    for design in ("routed", "dense"):
+        models.experts(design, tokens=(2, 3), width=4, inner=6)()
+
+
+def test_a_model_that_was_not_fetched_is_absent(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "cache_directory", lambda: tmp_path)
+    with pytest.raises(ImportError, match="fetch smollm2"):
+        models.prompt(packed=True)
 
 
 def test_our_side_of_a_step_learns_its_batch():
