@@ -28,6 +28,7 @@ def accumulate_gradients(
     mask: np.ndarray | None = None,
     segments: np.ndarray | None = None,
     positions: np.ndarray | None = None,
+    prefix_length: np.ndarray | None = None,
     normaliser: int | None = None,
     threads: int | None = None,
     rng: np.random.Generator | None = None,
@@ -35,16 +36,17 @@ def accumulate_gradients(
     """Add the gradients of the batch's loss to every parameter's `.grad`; return the loss.
 
     ids, targets (B, T): targets[:, t] is what position t must predict, -100 does not count. mask, segments and
-    positions (B, T) are handed to the model. The loss is the sum over targets divided by `normaliser`, by default the
-    number of targets in the batch. For several batches that make up one step, pass the number of all their targets, and
-    both losses and gradients add up. rng: switches dropout on; each thread draws from a generator seeded by it.
+    positions (B, T) and prefix_length (B,) are handed to the model. The loss is the sum over targets divided by
+    `normaliser`, by default the number of targets in the batch. For several batches that make up one step, pass the
+    number of all their targets, and both losses and gradients add up. rng: switches dropout on; each thread draws from
+    a generator seeded by it.
 
     threads: at most so many, by default the available cores, never more than rows. A batch of one row runs in the
     calling thread, with all threads left to the matrix products. If any thread fails its error is raised here and every
     `.grad` is as before. Raises ValueError for wrong shapes and when there is not a single target.
     """
     keep_freed_memory()
-    extras = {"mask": mask, "segments": segments, "positions": positions}
+    extras = {"mask": mask, "segments": segments, "positions": positions, "prefix_length": prefix_length}
     batch, count = check_batch({"ids": ids, "targets": targets, **{k: v for k, v in extras.items() if v is not None}})
     if normaliser is None:
         normaliser = count
@@ -78,6 +80,8 @@ def accumulate_gradients(
 def check_batch(batch: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
     """The batch as arrays of one shape (B, T), and its number of targets. ValueError or TypeError if it is none.
 
+    Only prefix_length, one number a row, is (B,).
+
     >>> _, count = check_batch({"ids": [[1, 2]], "targets": [[2, -100]]})
     >>> count
     1
@@ -89,7 +93,12 @@ def check_batch(batch: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], int]:
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"ids must have the shape (batch, length), both at least 1; got {shape}")
     for name, array in arrays.items():
-        if array.shape != shape:
+        if name == "prefix_length":
+            if array.shape != shape[:1]:
+                raise ValueError(
+                    f"prefix_length has the shape {array.shape}, expected one number for each of {shape[0]} rows"
+                )
+        elif array.shape != shape:
             raise ValueError(f"{name} has the shape {array.shape}, the ids {shape}: they must be equal")
     for name in ("ids", "targets"):
         if arrays[name].dtype.kind not in "iu":

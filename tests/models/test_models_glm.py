@@ -15,6 +15,7 @@ from llm_from_scratch.files.sharded import read_safetensors
 from llm_from_scratch.generation import generate_blank
 from llm_from_scratch.models import Decoder
 from llm_from_scratch.models.choices import choices
+from llm_from_scratch.training import evaluate
 
 FIXTURE = Path(__file__).parent / "author_fixtures" / "glm130b"
 TINY: dict[str, Any] = dict(vocab_size=13, hidden_size=8, num_layers=2, num_attention_heads=2, inner_hidden_size=6)
@@ -148,6 +149,20 @@ def test_the_gradient_of_the_embedding_is_shrunk_and_that_of_the_head_is_not() -
     for scale in (-0.1, 1.5):
         with pytest.raises(ValueError, match="embedding_gradient_scale must"):
             double(embedding_gradient_scale=scale)
+
+
+def test_shards_in_threads_and_evaluation_take_such_batches() -> None:
+    texts = [[5, 6, 7, 8, 9], [10, 11, 12], [6, 7, 12, 12], [9, 8, 7, 6, 5, 5]]
+    batch = infilling_batch(texts, SPECIAL, np.random.default_rng(2), short=0.5)
+    whole, sharded = double(), double()
+    loss = whole.loss(batch)
+    loss.backward()
+    assert lfs.accumulate_gradients(sharded, **batch, threads=2) == pytest.approx(loss.item(), rel=1e-12)
+    for (name, one), other in zip(whole.named_parameters(), sharded.parameters(), strict=True):
+        np.testing.assert_allclose(other.grad, one.grad, rtol=0, atol=1e-12, err_msg=name)
+    assert evaluate(whole, [batch], threads=2)["loss"] == pytest.approx(loss.item(), rel=1e-12)
+    with pytest.raises(ValueError, match=r"prefix_length has the shape \(3,\), expected one number for each of 4 rows"):
+        lfs.accumulate_gradients(sharded, **{**batch, "prefix_length": np.zeros(3, int)})
 
 
 def test_initialisation_has_deepnorm_s_gain() -> None:
