@@ -1,4 +1,4 @@
-"""Convolutions as long as the sequence, and the modal filters that turn them into a recurrence (Hyena, StripedHyena)."""
+"""Convolutions as long as the sequence, and modal filters, which turn them into a recurrence (Hyena, StripedHyena)."""
 
 from __future__ import annotations
 

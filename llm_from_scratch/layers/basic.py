@@ -52,7 +52,8 @@ class Embedding(Module):
 class NormSpec:
     """A normalisation over the last axis: LayerNorm ("layer") or RMSNorm ("rms").
 
-    weight and bias say whether the learned scale and shift exist (Galactica's paper has neither).
+    weight and bias say whether the learned scale and shift exist (Galactica's paper has neither). eps_outside: RMSNorm
+    divides by rms + eps, as in StripedHyena, where others put eps under the root.
     """
 
     size: int
@@ -60,10 +61,13 @@ class NormSpec:
     eps: float = 1e-5
     weight: bool = True
     bias: bool = True
+    eps_outside: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("layer", "rms"):
             raise ValueError(f"a norm is 'layer' or 'rms', not {self.kind!r}")
+        if self.eps_outside and self.kind != "rms":
+            raise ValueError("eps stands outside the root in RMSNorm only: kind='rms'")
         if not self.eps >= 0 or self.eps == np.inf:
             raise ValueError(f"the eps of a norm is a small number >= 0, not {self.eps}")
 
@@ -81,6 +85,8 @@ class Norm(Module):
         self.bias = parameter(rng, (spec.size,), ZEROS) if spec.bias and spec.kind == "layer" else None
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self.spec.eps_outside:
+            return F.rms_norm_outside(x, self.weight, eps=self.spec.eps)
         if self.spec.kind == "rms":
             return F.rms_norm(x, self.weight, eps=self.spec.eps)
         return F.layer_norm(x, self.weight, self.bias, eps=self.spec.eps)

@@ -121,6 +121,7 @@ def norm_in_words(norm: NormSpec) -> str:
     ('LayerNorm', 'LayerNorm, no bias')
     """
     name = {"layer": "LayerNorm", "rms": "RMSNorm"}.get(norm.kind, norm.kind)
+    name += " with eps outside" if norm.eps_outside else ""
     if not norm.weight:
         return f"{name}, nothing learned"
     return f"{name}, no bias" if norm.kind == "layer" and not norm.bias else name
@@ -202,6 +203,8 @@ def _biases(spec: ModelSpec) -> str:
                 parts["query, key, value"] |= part.bias
                 parts["output"] |= part.output_bias
                 absent -= {"query, key, value", "output"}
+            elif not is_feed_forward(name) and getattr(part, "bias", False):
+                parts[_words(type(part))] = True
             elif is_feed_forward(name):
                 parts["feed-forward"] |= bool(getattr(_expert(part), "bias", False))
                 absent.discard("feed-forward")

@@ -111,6 +111,10 @@ _OTHERS: dict[str, Callable[[Any, dict[str, Any], dict[str, int]], Any]] = {
     "num_key_value_heads_per_layer": lambda old, was, now: [
         _grouped(number, was["heads"], now["heads"]) for number in _thinned(old, now["layers"])
     ],
+    "num_filters": lambda old, was, now: now["width"],
+    "proj_groups": lambda old, was, now: (
+        now["heads"] // _grouped(was["heads"] // old, was["heads"], now["heads"])  # query heads a key-value head
+    ),
     "sliding_window": lambda old, was, now: max(1, now["context"] * old // was["context"]),
     "window_size": lambda old, was, now: max(1, now["context"] * old // was["context"]),
     "word_embed_proj_dim": lambda old, was, now: now["width"] * old // was["width"],

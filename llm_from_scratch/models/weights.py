@@ -43,12 +43,14 @@ class Row:
     """Our parameter(s) `ours` are their tensor `theirs`; `layout` says how they lie in it.
 
     `{w}` stands for weight or bias, any other `{name}` for one part of a path (`{i}`: the layer's number). A
-    row whose parameters a model does not have (no biases, a tied head) does not apply to it.
+    row whose parameters a model does not have (no biases, a tied head) does not apply to it. precise: stored in float32
+    at least, also where half precision is asked for (the poles of a long filter).
     """
 
     ours: str | tuple[str, ...]
     theirs: str
     layout: Layout = AS_IS
+    precise: bool = False
 
 
 class Binding(NamedTuple):
@@ -58,6 +60,7 @@ class Binding(NamedTuple):
     theirs: str
     layout: Layout
     shape: tuple[int, ...]
+    precise: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class WeightTable:
                     raise ValueError(f"weight table, row {row.theirs}: {problem}")
                 covered.update(ours)
                 shape = row.layout.stored_shape([shapes[other] for other in ours])
-                bindings.append(Binding(ours, row.theirs.format(**match.groupdict()), row.layout, shape))
+                bindings.append(Binding(ours, row.theirs.format(**match.groupdict()), row.layout, shape, row.precise))
         if len(covered) < len(shapes):
             raise ValueError(f"the weight table has no row for {_list(sorted(shapes.keys() - covered))}")
         return bindings
@@ -146,6 +149,8 @@ class WeightTable:
         for binding in self.bind({name: array.shape for name, array in arrays.items()}):
             parts = [arrays[name] for name in binding.ours]
             dtype = (formats or {}).get(binding.theirs, parts[0].dtype)
+            if binding.precise and dtype.itemsize < 4:
+                dtype = np.dtype(np.float32)
             sources[binding.theirs] = TensorSource(dtype, binding.shape, _maker(binding, parts, dtype))
         return sources
 

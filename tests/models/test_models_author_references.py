@@ -84,7 +84,13 @@ def test_any_split_gives_the_logits_of_a_run_without_memory(name: str) -> None:
             for a, b in zip(borders, borders[1:]):
                 got = model(ids[:, a:b], memory=memory).data
                 np.testing.assert_allclose(got, model(ids[:, :b]).data[:, a:], rtol=0, atol=1e-11)
-        memory.crop(20)
+        if any("filter" in name for name, _ in model.named_modules()):  # a recurrent state cannot go back: run again
+            with pytest.raises(ValueError, match="cannot crop a memory of 37 tokens to 20"):
+                memory.crop(20)
+            memory = model.new_memory(len(ids))
+            model.step(ids[:, :20], memory)
+        else:
+            memory.crop(20)
         memory.select([1, 1, 0])
         got = model.step(ids[[1, 1, 0], 20:25], memory)
         np.testing.assert_allclose(got, model(ids[[1, 1, 0], :25]).data[:, -1], rtol=0, atol=1e-11)
