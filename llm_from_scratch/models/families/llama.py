@@ -42,6 +42,8 @@ SIZES = {
     "llama-65b": dict(zip(_KEYS, (8192, 64, 80, 22016), strict=True)) | {"rms_norm_eps": 1e-5},
     "llama-2-7b": dict(zip(_KEYS, (4096, 32, 32, 11008), strict=True)) | _TWO,
     "llama-2-13b": dict(zip(_KEYS, (5120, 40, 40, 13824), strict=True)) | _TWO,
+    # Described in the paper, never released; its shape is that of Code Llama 34B, which began from it.
+    "llama-2-34b": dict(zip(_KEYS, (8192, 64, 48, 22016), strict=True)) | _TWO | {"num_key_value_heads": 8},
     "llama-2-70b": dict(zip(_KEYS, (8192, 64, 80, 28672), strict=True)) | _TWO | {"num_key_value_heads": 8},
     "xgen-7b-4k": _XGEN | {"max_position_embeddings": 4096},
     "xgen-7b-8k": _XGEN | {"max_position_embeddings": 8192},
