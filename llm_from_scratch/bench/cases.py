@@ -92,6 +92,15 @@ def _scan_arrays() -> list[np.ndarray]:
     return [x, np.exp(step - 3), A, B, C, rng.standard_normal(channels, dtype=np.float32), dy]
 
 
+def _convolution_arrays(length: int) -> list[np.ndarray]:
+    """x, poles, residues and the gradient of the output: 256 channels, two modes each."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 1, length, 256), dtype=np.float32)
+    radius, angle = rng.uniform(0.5, 0.99, (256, 2)), rng.uniform(-3, 3, (256, 2))
+    poles = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).astype(np.float32)
+    return [x, poles, rng.standard_normal(poles.shape, dtype=np.float32), dy]
+
+
 def cases(threads: int, text: str | None = None) -> dict[str, Case]:
     """Every case by its short name. text: what the tokenizers are timed on (default: synthetic)."""
     found: dict[str, Case] = {}
@@ -120,6 +129,22 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
                 "llm_from_scratch": partial(lambda b: ours.selective_scan(_scan_arrays(), b), backward),
                 "torch (loop over time)": partial(lambda b: peers.selective_scan(_scan_arrays(), b, threads), backward),
             },
+        )
+    for length, backward in ((512, False), (512, True), (2048, False), (2048, True)):
+        contenders: dict[str, Prepare] = {
+            f"llm_from_scratch{remark}": partial(
+                lambda n, b, way: ours.long_convolution(_convolution_arrays(n), b, way), length, backward, way
+            )
+            for way, remark in (("fft", ""), ("recurrence", " (recurrence)"), ("direct", " (direct)"))
+        }
+        for way in ("rfft", "conv1d"):
+            contenders[f"torch ({way})"] = partial(
+                lambda n, b, way: peers.long_convolution(_convolution_arrays(n), b, way, threads), length, backward, way
+            )
+        found[f"convolution-{length}{'-backward' if backward else ''}"] = Case(
+            f"long convolution (1, {length}, 256) with two modes a channel, here on one thread, "
+            f"forward{' and backward' if backward else ''}",
+            contenders,
         )
     for name, mine, theirs, tokens in (
         ("smollm2-prompt", models.prompt, models.their_prompt, models.PROMPT),

@@ -74,6 +74,23 @@ def selective_scan(arrays: list[np.ndarray], backward: bool) -> Work:
     return run
 
 
+def long_convolution(arrays: list[np.ndarray], backward: bool, way: str) -> Work:
+    """Modal filters evaluated and applied by FFT or directly, or run as a recurrence; on one thread, as the scan."""
+    *inputs, dy = arrays
+
+    def run() -> np.ndarray:
+        x, poles, residues = (Tensor(array, requires_grad=backward) for array in inputs)
+        if way == "recurrence":
+            y, _ = F.modal_scan(x, poles, residues)
+        else:
+            y = F.long_convolution(x, F.modal_filter(poles, residues, length=x.shape[1]), method=way)
+        if backward:
+            y.backward(dy)
+        return y.data
+
+    return run
+
+
 def adamw(size: int, threads: int) -> Work:
     """The optimiser on ten equal tensors."""
     rng = np.random.default_rng(0)

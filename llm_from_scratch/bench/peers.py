@@ -111,6 +111,33 @@ def selective_scan(arrays: list[np.ndarray], backward: bool, threads: int) -> Wo
     return run
 
 
+def long_convolution(arrays: list[np.ndarray], backward: bool, way: str, threads: int) -> Work:
+    """Modal filters by broadcasting, applied by a real FFT of twice the length, or by a depthwise Conv1d ("conv1d")."""
+    import torch
+
+    torch.set_num_threads(threads)
+    x, poles, residues, dy = (torch.from_numpy(array) for array in arrays)
+    length = x.shape[1]
+    leaves = [x.transpose(1, 2).contiguous(), poles, residues]  # channels first, as torch likes it
+    leaves = [leaf.requires_grad_(backward) for leaf in leaves]
+    dy, times = dy.transpose(1, 2).contiguous(), torch.arange(length)
+
+    def run() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        u, p, R = leaves[0], torch.view_as_complex(leaves[1]), torch.view_as_complex(leaves[2])
+        h = (R[..., None] * torch.exp(torch.log(p)[..., None] * times)).real.sum(1)
+        if way == "rfft":
+            y = torch.fft.irfft(torch.fft.rfft(u, 2 * length) * torch.fft.rfft(h, 2 * length), 2 * length)[..., :length]
+        else:
+            padded = torch.nn.functional.pad(u, (length - 1, 0))
+            y = torch.nn.functional.conv1d(padded, h.flip(1)[:, None], groups=h.shape[0])
+        if backward:
+            y.backward(dy)
+
+    return run
+
+
 def adamw(size: int, threads: int, *, fused: bool) -> Work:
     """torch.optim.AdamW on ten equal tensors."""
     import torch

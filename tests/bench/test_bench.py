@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from llm_from_scratch.bench import models
-from llm_from_scratch.bench.cases import SIZES, cases, synthetic_text
+from llm_from_scratch.bench.cases import SIZES, _convolution_arrays, cases, synthetic_text
+from llm_from_scratch.bench.ours import long_convolution
 from llm_from_scratch.bench.runner import bench, table
 from llm_from_scratch.cli import main
 
@@ -26,9 +28,18 @@ def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
     others |= {"smollm2-prompt", "smollm2-decode", "experts"}
+    others |= {f"convolution-{length}{part}" for length in (512, 2048) for part in ("", "-backward")}
     assert {*others, *SIZES} <= set(known)
     for case in known.values():
         assert next(iter(case.contenders)).startswith("llm_from_scratch") and len(case.contenders) >= 2
+
+
+def test_the_ways_of_a_long_convolution_do_the_same_work():
+    x, poles, residues, dy = _convolution_arrays(512)
+    arrays = [x[:, :40], poles, residues, dy[:, :40]]
+    fft, *others = (long_convolution(arrays, True, way)() for way in ("fft", "direct", "recurrence"))
+    for other in others:
+        np.testing.assert_allclose(other, fft, rtol=0, atol=1e-5 * np.abs(fft).max())
 
 
 def test_routed_experts_and_the_dense_layer_beside_them_run():

@@ -126,7 +126,7 @@ def spec_from_config(config: Config) -> ModelSpec:
     )
     feed_forward = FeedForwardSpec(hidden, config.size("inner_mlp_size"), "silu", gated=True, bias=False, **inits)
     norm = NormSpec(hidden, "rms", config.number("eps", least=0.0), eps_outside=True)
-    mixers = {True: attention, False: hyena}
+    mixers: dict[bool, Any] = {True: attention, False: hyena}
     return ModelSpec(
         vocab_size=config.size("vocab_size"),
         hidden_size=hidden,
