@@ -52,6 +52,26 @@ def test_greedy_is_what_running_everything_again_gives(model: Any) -> None:
     assert generate_blank(model, CONTEXTS, SPECIAL, **settings) == expected  # padded on the left, both kinds mixed
 
 
+def test_where_the_model_is_told_that_tokens_stand() -> None:
+    seen: list[Any] = []
+
+    class Spy:
+        def new_memory(self, batch_size: int) -> Any:
+            return type("Memory", (), {"length": 0})()
+
+        def step(self, ids: Any, memory: Any, mask: Any = None, *, positions: Any = None, prefix_length: Any = None):
+            memory.length += ids.shape[1]
+            seen.append((ids.tolist(), positions.tolist(), prefix_length, None if mask is None else mask.tolist()))
+            return np.eye(13)[[7] * len(ids)]
+
+    generate_blank(Spy(), [[5, 1, 6], [8, 2]], SPECIAL, max_new_tokens=3, temperature=0.0)
+    assert seen == [
+        ([[5, 1, 6, 3], [0, 8, 2, 3]], [[0, 1, 2, 1], [0, 0, 1, 2]], 3, [[True] * 4, [False, True, True, True]]),
+        ([[7], [7]], [[1], [3]], None, None),
+        ([[7], [7]], [[1], [4]], None, None),
+    ]
+
+
 def test_sampling_repeats_and_rows_do_not_depend_on_their_neighbours(model: Any) -> None:
     settings: dict[str, Any] = {"max_new_tokens": 5, "temperature": 1.5}
     together = fill_blanks(model, CONTEXTS, SPECIAL, seed=3, **settings)

@@ -87,6 +87,15 @@ def test_any_pieces_crop_and_select(recording: bool) -> None:
     np.testing.assert_allclose(run(30, 70, [2, 0]), whole[[2, 0], 30:70], rtol=0, atol=1e-12)
 
 
+def test_gradients_reach_the_distances_through_a_memory() -> None:
+    found = []
+    for memory in (None, loaded("plain", np.float64).new_memory()):
+        layer = loaded("plain", np.float64)
+        layer(Tensor(FROZEN["plain.x"]), memory, context(9)).backward(FROZEN["plain.cotangent"])
+        found.append(layer.distance.weight.grad)
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-13)
+
+
 def test_padding_and_documents() -> None:
     layer = loaded("plain", np.float64)
     x = np.random.default_rng(2).normal(size=(1, 6, 12))
