@@ -144,7 +144,10 @@ def _check_context(row: int, context: Any, tokens: BlankTokens) -> list[int]:
         raise ValueError(f"context {row} holds the start token {tokens.start}, which is put behind it here")
     found = ids.tolist()
     if tokens.mask not in found and tokens.gmask not in found:
-        raise ValueError(f"context {row} has no blank: neither {tokens.mask} ([MASK]) nor {tokens.gmask} ([gMASK])")
+        raise ValueError(
+            f"context {row} has no blank, neither {tokens.mask} ([MASK]) nor {tokens.gmask} ([gMASK]): "
+            "put a [gMASK] behind it to have it continued"
+        )
     return found
 
 

@@ -113,7 +113,7 @@ def test_other_stops_and_a_model_that_writes_blanks() -> None:
     "contexts, message",
     [
         ([], "no context"),
-        ([[5, 6]], r"context 0 has no blank: neither 1 \(\[MASK\]\) nor 2"),
+        ([[5, 6]], r"context 0 has no blank, neither 1 \(\[MASK\]\) nor 2"),
         ([[5, 1], [1, 3]], "context 1 holds the start token 3"),
         ([[]], "context 0 must be a list of token ids"),
         ([[1.5]], "context 0 must be a list of token ids, got float64"),
