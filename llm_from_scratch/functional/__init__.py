@@ -4,7 +4,7 @@ They take and return `Tensor`s, own no parameters and know no configs. One file 
 `kernels/`.
 """
 
-from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu, tanh
+from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, sine, softplus, swiglu, tanh
 from .attention import attention, attention_weights
 from .causal_convolution import causal_convolution
 from .clipping import clip
@@ -51,6 +51,7 @@ __all__ = [
     "selective_scan",
     "sigmoid",
     "silu",
+    "sine",
     "softmax",
     "softplus",
     "swiglu",

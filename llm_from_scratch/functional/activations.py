@@ -183,3 +183,24 @@ for _one in (relu, sigmoid, softplus, tanh, silu, gelu, gelu_tanh):
     _one.example(lambda rng: ((rng.choice([-1.0, 1.0], (2, 3, 4)) * rng.uniform(0.1, 3.0, (2, 3, 4)),), {}))
 for _two in (swiglu, geglu):
     _two.example(lambda rng: ((rng.normal(size=(2, 5)), rng.normal(size=(2, 5))), {}))
+
+
+@primitive
+def sine(x, /):
+    """sin x, entry by entry: (...) -> (...). The activation of networks that compute a filter from the time.
+
+    >>> sine([0.0, 1.5707963])
+    Tensor([0., 1.])
+    """
+    floating("sine", x)
+    return np.sin(x), x
+
+
+@sine.backward
+def _(dy, x, needs):
+    return (np.cos(x) * dy,)
+
+
+@sine.example
+def _(rng):
+    return (rng.normal(size=(2, 5)),), {}

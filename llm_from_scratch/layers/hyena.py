@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..autograd import Tensor
 from ..kernels import modal
 from .basic import Linear
 from .context import Context
+from .implicit_filter import ImplicitFilterSpec
 from .initialization import ONES, Normal
 from .mamba import Convolution, ScanMemory, _real_tokens
 from .module import Initializer, Module, parameter
@@ -121,10 +123,13 @@ class ModalFilter(Module):
 
 @dataclass(frozen=True)
 class HyenaSpec:
-    """The sizes of a Hyena mixer: width and bias of the short convolution; bias of the two projections; the filter."""
+    """The sizes of a Hyena mixer: width and bias of the short convolution; bias of the two projections; the filter.
+
+    filter: modes, or Hyena's first form, a small network (`layers.implicit_filter`).
+    """
 
     hidden_size: int
-    filter: ModalFilterSpec
+    filter: ModalFilterSpec | ImplicitFilterSpec
     convolution_width: int = 3
     convolution_bias: bool = True
     bias: bool = True
@@ -161,7 +166,7 @@ class Hyena(Module):
         width = spec.hidden_size
         self.projection = Linear(width, 3 * width, bias=spec.bias, init=spec.init, rng=rng)
         self.convolution = Convolution(3 * width, spec.convolution_width, spec.convolution_bias, rng)
-        self.filter = spec.filter.build(width, rng)
+        self.filter: Any = spec.filter.build(width, rng)
         self.D = parameter(rng, (width,), ONES)
         self.output = Linear(width, width, bias=spec.bias, init=spec.output_init, rng=rng)
 
