@@ -117,15 +117,17 @@ class PreTokenizer:
     def _set(self, described: list[dict[str, Any]]) -> None:
         self._described = described
         self._steps = make_steps(described)
-        self.name = next(
-            (n for n, known in _DESCRIPTIONS.items() if _simplified(known) == _simplified(described)), None
-        )
+        # A space in front of the whole text (RoBERTa's way) leaves the words as they are otherwise.
+        first = described[0] if described else {}
+        self.prefix_space = first.get("type") == "ByteLevel" and bool(first.get("add_prefix_space", True))
+        bare = [{**first, "add_prefix_space": False}, *described[1:]] if self.prefix_space else described
+        self.name = next((n for n, known in _DESCRIPTIONS.items() if _simplified(known) == _simplified(bare)), None)
         self._scheme = self.name if self.name in SCHEMES else None
 
     @property
     def pattern(self) -> str | None:
         """The name of a published pattern, a regular expression, or None for other steps read from a file."""
-        if self.name is not None:
+        if self.name is not None and not self.prefix_space:
             return self.name
         first = self._described[0]
         if first.get("type") == "Split":
@@ -145,6 +147,8 @@ class PreTokenizer:
 
         Raises ValueError for a lone surrogate, which no UTF-8 text can hold.
         """
+        if self.prefix_space and text and not text.startswith(" "):
+            text = " " + text
         try:
             raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -180,7 +184,7 @@ class PreTokenizer:
         if not self.can_stream:
             return 0
         classes = character_classes()
-        everywhere = self._scheme is not None and not at_spaces_only
+        everywhere = self._scheme is not None and not at_spaces_only and not self.prefix_space
         for at in range(min(high, len(text) - 1), max(low, 0), -1):
             before, after = classes[ord(text[at - 1])], classes[ord(text[at])]
             solid = before == LETTER or before == NUMBER

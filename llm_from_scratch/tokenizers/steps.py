@@ -113,7 +113,7 @@ def make_steps(described: list[dict[str, Any]]) -> list[Step]:
             if byte_level:
                 raise ValueError("pre_tokenizer: two ByteLevel steps")
             if settings.get("add_prefix_space", True):
-                raise ValueError("pre_tokenizer ByteLevel with add_prefix_space=true is not supported")
+                steps.append(lambda texts: [text if text.startswith(" ") else " " + text for text in texts])
             if settings.get("use_regex", True):
                 steps.append(_cut(compile_pattern(SCHEMES["gpt2"]), "Isolated"))
             steps.append(_to_byte_level)

@@ -186,7 +186,9 @@ DAMAGE = {
     "normalizer": (set_in(["normalizer"], {"type": "Lowercase"}), "normalizer Lowercase is not supported"),
     "no pre-tokenizer": (set_in(["pre_tokenizer"], None), "not a byte-level tokenizer"),
     "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "decoder 'ByteLevel' is not supported for Sent"),
-    "prefix space": (set_in(["pre_tokenizer", "add_prefix_space"], True), "add_prefix_space"),
+    "two byte levels": (
+        set_in(["pre_tokenizer"], {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}] * 2}), "two ByteLevel",
+    ),
     "no byte level": (
         set_in(["pre_tokenizer"], {"type": "Digits", "individual_digits": True}), "no ByteLevel step",
     ),

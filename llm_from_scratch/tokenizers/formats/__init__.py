@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import gguf, gpt2_pair, sentencepiece_model, tokenizer_json
+from . import gguf, gpt2_pair, sentencepiece_model, tiktoken_ranks, tokenizer_json
 from .tokenizer_json import save_directory
 
 __all__ = ["load", "save_directory"]
@@ -25,6 +25,8 @@ def load(path: Path) -> dict[str, Any]:
     if path.is_file():
         if path.suffix == ".gguf":
             return gguf.load(path)
+        if path.suffix == ".tiktoken":
+            return tiktoken_ranks.load(path)
         if path.suffix == ".model" or path.name.startswith("tokenizer.model"):
             return sentencepiece_model.load(path)
         if path.suffix != ".json":
@@ -38,6 +40,11 @@ def load(path: Path) -> dict[str, Any]:
         return gpt2_pair.load(path)
     if (path / "tokenizer.model").is_file():
         return sentencepiece_model.load(path / "tokenizer.model")
+    rank_files = sorted(path.glob("*.tiktoken"))
+    if len(rank_files) > 1:
+        raise ValueError(f"{path} holds {len(rank_files)} rank files: name one of {[file.name for file in rank_files]}")
+    if rank_files:
+        return tiktoken_ranks.load(rank_files[0])
     raise FileNotFoundError(
         f"{path} holds neither tokenizer.json nor GPT-2's vocab.json and merges.txt, tokenizer.model or *.tiktoken"
     )
