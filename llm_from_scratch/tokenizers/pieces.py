@@ -52,6 +52,41 @@ def byte_of(text: str) -> int | None:
     return None
 
 
+def sort_pieces(
+    pieces: Sequence[Piece], byte_fallback: bool
+) -> tuple[dict[str, int], dict[str, float], dict[int, int], int | None]:
+    """The pieces that text is made of: ids and scores of the normal ones, ids by byte, the id of the unknown one.
+
+    ValueError for pieces that are empty or stand twice, two unknown ones, and bytes that are missing or misnamed.
+    """
+    ids: dict[str, int] = {}
+    scores: dict[str, float] = {}
+    byte_ids: dict[int, int] = {}
+    unknown: int | None = None
+    seen: set[str] = set()
+    for number, piece in enumerate(pieces):
+        if piece.kind == Kind.UNUSED:
+            continue
+        if piece.text in seen or not piece.text:
+            raise ValueError(f"piece {number}, {piece.text!r}, " + ("is empty" if not piece.text else "stands twice"))
+        seen.add(piece.text)
+        if piece.kind == Kind.BYTE:
+            byte = byte_of(piece.text)
+            if byte is None:
+                raise ValueError(f"piece {number}, {piece.text!r}, is marked as a byte and names none")
+            byte_ids[byte] = number
+        elif piece.kind == Kind.UNKNOWN:
+            if unknown is not None:
+                raise ValueError(f"pieces {unknown} and {number} are both marked as unknown")
+            unknown = number
+        elif piece.kind == Kind.NORMAL and " " not in piece.text:  # no text has spaces left for such a piece
+            ids[piece.text], scores[piece.text] = number, piece.score
+    if byte_fallback and len(byte_ids) < 256:
+        missing = next(byte for byte in range(256) if byte not in byte_ids)
+        raise ValueError(f"byte fallback needs a piece for each of the 256 bytes: <0x{missing:02X}> is missing")
+    return ids, scores, byte_ids, unknown
+
+
 def ranked_merges(pieces: Mapping[str, int], scores: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Every way to join two strings into a piece, the highest score first.
 

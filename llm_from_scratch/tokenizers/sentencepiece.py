@@ -18,7 +18,7 @@ import regex
 from .added_tokens import AddedToken, AddedTokens, Segment
 from .formats.parts import template
 from .formats.sentencepiece_model import template_of
-from .pieces import SPACE, Borders, Kind, Piece, PieceEncoder, byte_of, ranked_merges
+from .pieces import SPACE, Borders, Kind, Piece, PieceEncoder, byte_of, ranked_merges, sort_pieces
 from .sentencepiece_training import learn_pieces
 from .tokenizer import Tokenizer
 from .training import Source
@@ -80,6 +80,7 @@ class SentencePieceTokenizer(Tokenizer):
         self.prefix, self.double_prefix, self.squeeze = prefix, double_prefix, squeeze
         self.byte_fallback, self.unknown_text, self.fuse_unknown = byte_fallback, unknown_text, fuse_unknown
         self.from_scores = merges is None
+        ids, scores, byte_ids, unknown = sort_pieces(self.pieces, byte_fallback)
         known = {token.content for token in added_tokens}
         own = [
             AddedToken(piece.text, number, special=piece.kind != Kind.USER_DEFINED)
@@ -93,34 +94,6 @@ class SentencePieceTokenizer(Tokenizer):
         for text in self.inline:
             if " " in text or SPACE in text:
                 raise ValueError(f"the user-defined piece {text!r} holds a space, which is not supported")
-
-        ids: dict[str, int] = {}
-        scores: dict[str, float] = {}
-        byte_ids: dict[int, int] = {}
-        unknown = None
-        seen: set[str] = set()
-        for number, piece in enumerate(self.pieces):
-            if piece.kind == Kind.UNUSED:
-                continue
-            if piece.text in seen or not piece.text:
-                raise ValueError(
-                    f"piece {number}, {piece.text!r}, " + ("is empty" if not piece.text else "stands twice")
-                )
-            seen.add(piece.text)
-            if piece.kind == Kind.BYTE:
-                byte = byte_of(piece.text)
-                if byte is None:
-                    raise ValueError(f"piece {number}, {piece.text!r}, is marked as a byte and names none")
-                byte_ids[byte] = number
-            elif piece.kind == Kind.UNKNOWN:
-                if unknown is not None:
-                    raise ValueError(f"pieces {unknown} and {number} are both marked as unknown")
-                unknown = number
-            elif piece.kind == Kind.NORMAL and " " not in piece.text:  # no text has spaces left for such a piece
-                ids[piece.text], scores[piece.text] = number, piece.score
-        if byte_fallback and len(byte_ids) < 256:
-            missing = next(byte for byte in range(256) if byte not in byte_ids)
-            raise ValueError(f"byte fallback needs a piece for each of the 256 bytes: <0x{missing:02X}> is missing")
         size = 1 + max([len(self.pieces) - 1, *added.by_id])
         if merges is None:
             self.merges, ranks, extra = ranked_merges(ids, scores)

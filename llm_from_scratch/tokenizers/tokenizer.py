@@ -182,7 +182,10 @@ class Tokenizer(Vocabulary):
 
         ValueError names what in the file is damaged or not supported; FileNotFoundError what is missing.
         """
-        return cls.from_arguments(load(Path(path)))
+        try:
+            return cls.from_arguments(load(Path(path)))
+        except ValueError as error:
+            raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Tokenizer:

@@ -91,13 +91,18 @@ def load(path: Path) -> dict[str, Any]:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise ValueError(f"{path} is damaged or no SentencePiece model: {error}") from None
-    if not model.pieces:
-        raise ValueError(f"{path} is damaged or no SentencePiece model: it lists no pieces")
+    for part, missing in (
+        ("pieces", not model.pieces),
+        ("trainer_spec", not model.HasField("trainer_spec")),
+        ("normalizer_spec", not model.HasField("normalizer_spec")),
+    ):
+        if missing:
+            raise ValueError(f"{path} is damaged, cut short or no SentencePiece model: it holds no {part}")
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     if trainer.model_type != 2:
         kind = MODEL_TYPES.get(trainer.model_type, trainer.model_type)
         raise ValueError(f"{path} is a SentencePiece model of type {kind!r}: only 'bpe' is supported")
-    for text, unsupported in (
+    for wish, unsupported in (
         ("spaces as suffixes (treat_whitespace_as_suffix)", trainer.treat_whitespace_as_suffix),
         ("spaces that are left as they are (escape_whitespaces false)", not normalizer.escape_whitespaces),
         (f"the normalisation {normalizer.name!r}: only 'identity' is", normalizer.precompiled_charsmap),
@@ -105,17 +110,23 @@ def load(path: Path) -> dict[str, Any]:
     ):
         if unsupported:
             raise ValueError(
-                f"{path} asks for {text} {'supported' if text.endswith('is') else 'which is not supported'}"
+                f"{path} asks for {wish} {'supported' if wish.endswith('is') else 'which is not supported'}"
             )
     pieces = []
     for number, entry in enumerate(model.pieces):
+        try:
+            text = entry.piece
+        except UnicodeDecodeError as error:
+            text = error.object
+        if not isinstance(text, str):  # some versions of protobuf raise, some hand out the bytes
+            raise ValueError(f"{path}: piece {number} is not UTF-8: {text!r}")
         if entry.type not in Kind._value2member_map_:
-            raise ValueError(f"{path}: piece {number}, {entry.piece!r}, has the unknown type {entry.type}")
+            raise ValueError(f"{path}: piece {number}, {text!r}, has the unknown type {entry.type}")
         if entry.type == Kind.UNUSED:
-            raise ValueError(f"{path}: piece {number}, {entry.piece!r}, is marked as unused, which is not supported")
+            raise ValueError(f"{path}: piece {number}, {text!r}, is marked as unused, which is not supported")
         if entry.score != entry.score:
-            raise ValueError(f"{path}: piece {number}, {entry.piece!r}, has a score that is no number")
-        pieces.append(Piece(entry.piece, entry.score, Kind(entry.type)))
+            raise ValueError(f"{path}: piece {number}, {text!r}, has a score that is no number")
+        pieces.append(Piece(text, entry.score, Kind(entry.type)))
     has_bytes = any(piece.kind == Kind.BYTE for piece in pieces)
     if has_bytes != trainer.byte_fallback:
         raise ValueError(
@@ -137,6 +148,9 @@ def load(path: Path) -> dict[str, Any]:
 
 def _roles(model: Any, pieces: list[Piece]) -> dict[str, str]:
     numbers = {role: getattr(model.trainer_spec, f"{role}_id") for role in ("unk", "bos", "eos", "pad")}
+    for role, number in numbers.items():
+        if number >= len(pieces):
+            raise ValueError(f"{role}_id is {number}, but there are {len(pieces)} pieces")
     return {
         role: pieces[number].text
         for role, number in numbers.items()
