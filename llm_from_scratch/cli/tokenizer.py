@@ -18,9 +18,11 @@ HELP = "train a byte-pair tokenizer on text files, look at one, encode and decod
 
 EXAMPLES = """examples:
   python -m llm_from_scratch tokenizer train --data book.txt --vocab-size 4096 --out runs/tokenizer
+  python -m llm_from_scratch tokenizer train --data book.txt --kind sentencepiece --out runs/pieces
   python -m llm_from_scratch tokenizer info --tokenizer runs/tokenizer
   python -m llm_from_scratch tokenizer encode --tokenizer runs/tokenizer --text "Once upon a time"
   python -m llm_from_scratch tokenizer decode --tokenizer runs/tokenizer 412 88 1040
+  python -m llm_from_scratch tokenizer compare runs/tokenizer runs/pieces --text "Once upon a time"
 """
 
 
@@ -34,9 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens in all (default 4096)")
     train.add_argument("--out", required=True, metavar="DIR", help="where tokenizer.json is written")
     train.add_argument(
+        "--kind", choices=["byte-level", "sentencepiece"], default="byte-level",
+        help="merge bytes inside words (GPT-2's way, the default), or characters with a fallback to bytes (LLaMA's)",
+    )  # fmt: skip
+    train.add_argument(
         "--pattern", default="gpt2",
         help=f"how text is cut into words: {', '.join([*NAMES, *ALIASES])}, or a regular expression (default gpt2)",
     )  # fmt: skip
+    train.add_argument(
+        "--character-coverage", type=float, default=0.9995, metavar="SHARE",
+        help="sentencepiece: the share of all characters that become pieces, the rest being bytes (default 0.9995)",
+    )  # fmt: skip
+    train.add_argument("--keep-numbers", action="store_true", help="sentencepiece: let digits merge with each other")
     train.add_argument(
         "--special-token", action="append", metavar="TOKEN",
         help="a special token, such as <|endoftext|> (the default); may be given several times",
@@ -53,19 +64,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decode = actions.add_parser("decode", help="ids to text")
     decode.add_argument("ids", nargs="*", type=int, metavar="ID", help="ids; none: from the standard input")
 
+    compare = actions.add_parser("compare", help="the same texts under several tokenizers")
+    compare.add_argument(
+        "tokenizers", nargs="+", metavar="[NAME=]PATH", help="tokenizers, with names to print if you like"
+    )
+    given = compare.add_mutually_exclusive_group(required=True)
+    given.add_argument("--text", help="the text itself")
+    given.add_argument("--file", metavar="FILE", help="a UTF-8 text file; each line is a text")
+
     info = actions.add_parser("info", help="describe a tokenizer, and measure it on a file")
     info.add_argument("--file", metavar="FILE", help="a UTF-8 text file to measure bytes per token on")
 
     for action in (encode, decode, info):
         action.add_argument(
-            "--tokenizer", required=True, metavar="PATH", help="a directory with tokenizer.json, or such a file"
+            "--tokenizer",
+            required=True,
+            metavar="PATH",
+            help="a directory with tokenizer.json, tokenizer.model or *.tiktoken, or such a file, or a .gguf file",
         )
-    for action in (train, encode, decode, info):
+    for action in (train, encode, decode, compare, info):
         action.add_argument("--json", action="store_true", help="print the result as one line of JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"train": _train, "encode": _encode, "decode": _decode, "info": _info}[args.action](args)
+    return {"train": _train, "encode": _encode, "decode": _decode, "compare": _compare, "info": _info}[args.action](
+        args
+    )
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -73,11 +97,13 @@ def _train(args: argparse.Namespace) -> int:
     for path in files:
         if not path.is_file():
             raise ValueError(f"--data: there is no file {path}")
-    special = ["<|endoftext|>"] if args.special_token is None else args.special_token
+    usual = ["<|endoftext|>"] if args.kind == "byte-level" else []  # the other kind has <s> and </s>
+    special = usual if args.special_token is None else args.special_token
     started = time.perf_counter()
     tokenizer = Tokenizer.train(
-        files, args.vocab_size, pattern=args.pattern, special_tokens=special, ties=args.ties,
+        files, args.vocab_size, kind=args.kind, pattern=args.pattern, special_tokens=special, ties=args.ties,
         min_frequency=args.min_frequency, progress=not args.json and sys.stderr.isatty(),
+        character_coverage=args.character_coverage, split_digits=not args.keep_numbers,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     tokenizer.save(args.out)
@@ -133,8 +159,30 @@ def _decode(args: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(args: argparse.Namespace) -> int:
+    texts = (
+        [args.text] if args.text is not None else [line for line in "".join(read_text(args.file)).split("\n") if line]
+    )
+    results = {}
+    for given in args.tokenizers:
+        name, _, path = given.rpartition("=")
+        tokenizer = Tokenizer.from_pretrained(path)
+        cut = [[tokenizer.id_to_token(id) for id in tokenizer.encode(text)] for text in texts]
+        results[name or path] = {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size, "tokens": cut}
+    if args.json:
+        print(json.dumps({"texts": texts, "tokenizers": results}))
+        return 0
+    for number, text in enumerate(texts):
+        print(f"{text}  ({len(text.encode('utf-8'))} bytes)")
+        for name, result in results.items():
+            tokens = result["tokens"][number]
+            print(f"  {name}: {len(tokens)} tokens: {' '.join(tokens)}")
+    return 0
+
+
 def _describe(tokenizer: Tokenizer) -> dict[str, Any]:
     return {
+        "kind": tokenizer.kind,
         "vocab_size": tokenizer.vocab_size,
         "merges": len(tokenizer.merges),
         "pattern": tokenizer.pre_tokenizer.pattern,

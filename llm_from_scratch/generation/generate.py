@@ -149,7 +149,7 @@ class _Row:
         self.seen: list[int] = prompt.tolist()
         self.new: list[int] = []
         self.ended = False
-        self.text = None if tokenizer is None else TextStream(tokenizer, strings)
+        self.text = None if tokenizer is None else TextStream(tokenizer, strings, self.seen)
 
     def add(self, token: int, stops: list[int]) -> Any:
         """Note a new token; what may be shown of it (text, or the token itself without a tokenizer)."""

@@ -7,7 +7,7 @@ bytes until the character is complete. Shown text is never taken back.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
 from .stopping import StopStrings
@@ -23,6 +23,9 @@ class Decodes(Protocol):
 class TextStream:
     """Turns ids, one at a time, into pieces of text for one sequence, up to a stop string.
 
+    prompt: ids that the new ones continue; at the beginning of a text a SentencePiece tokenizer drops a space, in the
+    middle it does not.
+
     >>> import codecs
     >>> class Bytes:                       # a tokenizer with one token a byte
     ...     def stream_decoder(self):
@@ -35,9 +38,11 @@ class TextStream:
     (['a', '', 'é', ''], True, 3)
     """
 
-    def __init__(self, tokenizer: Decodes, stop_strings: Iterable[str] = ()) -> None:
+    def __init__(self, tokenizer: Decodes, stop_strings: Iterable[str] = (), prompt: Sequence[int] = ()) -> None:
         self.stop = StopStrings(stop_strings)
         self._decoder = tokenizer.stream_decoder()
+        if len(prompt):
+            self._decoder.push(int(prompt[-1]))
         self._length = 0  # characters decoded so far
         self._ends: list[int] = []  # for each token, where its text ends
 

@@ -187,3 +187,25 @@ def test_the_command_reports_mistakes(trained, tmp_path):
     assert not (tmp_path / "x").exists()
     with pytest.raises(ValueError, match="ids 0 to 319"):
         run("decode", "--tokenizer", trained, "320")
+
+
+def test_the_command_trains_the_other_kind_and_compares(trained, tmp_path, capsys):
+    out = str(tmp_path / "pieces")
+    text = str(tmp_path / "text.txt")
+    assert run("train", "--data", text, "--kind", "sentencepiece", "--vocab-size", "330", "--out", out) == 0
+    assert "330 tokens from" in capsys.readouterr().out
+    assert run("train", "--data", text, "--kind", "sentencepiece", "--character-coverage", "0.5", "--vocab-size", "330",
+               "--keep-numbers", "--out", str(tmp_path / "half")) == 0  # fmt: skip
+    half = Tokenizer.from_pretrained(tmp_path / "half")
+    assert half.token_to_id("漢") is None and Tokenizer.from_pretrained(out).token_to_id("漢") is not None
+    capsys.readouterr()
+    (tmp_path / "lines.txt").write_text("the year\n\ncafé\n", encoding="utf-8")
+    lines = str(tmp_path / "lines.txt")
+    assert run("compare", f"bytes={trained}", f"pieces={out}", "--file", lines, "--json") == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["texts"] == ["the year", "café"]
+    assert compared["tokenizers"]["pieces"]["tokens"][0][0].startswith("▁")
+    assert "".join(compared["tokenizers"]["bytes"]["tokens"][1]) == "cafÃ©"
+    assert compared["tokenizers"]["bytes"]["kind"] == "byte-level"
+    assert run("compare", trained, out, "--text", "café") == 0
+    assert f"  {out}: " in capsys.readouterr().out

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_from_scratch.files.gguf import write_gguf
+from llm_from_scratch.generation import TextStream
 from llm_from_scratch.kernels.dispatch import backend
 from llm_from_scratch.tokenizers import SentencePieceTokenizer, Tokenizer, streams
 from llm_from_scratch.tokenizers.pieces import Kind, Piece, ranked_merges
@@ -281,6 +282,8 @@ def test_a_continuation_keeps_its_space(models):
     assert tokenizer.decode(more) == "the"  # a text of its own
     decoder = tokenizer.stream_decoder(after=prompt)
     assert "".join(decoder.push(number) for number in more) == " the"
+    stream = TextStream(tokenizer, prompt=[tokenizer.bos_id, *prompt])
+    assert "".join(stream.push(number) for number in more) == " the"
     decoder = tokenizer.stream_decoder(after=[tokenizer.bos_id])
     assert "".join(decoder.push(number) for number in more) == "the"
 
