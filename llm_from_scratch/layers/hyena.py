@@ -28,7 +28,7 @@ from .initialization import ONES, Normal
 from .mamba import Convolution, ScanMemory, _real_tokens
 from .module import Initializer, Module, parameter
 
-MOST_RECURRENT = 8  # modes up to which the recurrence is faster than the FFT, forward and backward (see `bench`)
+MOST_RECURRENT = 32  # modes up to which the recurrence was found faster than filter and FFT (see `bench`)
 
 
 @dataclass(frozen=True)
