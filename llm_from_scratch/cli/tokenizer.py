@@ -163,7 +163,7 @@ def _compare(args: argparse.Namespace) -> int:
     texts = (
         [args.text] if args.text is not None else [line for line in "".join(read_text(args.file)).split("\n") if line]
     )
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for given in args.tokenizers:
         name, _, path = given.rpartition("=")
         tokenizer = Tokenizer.from_pretrained(path)

@@ -10,17 +10,32 @@ import codecs
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from .added_tokens import AddedTokens, Segment
 from .checks import check_ids
-from .pre_tokenizer import PreTokenizer
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
 
 SMALL, LARGE = 1 << 16, 1 << 20
 """Characters: a stream is worked on in stretches of at least SMALL, and a long text in slices of LARGE."""
+
+
+class Words(Protocol):
+    """What cuts text into words: a `PreTokenizer`, or SentencePiece's `Borders`."""
+
+    @property
+    def can_stream(self) -> bool:
+        """Is it known where a text may be cut?"""
+
+    def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The text as UTF-8 and where its words end."""
+
+    def last_cut(self, text: str, low: int, high: int, *, at_spaces_only: bool = False) -> int:
+        """The greatest position in (low, high] where the text may be cut; 0 if there is none."""
 
 
 def slices(chunks: Iterable[str]) -> Iterator[str]:
@@ -34,7 +49,7 @@ def slices(chunks: Iterable[str]) -> Iterator[str]:
 
 def segments(
     chunks: Iterable[str],
-    words: PreTokenizer,
+    words: Words,
     added: AddedTokens,
     contents: frozenset[str],
     *,
@@ -47,6 +62,7 @@ def segments(
     one class, for other published patterns everything up to a space after a letter or digit. A regular expression of
     one's own may look anywhere, so with one the whole stream is held.
 
+    >>> from llm_from_scratch.tokenizers import PreTokenizer
     >>> list(segments(["to b", "e or n", "ot"], PreTokenizer("gpt2"), AddedTokens(), frozenset()))
     [('to be or not', -1)]
     """

@@ -151,7 +151,7 @@ class Tokenizer(Vocabulary):
         for role, token in roles.items():
             if role not in ROLES or (token and token not in special):
                 raise ValueError(f"roles maps {list(ROLES)} to special tokens, got {role!r}: {token!r}")
-        settings = {"min_frequency": min_frequency}
+        settings: dict[str, Any] = {"min_frequency": min_frequency}
         if kind == cls.kind:
             settings |= {"pattern": pattern, "ties": ties}
         else:

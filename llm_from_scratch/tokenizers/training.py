@@ -15,8 +15,7 @@ import numpy as np
 from ..kernels import bpe_training, splitting
 from .added_tokens import AddedToken, AddedTokens
 from .byte_level import ALPHABET_ORDER, to_bytes
-from .pre_tokenizer import PreTokenizer
-from .streams import read_text, segments, slices
+from .streams import Words, read_text, segments, slices
 
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 TIES = ("tokenizers", "lexicographic")
@@ -45,13 +44,14 @@ def documents(source: Source) -> Iterator[Iterable[str]]:
 
 
 def count_words(
-    source: Source, words: PreTokenizer, special_tokens: Iterable[str] = (), progress: Any = None
+    source: Source, words: Words, special_tokens: Iterable[str] = (), progress: Any = None
 ) -> dict[bytes, int]:
     """How often each word of the source occurs.
 
     Words do not reach across documents, nor across special tokens, which are not counted themselves. A document is
     worked on in slices (see `streams.segments`). progress: an object with update(characters), such as a tqdm bar.
 
+    >>> from llm_from_scratch.tokenizers import PreTokenizer
     >>> count_words(["to be", "or<end>to"], PreTokenizer("gpt2"), ["<end>"])
     {b'to': 2, b' be': 1, b'or': 1}
     """

@@ -126,9 +126,10 @@ def save_directory(tokenizer: Tokenizer, directory: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     if isinstance(tokenizer.pre_tokenizer, Borders):
-        write_json(directory / "tokenizer.json", sentencepiece_json.to_json(tokenizer))
-        if tokenizer.from_scores:
-            sentencepiece_model.save(tokenizer, directory / "tokenizer.model")
+        pieces: Any = tokenizer
+        write_json(directory / "tokenizer.json", sentencepiece_json.to_json(pieces))
+        if pieces.from_scores:
+            sentencepiece_model.save(pieces, directory / "tokenizer.model")
     else:
         write_json(directory / "tokenizer.json", to_json(tokenizer))
     settings: dict[str, Any] = {
