@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   python -m llm_from_scratch zoo tree runs/quickstart             what a checkpoint of yours was made from
   python -m llm_from_scratch zoo race                             train a miniature of each (a quarter of an hour)
   python -m llm_from_scratch zoo race gpt2 mamba-130m --steps 100
+  python -m llm_from_scratch zoo race pythia-1b pythia-1b,use_parallel_residual=false
 
 "?" stands for what is not publicly stated.
 """

@@ -33,13 +33,14 @@ _WORDS = {
 
 def miniature(
     name: str, *, layers: int = 4, width: int = 96, heads: int = 4, context: int = 128, vocabulary: int = 512,
-    parameters: int | None = None,
+    parameters: int | None = None, changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The config of a small model with the choices of the released model `name`, "model_type" included.
 
     Ratios are kept: of key-value heads to heads, of a window to the context, of a factorised embedding to the width.
     parameters: how many the layers shall have that one token uses; reached by the width of the feed-forward part, or by
     the number of layers where there is no such choice, as closely as that allows; None: as wide as the release is.
+    changes: keys of the config that are to be otherwise than in the release.
 
     >>> small = miniature("llama-2-70b", width=64, heads=8, parameters=200_000)
     >>> small["num_attention_heads"], small["num_key_value_heads"], small["hidden_size"]
@@ -47,17 +48,17 @@ def miniature(
     """
     family, own = _find(name)
     old = family.complete(own)
-    changes: dict[str, Any] = {}
+    small: dict[str, Any] = {}
     for word, value in (("layers", layers), ("width", width), ("heads", heads), ("context", context)):
-        changes |= {key: value for key in _WORDS[word] if key in old}
-    changes |= {key: vocabulary for key in _WORDS["vocabulary"] if key in old}
-    changes |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+        small |= {key: value for key in _WORDS[word] if key in old}
+    small |= {key: vocabulary for key in _WORDS["vocabulary"] if key in old}
+    small |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     was = {word: next((old[key] for key in keys if old.get(key)), None) for word, keys in _WORDS.items()}
     now = {"layers": layers, "width": width, "heads": heads, "context": context}
     for key, change in _OTHERS.items():
         if old.get(key) is not None:
-            changes[key] = change(old[key], was, now)
-    config = {"model_type": family.model_types[0], **own, **changes}
+            small[key] = change(old[key], was, now)
+    config = {"model_type": family.model_types[0], **own, **small, **(changes or {})}
     inner = next((key for key in _WORDS["inner"] if key in old), None)
     if inner and was["inner"]:
         config[inner] = max(4, round(width * was["inner"] / was["width"] / 4) * 4)

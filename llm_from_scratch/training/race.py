@@ -7,6 +7,7 @@ and starts as its own paper says. What it can show is how designs differ at this
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -57,6 +58,8 @@ def race(
 ) -> dict[str, Any]:
     """Train a miniature of every released model in `names`; {"course": …, "runs": {name: result}}.
 
+    A name may be followed by changes of its config, as in "pythia-1b,use_parallel_residual=false".
+
     folder: where the text is prepared. out: a JSON file that is written after each run; runs it already holds for the
     same course are not repeated. A result has "loss" (held-out, nats a token), "bits_per_byte", "curve" ([step,
     training loss], averaged between), "parameters", "layer_parameters" and "memory_per_token".
@@ -92,10 +95,11 @@ class _Recorded:
         return loss
 
 
-def _run(name: str, course: Course, corpus: Corpus, report: Callable[[str], None]) -> dict[str, Any]:
+def _run(title: str, course: Course, corpus: Corpus, report: Callable[[str], None]) -> dict[str, Any]:
     sizes = {key: getattr(course, key) for key in ("layers", "width", "heads", "context", "vocabulary")}
     sizes["vocabulary"] = corpus.tokenizer.vocab_size
-    config = miniature(name, parameters=course.parameters, **sizes)
+    name, *changes = title.split(",")
+    config = miniature(name, parameters=course.parameters, changes=_changes(changes), **sizes)
     family = config.pop("model_type")
     model = models.build(family, seed=course.seed, **config)
     sampler = BatchSampler(corpus.train, course.batch_size, course.context, seed=course.seed)
@@ -111,7 +115,7 @@ def _run(name: str, course: Course, corpus: Corpus, report: Callable[[str], None
     held_out = evaluation_batches(corpus.validation, course.batch_size, course.context, limit=limit)
     found = evaluate(model, held_out, token_bytes=token_bytes(corpus, model), threads=1)
     bill = costs(model.spec)
-    report(f"{name:20} {found['loss']:.4f}")
+    report(f"{title:20} {found['loss']:.4f}")
     return {
         "loss": round(found["loss"], 4),
         "bits_per_byte": round(found["bits_per_byte"], 4),
@@ -120,3 +124,21 @@ def _run(name: str, course: Course, corpus: Corpus, report: Callable[[str], None
         "layer_parameters": layer_parameters(model.spec),
         "memory_per_token": bill.memory_per_token,
     }
+
+
+def _changes(texts: Iterable[str]) -> dict[str, Any]:
+    """Config keys from the command line; values as in JSON, other words as text.
+
+    >>> _changes(["use_parallel_residual=false", "rotary_pct=1.0", "hidden_act=relu"])
+    {'use_parallel_residual': False, 'rotary_pct': 1.0, 'hidden_act': 'relu'}
+    """
+    changes = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise ValueError(f"a change of the config is written key=value, such as rotary_pct=1.0; not {text!r}")
+        try:
+            changes[key] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[key] = value
+    return changes

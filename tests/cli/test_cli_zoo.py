@@ -74,11 +74,15 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], words: list[s
     assert message in error and error.count("\n") == 1
 
 
-def test_a_race_is_kept_and_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    out, text_file = tmp_path / "race.json", tmp_path / "text.txt"
+def stories(folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    stories = [" ".join(rng.choice(["a", "bear", "saw", "the", "moon"], 60)) for _ in range(300)]
-    text_file.write_text("<|endoftext|>".join(stories), encoding="utf-8")
+    texts = [" ".join(rng.choice(["a", "bear", "saw", "the", "moon"], 60)) for _ in range(300)]
+    (folder / "text.txt").write_text("<|endoftext|>".join(texts), encoding="utf-8")
+    return folder / "text.txt"
+
+
+def test_a_race_is_kept_and_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out, text_file = tmp_path / "race.json", stories(tmp_path)
     words = ["race", "gpt2", "--steps", "2", "--out", str(out), "--data", str(text_file)]
     text = output(capsys, *words)
     assert "held-out loss" in text
@@ -87,3 +91,13 @@ def test_a_race_is_kept_and_gone_on_with(capsys: pytest.CaptureFixture[str], tmp
     assert out.read_bytes() == first  # nothing was run again
     run = found["runs"]["gpt2"]
     assert found["course"]["steps"] == 2 and 0 < run["bits_per_byte"] < run["loss"] < 7 and len(run["curve"]) == 2
+
+
+def test_a_race_takes_changed_releases(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text_file = stories(tmp_path)
+    changed = "pythia-1b,use_parallel_residual=false"
+    words = ["race", "pythia-1b", changed, "--steps", "1", "--data", str(text_file)]
+    runs = json.loads(output(capsys, *words, "--json"))["runs"]
+    assert list(runs) == ["pythia-1b", changed] and runs["pythia-1b"]["loss"] != runs[changed]["loss"]
+    assert main(["zoo", "race", "pythia-1b,rotary_pct", "--steps", "1", "--data", str(text_file)]) == 2
+    assert "key=value" in capsys.readouterr().err

@@ -60,3 +60,9 @@ def test_without_a_target_the_shape_of_the_feed_forward_part_is_kept() -> None:
     assert miniature("llama-7b", width=96)["intermediate_size"] == 256  # 11008 / 4096 · 96 = 258, a multiple of 4
     with pytest.raises(ValueError, match="no model is called 'lama'"):
         miniature("lama")
+
+
+def test_a_changed_key_wins_and_the_size_is_reached_with_it() -> None:
+    config = miniature("llama-7b", width=64, parameters=200_000, changes={"num_key_value_heads": 1})
+    assert config["num_key_value_heads"] == 1
+    assert layer_parameters(lfs.spec(config)) == pytest.approx(200_000, rel=0.01)
