@@ -432,4 +432,91 @@ def joined_texts_equal_the_whole(decode_stream, rng):
         check_equal("''.join(texts)", "".join(decode_stream(pieces)), data.decode("utf-8", errors="replace"))
 
 
-inputs_stay_unchanged("pair_counts", "merge", "train", "encode", "decode", "decode_stream")
+# --- encode_by_score ---
+
+# Pieces as they were learnt from "low lower lowest": the first has the highest score.
+LEARNT = ["lo", "we", "low", "▁low", "er", "es", "st", "est", "▁", "l", "o", "w", "e", "r", "s", "t"]
+LOWEST = {piece: -float(n) for n, piece in enumerate(LEARNT)}
+
+
+def remove_borders(text: str, scores: dict[str, float]) -> list[str]:
+    """A text with a border between any two characters, of which the best is taken away again and again."""
+    borders = list(range(1, len(text)))
+    while True:
+        ends = [0, *borders, len(text)]
+        spelt = [(scores.get(text[ends[i - 1] : ends[i + 1]]), -i) for i in range(1, len(ends) - 1)]
+        possible = [(score, place) for score, place in spelt if score is not None]
+        if not possible:
+            return [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        del borders[-max(possible)[1] - 1]
+
+
+@check("encode_by_score")
+def space_in_front(encode_by_score):
+    """a space in front, and "▁" for every space"""
+    scores = {"▁t": -1.0, "▁to": -2.0, "▁b": -3.0, "▁be": -4.0, **dict.fromkeys("▁tobe", -9.0)}
+    check_equal("pieces of 'to be'", encode_by_score("to be", scores), ["▁to", "▁be"])
+    check_equal("pieces of ' to be'", encode_by_score(" to be", scores), ["▁", "▁to", "▁be"])
+    check_equal("pieces of 'to  be '", encode_by_score("to  be ", scores), ["▁to", "▁", "▁be", "▁"])
+
+
+@check("encode_by_score")
+def empty_text(encode_by_score):
+    """nothing is put in front of nothing"""
+    check_equal("pieces of ''", encode_by_score("", LOWEST), [])
+    check_equal("pieces of ' '", encode_by_score(" ", LOWEST), ["▁", "▁"])
+
+
+@check("encode_by_score")
+def highest_score_first(encode_by_score):
+    """the highest score goes first, not the lowest, and not the longest piece"""
+    check_equal("pieces of 'lower'", encode_by_score("lower", LOWEST), ["▁", "lo", "we", "r"])
+    check_equal("pieces of 'lowest'", encode_by_score("lowest", LOWEST), ["▁", "lo", "we", "st"])
+    later = {**LOWEST, "we": -50.0}
+    check_equal("the same with a low score of 'we'", encode_by_score("lowest", later), ["▁low", "est"])
+
+
+@check("encode_by_score")
+def leftmost_of_equals(encode_by_score):
+    """of equals the leftmost goes first, one place at a time"""
+    scores = {"aa": -1.0, "aaa": -1.0, "ab": -2.0, "ba": -2.0, "▁": -3.0, "a": -4.0, "b": -5.0}
+    check_equal("pieces of 'aaa'", encode_by_score("aaa", {"aa": -1.0, "▁": -2.0, "a": -3.0}), ["▁", "aa", "a"])
+    check_equal("pieces of 'aaaaa'", encode_by_score("aaaaa", scores), ["▁", "aaa", "aa"])
+    check_equal("pieces of 'bab'", encode_by_score("bab", scores), ["▁", "ba", "b"])
+
+
+@check("encode_by_score")
+def falls_back_to_bytes(encode_by_score):
+    """a character without a score is written as its bytes"""
+    check_equal("pieces of 'lo é'", encode_by_score("lo é", LOWEST), ["▁", "lo", "▁", "<0xC3>", "<0xA9>"])
+    fox = ["<0xF0>", "<0x9F>", "<0xA6>", "<0x8A>"]
+    check_equal("pieces of '🦊er\\n'", encode_by_score("🦊er\n", LOWEST), ["▁", *fox, "er", "<0x0A>"])
+    check_equal("pieces of 'a' if not even the space is one", encode_by_score("a", {"a": 0.0}), [
+        "<0xE2>", "<0x96>", "<0x81>", "a",
+    ])  # fmt: skip
+
+
+@check("encode_by_score")
+def over_characters_without_a_score(encode_by_score):
+    """characters that are no pieces can be parts of pieces"""
+    scores = {"qu": -1.0, "que": -2.0, "e": -3.0, "▁": -4.0}
+    check_equal("pieces of 'queq'", encode_by_score("queq", scores), ["▁", "que", "<0x71>"])
+
+
+@check("encode_by_score")
+def agrees_with_removing_borders(encode_by_score, rng):
+    """agrees with taking borders out of the text"""
+    letters = list("ab▁é")
+    scores = dict.fromkeys(letters[:3], -99.0)
+    while len(scores) < 40:
+        scores["".join(rng.choice(letters, size=rng.integers(2, 6)))] = -float(rng.integers(0, 12))
+    for length in (1, 5, 12, 25, 40):
+        text = "".join(rng.choice(list("aabb é"), size=length))
+        cut = remove_borders("▁" + text.replace(" ", "▁"), scores)
+        expected = [
+            p for piece in cut for p in ([piece] if piece in scores else [f"<0x{b:02X}>" for b in piece.encode()])
+        ]
+        check_equal(f"pieces of {text!r}", encode_by_score(text, scores), expected)
+
+
+inputs_stay_unchanged("pair_counts", "merge", "train", "encode", "decode", "decode_stream", "encode_by_score")
