@@ -153,9 +153,9 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         found[name] = Case(
             f"SmolLM2-135M, {tokens} tokens {'read' if mine is models.prompt else f'written behind {models.PROMPT}'}",
             {
-                "llm_from_scratch, packed": lambda f=mine: f(packed=True),
-                "llm_from_scratch, expanded": lambda f=mine: f(packed=False),
-                "transformers": lambda f=theirs: f(threads),
+                "llm_from_scratch, packed": partial(mine, packed=True),
+                "llm_from_scratch, expanded": partial(mine, packed=False),
+                "transformers": partial(theirs, threads),
             },
             tokens,
             "tokens/s",

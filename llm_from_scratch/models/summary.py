@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Summary:
-    """The parts in the order in which ids pass through them; printing it folds equal layers together."""
+    """The parts in the order in which ids pass through them; printed, equal layers are shown once, wherever they stand."""
 
     parts: tuple[Part, ...]
 
@@ -73,19 +73,36 @@ class Summary:
     __repr__ = __str__
 
     def _folded(self) -> list[tuple[str, list[Part]]]:
-        """(title, parts of one layer): neighbours that differ in nothing but their number are shown once."""
-        layers: list[list[Part]] = []
+        """(title, parts of one layer): layers that differ in nothing but their number are shown once."""
         inside = [part for part in self.parts if part.name.startswith("layers.")]
-        for _, group in itertools.groupby(inside, key=lambda part: part.name.split(".")[1]):
-            layers.append(list(group))
+        alike: dict[tuple[Any, ...], list[tuple[int, list[Part]]]] = {}
+        for number, group in itertools.groupby(inside, key=lambda part: int(part.name.split(".")[1])):
+            parts = list(group)
+            alike.setdefault(tuple(_row(part) for part in parts), []).append((number, parts))
         found = []
-        first = 0
-        for _, run in itertools.groupby(layers, key=lambda parts: [_row(part) for part in parts]):
-            count = len(list(run))
-            title = f"layer {first}" if count == 1 else f"layers {first} to {first + count - 1}, each"
-            found.append((title, layers[first]))
-            first += count
+        for layers in alike.values():
+            numbers = [number for number, _ in layers]
+            title = f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {_in_words(numbers)}, each"
+            found.append((title, layers[0][1]))
         return found
+
+
+def _in_words(numbers: Sequence[int]) -> str:
+    """Rising numbers, neighbours joined.
+
+    >>> _in_words([0, 1, 2, 5]), _in_words([1, 3, 5, 7]), _in_words([4, 6])
+    ('0 to 2, 5', '1, 3, … 7', '4, 6')
+    """
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    if len(numbers) > 2 and step > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1, step)):
+        return f"{numbers[0]}, {numbers[1]}, … {numbers[-1]}"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def summary(model: Any, batch: int, length: int) -> Summary:

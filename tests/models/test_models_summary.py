@@ -10,7 +10,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.layers import AttentionSpec
-from llm_from_scratch.models import Decoder
+from llm_from_scratch.models import Decoder, all_families
 from llm_from_scratch.models.costs import costs
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -58,8 +58,19 @@ def test_layers_that_differ_are_shown_apart() -> None:
     assert str(lfs.build("llama", **same).summary([[1]])).count("mixer norm") == 1
     mixed = lfs.build("decilm", num_key_value_heads_per_layer=[4, 4, 1, 4], **same)
     text = str(mixed.summary([[1]]))
-    assert "layers 0 to 1, each" in text and "\nlayer 2 " in text and "\nlayer 3 " in text
-    assert "multi-query" in text.split("layer 2 ")[1].split("layer 3 ")[0]
+    assert "\nlayers 0 to 1, 3, each " in text and "multi-query" in text.split("\nlayer 2 ")[1]
+    striped = Decoder(lfs.spec("stripedhyena-7b")).summary(np.zeros((1, 8), int))
+    text = str(striped)
+    assert "\nlayers 0, 2, … 30, each" in text and "\nlayers 1, 3, … 31, each" in text
+    assert sum(line.startswith("layer") for line in text.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", sorted(name for family in all_families().values() for name in family.sizes))
+def test_every_released_model_has_one_without_being_built(name: str) -> None:
+    model = Decoder(lfs.spec(name))
+    page = model.summary(np.zeros((1, 16), int))
+    assert page.parameters == model.parameter_count
+    assert page.flops == 16 * costs(model.spec, length=16).forward_flops_per_token
 
 
 def test_a_window_and_a_longer_text_change_the_flops_of_attention_alone() -> None:
