@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Summary:
-    """The parts in the order in which ids pass through them; printed, equal layers are shown once, wherever they stand."""
+    """The parts in the order in which ids pass through them. Printed, equal layers are shown once, wherever they are."""
 
     parts: tuple[Part, ...]
 
