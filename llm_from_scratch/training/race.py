@@ -60,15 +60,19 @@ def race(
 
     A name may be followed by changes of its config, as in "pythia-1b,use_parallel_residual=false".
 
-    folder: where the text is prepared. out: a JSON file that is written after each run; runs it already holds for the
-    same course are not repeated. A result has "loss" (held-out, nats a token), "bits_per_byte", "curve" ([step,
-    training loss], averaged between), "parameters", "layer_parameters" and "memory_per_token".
+    folder: where the text is prepared. out: a JSON file that is written after each run; runs it already holds are not
+    repeated, those with another seed are kept beside them as "NAME, seed N". A result has "loss" (held-out, nats a token), "bits_per_byte", "curve" ([step,
+    training loss], averaged between), "parameters", "layer_parameters" and "memory_per_token". Raises ValueError when
+    `out` holds runs of another course, which would be lost.
     """
     done: dict[str, Any] = {"course": dataclasses.asdict(course), "runs": {}}
     if out is not None and Path(out).exists():
         earlier = read_json_object(Path(out))
-        if earlier.get("course") == done["course"]:
-            done = earlier
+        was = dict(earlier.get("course") or {})
+        if {**was, "seed": course.seed} != done["course"]:
+            differing = [key for key, value in done["course"].items() if key != "seed" and was.get(key) != value]
+            raise ValueError(f"{out} holds runs of another course (other {', '.join(differing)}): name another file")
+        done = earlier
     recipe = Recipe(data=course.data, vocabulary=course.vocabulary, context=course.context, seed=0)
     corpus = prepare_corpus(recipe, folder)
     for name in names:

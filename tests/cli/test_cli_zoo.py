@@ -89,6 +89,9 @@ def test_a_race_is_kept_and_gone_on_with(capsys: pytest.CaptureFixture[str], tmp
     first = out.read_bytes()
     found = json.loads(output(capsys, *words, "--json"))
     assert out.read_bytes() == first  # nothing was run again
+    again = json.loads(output(capsys, *words, "--seed", "1", "--json"))
+    assert list(again["runs"]) == ["gpt2", "gpt2, seed 1"] and again["runs"]["gpt2"] == found["runs"]["gpt2"]
+    assert main(["zoo", *words, "--steps", "3"]) == 2 and "another course (other steps)" in capsys.readouterr().err
     run = found["runs"]["gpt2"]
     assert found["course"]["steps"] == 2 and 0 < run["bits_per_byte"] < run["loss"] < 7 and len(run["curve"]) == 2
 
