@@ -3,7 +3,7 @@
 Ids 0 to 255 are the 256 bytes. Training repeatedly joins the most frequent pair of neighbours into a new
 token: the first merge makes id 256, the second 257, and so on. A list of pairs, `merges`, is therefore the
 whole tokenizer: `merges[i]` is the pair that became id `256 + i`. Text is cut into words first, and no merge
-reaches over their edges. The last task is the other school: pieces of characters, chosen by their scores.
+reaches over their edges.
 
 Replace each `raise NotImplementedError(...)` by your code, in any order, and run as often as you like:
 
@@ -14,7 +14,7 @@ Replace each `raise NotImplementedError(...)` by your code, in any order, and ru
 from __future__ import annotations
 
 
-# Task 1 of 7: easy, about 10 minutes, 1 point
+# Task 1 of 6: easy, about 10 minutes, 1 point
 def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]:
     """How often each pair of neighbouring ids occurs in the text.
 
@@ -27,7 +27,7 @@ def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
     raise NotImplementedError("pair_counts")
 
 
-# Task 2 of 7: easy, about 15 minutes, 2 points
+# Task 2 of 6: easy, about 15 minutes, 2 points
 def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
     """Replace each occurrence of `pair` by `new_id`, from left to right and without overlaps.
 
@@ -42,7 +42,7 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
     raise NotImplementedError("merge")
 
 
-# Task 3 of 7: medium, about 30 minutes, 3 points
+# Task 3 of 6: medium, about 30 minutes, 3 points
 def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
     """Learn the merges of a byte-level BPE tokenizer.
 
@@ -60,7 +60,7 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
     raise NotImplementedError("train")
 
 
-# Task 4 of 7: medium, about 20 minutes, 2 points
+# Task 4 of 6: medium, about 20 minutes, 2 points
 def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
     """The ids of one word: while a learnt pair is present, merge the one that was learnt first, everywhere.
 
@@ -73,7 +73,7 @@ def encode(word: bytes, merges: list[tuple[int, int]]) -> list[int]:
     raise NotImplementedError("encode")
 
 
-# Task 5 of 7: medium, about 20 minutes, 2 points
+# Task 5 of 6: medium, about 20 minutes, 2 points
 def decode(ids: list[int], merges: list[tuple[int, int]]) -> bytes:
     """The bytes that `ids` stand for: the exact inverse of `encode`, for any bytes.
 
@@ -85,7 +85,7 @@ def decode(ids: list[int], merges: list[tuple[int, int]]) -> bytes:
     raise NotImplementedError("decode")
 
 
-# Task 6 of 7: hard, about 25 minutes, 2 points
+# Task 6 of 6: hard, about 25 minutes, 2 points
 def decode_stream(pieces: list[bytes]) -> list[str]:
     """The text to print after each piece of a UTF-8 stream; pieces may end in the middle of a character.
 
@@ -100,20 +100,3 @@ def decode_stream(pieces: list[bytes]) -> list[str]:
     ['ok\\ufffd', '', '\\ufffd']
     """
     raise NotImplementedError("decode_stream")
-
-
-# Task 7 of 7: medium, about 25 minutes, 3 points
-def encode_by_score(text: str, scores: dict[str, float]) -> list[str]:
-    """The pieces of a text as SentencePiece-BPE with byte fallback cuts it.
-
-    text: any text; it gets one space in front, unless it is empty, and every space becomes "▁" (U+2581)
-    scores: the score of every piece. Starting from single characters, join the two neighbours that spell the piece with
-        the highest score, one place at a time, the leftmost of equals, until no two spell a piece
-    returns: the pieces; what has no score in the end is given as its UTF-8 bytes, each "<0x..>" with capital digits
-
-    >>> encode_by_score("a lab", {"▁": -8.0, "a": -7.0, "b": -6.0, "l": -5.0, "ab": -1.0, "la": -2.0, "▁l": -3.0})
-    ['▁', 'a', '▁l', 'ab']
-    >>> encode_by_score("é", {"▁": -1.0})
-    ['▁', '<0xC3>', '<0xA9>']
-    """
-    raise NotImplementedError("encode_by_score")

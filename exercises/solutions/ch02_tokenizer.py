@@ -3,7 +3,7 @@
 Ids 0 to 255 are the 256 bytes. Training repeatedly joins the most frequent pair of neighbours into a new
 token: the first merge makes id 256, the second 257, and so on. A list of pairs, `merges`, is therefore the
 whole tokenizer: `merges[i]` is the pair that became id `256 + i`. Text is cut into words first, and no merge
-reaches over their edges. The last task is the other school: pieces of characters, chosen by their scores.
+reaches over their edges.
 """
 
 from __future__ import annotations
@@ -282,54 +282,3 @@ def decode_stream(pieces: list[bytes]) -> list[str]:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     texts = [decoder.decode(piece) for piece in pieces]
     return [*texts, decoder.decode(b"", final=True)]
-
-
-@task(
-    points=3,
-    difficulty="medium",
-    minutes=25,
-    hints={
-        "space_in_front: expected ['▁to', '▁be'], got ['to', '▁be']": (
-            "A word must look the same at the beginning of a text and inside it, so the text gets a space of its own. "
-            "Put it there before the spaces are replaced; a text that begins with a space then has two."
-        ),
-        "highest_score_first: got ['▁', 'lo', 'we', 'r']": (
-            "Scores are negative: piece number n has the score -n. The highest, the one nearest to zero, goes first."
-        ),
-        "leftmost_of_equals: expected ['▁', 'aa', 'a']": (
-            "One place at a time: max(range(n), key=...) returns the first of equals. If you join a pair everywhere at "
-            "once, the neighbours of the first place have changed before the second is looked at."
-        ),
-        "falls_back_to_bytes: KeyError: '🦊'": (
-            "Let all characters take part in merges; at the end look which pieces have no score, and write each byte "
-            "of their UTF-8 as <0x..> with two capital hexadecimal digits: f'<0x{byte:02X}>'."
-        ),
-    },
-    why="""LLaMA, Mistral and Yi keep no list of merges, only pieces with scores, and so does the file of llama.cpp.
-    Whoever reads such a file must choose by the score of the result, and needs the bytes for everything else: without
-    them every new emoji would be the same unknown token, and the text could not come back.""",
-)
-def encode_by_score(text: str, scores: dict[str, float]) -> list[str]:
-    """The pieces of a text as SentencePiece-BPE with byte fallback cuts it.
-
-    text: any text; it gets one space in front, unless it is empty, and every space becomes "▁" (U+2581)
-    scores: the score of every piece. Starting from single characters, join the two neighbours that spell the piece with
-        the highest score, one place at a time, the leftmost of equals, until no two spell a piece
-    returns: the pieces; what has no score in the end is given as its UTF-8 bytes, each "<0x..>" with capital digits
-
-    >>> encode_by_score("a lab", {"▁": -8.0, "a": -7.0, "b": -6.0, "l": -5.0, "ab": -1.0, "la": -2.0, "▁l": -3.0})
-    ['▁', 'a', '▁l', 'ab']
-    >>> encode_by_score("é", {"▁": -1.0})
-    ['▁', '<0xC3>', '<0xA9>']
-    """
-    pieces = list("▁" + text.replace(" ", "▁")) if text else []
-    while len(pieces) > 1:
-        joined = [left + right for left, right in zip(pieces, pieces[1:], strict=False)]
-        at = max(range(len(joined)), key=lambda i: scores.get(joined[i], float("-inf")))
-        if joined[at] not in scores:
-            break
-        pieces[at : at + 2] = [joined[at]]
-    written: list[str] = []
-    for piece in pieces:
-        written += [piece] if piece in scores else [f"<0x{byte:02X}>" for byte in piece.encode("utf-8")]
-    return written
