@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Summary:
-    """The parts in the order in which ids pass through them. Printed, equal layers are shown once, wherever they are."""
+    """The parts, in the order in which ids pass them. Printed, equal layers are shown once, wherever they stand."""
 
     parts: tuple[Part, ...]
 
