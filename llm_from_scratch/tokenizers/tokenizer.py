@@ -110,7 +110,7 @@ class Tokenizer(Vocabulary):
         min_frequency: int = 1,
         roles: Mapping[str, str] | None = None,
         progress: bool = False,
-        kind: str = "byte-level",
+        kind: str | None = None,
         character_coverage: float = 0.9995,
         split_digits: bool = True,
     ) -> Tokenizer:
@@ -130,7 +130,7 @@ class Tokenizer(Vocabulary):
         min_frequency:   pairs that occur less often are not merged
         roles:           such as {"eos": "<|endoftext|>"}; by default the usual names are recognised
         progress:        show a bar on the terminal
-        kind:            "byte-level", or "sentencepiece": characters, "▁" for a space, bytes for the rest, as LLaMA
+        kind:            "byte-level" (the default), or "sentencepiece": characters, "▁" for a space, bytes for the rest, as LLaMA
                          has it. <unk>, <s> and </s> come first, `pattern` and `ties` have no meaning, each line of
                          the text is a sentence (see `sentencepiece_training`), and these two count:
         character_coverage: the share of all characters that become pieces; the rest is written as bytes
@@ -139,9 +139,10 @@ class Tokenizer(Vocabulary):
         Raises ValueError for an empty text, a vocab_size below 256 + special tokens, duplicate special tokens, an
         unknown pattern or rule, and files that are not UTF-8.
         """
+        kind = cls.kind if kind is None else kind
         if kind not in Tokenizer._kinds:
             raise ValueError(f"kind must be one of {list(Tokenizer._kinds)}, got {kind!r}")
-        if kind != cls.kind and (pattern, ties) != ("gpt2", "tokenizers"):
+        if kind != Tokenizer.kind and (pattern, ties) != ("gpt2", "tokenizers"):
             raise ValueError(f"pattern and ties are settings of byte-level BPE and have no meaning for kind={kind!r}")
         maker = Tokenizer._kinds[kind]
         special = check_training(vocab_size, special_tokens, ties, min_frequency)
@@ -152,7 +153,7 @@ class Tokenizer(Vocabulary):
             if role not in ROLES or (token and token not in special):
                 raise ValueError(f"roles maps {list(ROLES)} to special tokens, got {role!r}: {token!r}")
         settings: dict[str, Any] = {"min_frequency": min_frequency}
-        if kind == cls.kind:
+        if kind == Tokenizer.kind:
             settings |= {"pattern": pattern, "ties": ties}
         else:
             settings |= {"character_coverage": character_coverage, "split_digits": split_digits}

@@ -151,6 +151,7 @@ def test_a_gguf_file_with_scores_gives_the_same_tokenizer(models, tmp_path):
 def test_training_finds_the_pieces_of_the_librarys_trainer():
     frozen = read("learnt.json")
     tokenizer = Tokenizer.train(frozen["text"], len(frozen["pieces"]), kind="sentencepiece")
+    assert SentencePieceTokenizer.train(frozen["text"], len(frozen["pieces"])).pieces == tokenizer.pieces
     assert [piece.text for piece in tokenizer.pieces] == frozen["pieces"]
     assert [piece.score for piece in tokenizer.pieces[259:]] == [-float(n) for n in range(len(frozen["pieces"]) - 259)]
 
