@@ -130,9 +130,9 @@ class Tokenizer(Vocabulary):
         min_frequency:   pairs that occur less often are not merged
         roles:           such as {"eos": "<|endoftext|>"}; by default the usual names are recognised
         progress:        show a bar on the terminal
-        kind:            "byte-level" (the default), or "sentencepiece": characters, "▁" for a space, bytes for the rest, as LLaMA
-                         has it. <unk>, <s> and </s> come first, `pattern` and `ties` have no meaning, each line of
-                         the text is a sentence (see `sentencepiece_training`), and these two count:
+        kind:            "byte-level" (the default), or "sentencepiece": characters, "▁" for a space, bytes for the
+                         rest, as LLaMA has it. <unk>, <s> and </s> come first, `pattern` and `ties` have no meaning,
+                         each line of the text is a sentence (see `sentencepiece_training`), and these two count:
         character_coverage: the share of all characters that become pieces; the rest is written as bytes
         split_digits:    every digit is a piece of its own
 
