@@ -5,6 +5,7 @@ from .basic import Embedding, Linear, Norm, NormSpec
 from .block import Block, BranchSpec, LayerSpec
 from .context import Context, KeyValueCache, ModelMemory, RollingCache
 from .feed_forward import FeedForward, FeedForwardSpec
+from .hyena import Hyena, HyenaSpec, ModalFilter, ModalFilterSpec
 from .initialization import Constant, Normal, XavierNormal
 from .mamba import Mamba, MambaSpec, ScanMemory
 from .mixture import Mixture, MixtureSpec, balancing_loss
@@ -23,6 +24,8 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "FeedForwardSpec",
+    "Hyena",
+    "HyenaSpec",
     "KeyValueCache",
     "LayerSpec",
     "LearnedPositions",
@@ -31,6 +34,8 @@ __all__ = [
     "MambaSpec",
     "Mixture",
     "MixtureSpec",
+    "ModalFilter",
+    "ModalFilterSpec",
     "ModelMemory",
     "Module",
     "Norm",
