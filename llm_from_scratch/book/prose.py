@@ -81,7 +81,8 @@ def close(ours: Any, theirs: Any, *, tolerance: float = 1e-12, label: str = "") 
     prefix = f"{label}: " if label else ""
     if ours.shape != theirs.shape:
         raise AssertionError(f"{prefix}not equal: shapes {ours.shape} and {theirs.shape}")
-    difference = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    wide = np.complex128 if "c" in (ours.dtype.kind, theirs.dtype.kind) else np.float64
+    difference = np.abs(ours.astype(wide) - theirs.astype(wide))
     scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
     largest = float(difference.max(initial=0.0))
     if not largest <= tolerance * scale:

@@ -89,6 +89,8 @@ def check_close(
     want = _asarray(expected)
     if want.size == 0 or not _isfinite(want).all():
         raise CheckBroken(f"{name}: the expected value must be finite and not empty")
+    if want.dtype.kind == "c":
+        raise CheckBroken(f"{name}: complex numbers are compared as real and imaginary parts, one after the other")
     if not tolerance > 0 or _abs(want).max() <= 100 * tolerance:
         raise CheckBroken(f"{name}: max|expected| must exceed 100 x tolerance, or zeros would pass")
     _same_type(name, got, expected, want)

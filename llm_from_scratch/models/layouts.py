@@ -149,6 +149,46 @@ class InterleavedRotary:
         ]
 
 
+@dataclass(frozen=True)
+class ColumnSplit:
+    """Outputs stored by heads, each head's share of every part together: [x2 | x1 | v] per head; ours are the parts.
+
+    >>> ColumnSplit(heads=2, parts=3).pairs(np.arange(6), [np.zeros(6)])[0][0].ravel().tolist()
+    [0, 3, 1, 4, 2, 5]
+    """
+
+    heads: int
+    parts: int
+    depthwise: bool = False  # stored (out, 1, width), ours (out, width); else (out, in) and (in, out)
+
+    def stored_shape(self, ours: Sequence[Shape]) -> Shape:
+        """As with torch's Conv1d, or its Linear."""
+        return (ours[0][0], 1, *ours[0][1:]) if self.depthwise else ours[0][::-1]
+
+    def pairs(self, theirs: np.ndarray, ours: Sequence[np.ndarray]) -> Pairs:
+        """Their heads and parts, swapped, and our parts and heads."""
+        stored, mine = (theirs[:, 0], ours[0]) if self.depthwise else (theirs, ours[0].T)
+        split = stored.reshape(self.heads, self.parts, -1, *stored.shape[1:]).swapaxes(0, 1)
+        if self.depthwise or mine.ndim == 1:
+            return [(split, mine.reshape(split.shape))]
+        # ours is (in, out): its columns are split in place, since a transposed matrix cannot be reshaped as a view
+        columns = ours[0].reshape(-1, *split.shape[:3])
+        return [(np.moveaxis(split, -1, 0), columns)]
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Complex numbers stored (channels, modes, 1, 2); ours are (channels, modes, 2)."""
+
+    def stored_shape(self, ours: Sequence[Shape]) -> Shape:
+        """With the axis over which time is broadcast."""
+        return (*ours[0][:2], 1, 2)
+
+    def pairs(self, theirs: np.ndarray, ours: Sequence[np.ndarray]) -> Pairs:
+        """Theirs without that axis, and ours."""
+        return [(theirs[:, :, 0], ours[0])]
+
+
 AS_IS = AsIs()
 DEPTHWISE = Depthwise()
 TRANSPOSED = Transposed()

@@ -61,9 +61,9 @@ def race(
     A name may be followed by changes of its config, as in "pythia-1b,use_parallel_residual=false".
 
     folder: where the text is prepared. out: a JSON file that is written after each run; runs it already holds are not
-    repeated, those with another seed are kept beside them as "NAME, seed N". A result has "loss" (held-out, nats a token), "bits_per_byte", "curve" ([step,
-    training loss], averaged between), "parameters", "layer_parameters" and "memory_per_token". Raises ValueError when
-    `out` holds runs of another course, which would be lost.
+    repeated, those with another seed are kept beside them as "NAME, seed N". A result has "loss" (held-out, nats a
+    token), "bits_per_byte", "curve" ([step, training loss], averaged between), "parameters", "layer_parameters" and
+    "memory_per_token". Raises ValueError when `out` holds runs of another course, which would be lost.
     """
     done: dict[str, Any] = {"course": dataclasses.asdict(course), "runs": {}}
     if out is not None and Path(out).exists():

@@ -35,6 +35,12 @@ def test_show_source_prints_a_kernels_twin(capsys):
     assert "e.sum(-1, keepdims=True)" in capsys.readouterr().out
 
 
+def test_close_compares_complex_numbers_whole():
+    book.close(np.array([1.0 + 2.0j]), [1.0 + 2.0j])
+    with pytest.raises(AssertionError, match="not equal"):
+        book.close(np.array([1.0 + 2.0j]), np.array([1.0 + 3.0j]))
+
+
 def test_close_proves_and_refuses(capsys):
     book.close(np.ones(3, np.float32), np.ones(3), label="ones")
     assert capsys.readouterr().out == "ones: equal, largest difference 0.0e+00\n"

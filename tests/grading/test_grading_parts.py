@@ -64,6 +64,12 @@ def test_check_close_says_what_is_wrong(got, words):
     assert words in failure(check_close, "y", got, WANT, 1e-10)
 
 
+def test_check_close_does_not_lose_imaginary_parts():
+    z = np.array([1.0 + 2.0j])
+    with pytest.raises(CheckBroken, match="real and imaginary"):
+        check_close("z", z.real + 3j, z, tolerance=1e-6)
+
+
 def test_check_close_names_the_mistake_that_leads_there():
     causes = {"far": WANT + 5, "the half is missing": WANT + 0.1}
     assert "| the half is missing." in failure(check_close, "y", WANT + 0.1 + 1e-5, WANT, 1e-6, causes)
