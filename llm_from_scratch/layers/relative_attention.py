@@ -41,9 +41,7 @@ class RelativeAttentionSpec(AttentionSpec):
         if self.key_value_heads != self.heads:
             raise ValueError(f"relative attention: {self.heads} heads cannot share {self.key_value_heads} keys")
         if self.hidden_size % 2:
-            raise ValueError(
-                f"relative attention: pairs of sine and cosine need an even width, not {self.hidden_size}"
-            )
+            raise ValueError(f"relative attention: pairs of sine and cosine need an even width, not {self.hidden_size}")
 
     def build(self, rng: np.random.Generator | None) -> Any:
         """The layer itself."""

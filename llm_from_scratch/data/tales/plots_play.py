@@ -1,7 +1,5 @@
 """Plots about a stranger in need, hide and seek, and a race. Rules in `telling`."""
 
-
-
 from __future__ import annotations
 
 from .telling import Teller
