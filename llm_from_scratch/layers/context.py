@@ -245,6 +245,7 @@ class ModelMemory:
     positions: np.ndarray | None = None  # (B or 1, length), of all tokens so far
     ids: np.ndarray | None = None  # (B, length), kept where the sequence may have to be run again
     run_lengths: np.ndarray | None = None  # (B or 1, 1), how long the rows were when the layers last ran
+    packed: bool = False  # whether a row holds several documents
 
     def _parts(self) -> list[Memory]:
         return [memory for layer in self.layers for memory in layer.values() if memory is not None]
@@ -255,6 +256,11 @@ class ModelMemory:
         if self.mask is None:
             return np.full((self.batch_size, 1), self.length)
         return self.mask.sum(axis=1, keepdims=True)
+
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether a layer attends to the tokens held, one by one; else all of them keep states only."""
+        return any(isinstance(memory, KeyValueCache) for memory in self._parts())
 
     @property
     def nbytes(self) -> int:
@@ -308,7 +314,7 @@ class ModelMemory:
         self.ids = None if self.ids is None else self.ids[:, :length]
         for memory in self._parts():
             memory.crop(length)
-        self.length = length
+        self.length, self.packed = length, self.packed and length > 0
 
     def select(self, rows: Any) -> None:
         """Keep these rows of the batch, in this order (repeats allowed)."""

@@ -181,6 +181,11 @@ class Decoder(Module):
                 raise ValueError(
                     "segments describe whole rows: a memory that holds tokens cannot be combined with them"
                 )
+            if memory.packed and memory.keeps_keys:
+                raise ValueError(
+                    "the memory holds packed documents, and attention would see all of them: run the one to be "
+                    "continued alone"
+                )
             offset, seen = memory.length, memory.real_tokens
         mask = check_mask(mask, shape)
         segments = check_segments(segments, shape)
@@ -199,6 +204,8 @@ class Decoder(Module):
                 "this model has learned: shorten the input"
             )
         prefix_length = check_prefix(prefix_length, batch, offset + length, offset)  # last check: memory may change
+        if memory is not None and segments is not None:
+            memory.packed = bool((segments != segments[:, :1]).any())
         key_mask = mask
         if memory is not None and (mask is not None or memory.mask is not None):
             past = np.ones((batch, offset), bool) if memory.mask is None else memory.mask

@@ -89,6 +89,19 @@ def test_packed_documents_equal_separate_ones(model):
         np.testing.assert_allclose(packed[row, border:], model(IDS[row : row + 1, border:]).data[0], atol=1e-12)
 
 
+def test_a_memory_of_packed_documents_is_not_continued_by_attention(model):
+    ids = np.arange(8)[None] % V
+    memory = model.new_memory()
+    model(ids, segments=np.array([[0, 0, 0, 0, 0, 1, 1, 1]]), memory=memory)
+    with pytest.raises(ValueError, match="packed documents"):  # it would see both of them
+        model.step(ids[:, :1], memory)
+    memory.crop(0)
+    model(ids, segments=np.full((1, 8), 4), memory=memory)  # one document is nothing special
+    with lfs.no_grad():
+        wanted = model(np.append(ids, [[3]], axis=1)).data[:, -1]
+    np.testing.assert_allclose(model.step(np.array([[3]]), memory), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing_for_the_real_tokens(model, side):
     real = slice(3, 9) if side == "left" else slice(0, 6)
