@@ -42,8 +42,8 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     config = _read_config(directory)
     family = find_family(config.get("model_type"))
     try:
-        complete = family.complete(config)
-        model = Decoder(family.spec(config), None, complete)
+        complete = family.complete({**config, **family.as_saved})
+        model = Decoder(family.spec(complete), None, complete)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
     store = open_checkpoint(directory)

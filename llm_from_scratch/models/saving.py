@@ -45,7 +45,7 @@ def save_pretrained(
     sources = table.sources(arrays, formats)
     stored = {ours: sources[binding.theirs].dtype for binding in bindings for ours in binding.ours}
     metadata = to_metadata(_lineage(model, stored))
-    config = {**model.config, "torch_dtype": str(next(iter(sources.values())).dtype)}
+    config = {**model.config, **family.as_saved, "torch_dtype": str(next(iter(sources.values())).dtype)}
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     texts = {"config.json": text, **(texts or {})}
     write_checkpoint(directory, sources, texts=texts, max_shard_size=max_shard_size, metadata=metadata)

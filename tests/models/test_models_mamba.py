@@ -152,6 +152,9 @@ def test_the_authors_files_are_read(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "ours")
     again = lfs.from_pretrained(tmp_path / "ours")
     assert again.spec == model.spec and "backbone.embeddings.weight" in read_safetensors(tmp_path / "ours")
+    written = json.loads((tmp_path / "ours" / "config.json").read_text(encoding="utf-8"))
+    assert written["vocab_size"] == 48  # the table's rows: what the transformers library goes by
+    assert written["rescale_prenorm_residual"] is False  # it would rescale what it loads
 
 
 def test_fresh_parameters_are_drawn_as_published() -> None:

@@ -17,6 +17,7 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.files.sharded import open_checkpoint, read_safetensors
 from llm_from_scratch.models import Decoder, export_weights
+from llm_from_scratch.models.miniature import miniature
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if (path / "config.json").exists())
@@ -24,6 +25,10 @@ TINY = {
     "gpt2": dict(vocab_size=11, n_positions=8, n_embd=8, n_layer=2, n_head=2),
     "llama": dict(vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2),
 }
+FRESH = (
+    "gpt2", "llama-2-70b", "mistral-7b", "mixtral-8x7b", "opt-125m", "opt-350m", "galactica-125m", "bloom-560m",
+    "pythia-70m", "gpt-neo-125m", "mpt-7b", "falcon-rw-1b", "falcon-7b", "falcon-40b", "qwen2-0.5b", "mamba-130m",
+)  # fmt: skip
 
 
 def same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -192,3 +197,20 @@ def test_the_transformers_library_opens_what_we_save(name: str, dtype: str, tmp_
     ours = lfs.from_pretrained(tmp_path)(ids).data
     assert logits.std() > 1e-3
     np.testing.assert_allclose(ours, logits, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_the_transformers_library_opens_a_fresh_model_of_every_family_it_has(name: str, tmp_path: Path) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    config = miniature(name, width=64, layers=2, context=16, vocabulary=11)
+    model = lfs.build(config.pop("model_type"), **config)
+    model.save_pretrained(tmp_path)
+    path = "sdpa" if name == "falcon-rw-1b" else "eager"
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation=path, dtype=torch.float32)
+    ids = np.random.default_rng(0).integers(0, 11, (2, 8))
+    with torch.no_grad():
+        logits = theirs.eval()(torch.from_numpy(ids)).logits.numpy()
+    largest = np.abs(logits).max()
+    np.testing.assert_allclose(model(ids).data, logits, rtol=0, atol=1e-5 * largest)
+    again = lfs.from_pretrained(tmp_path)
+    assert same_bits(again.state_dict(), model.state_dict())

@@ -13,6 +13,7 @@ and may define
     SIZES         {name: config keys} of the released models, named like "llama-2-70b", "mistral-7b", "falcon-40b"
     ALIASES       {other spelling: key} of config keys that were renamed; read under either, written under the key
     respell       (config) -> config, where an early release said something in a way that ALIASES cannot express
+    AS_SAVED      {key: value} that config.json says of any saved model, whatever the model was built with
     FACTS         {name: facts} for the map of the year, only for a release that `models/releases.py` does not have
 
 and nothing else is touched: files whose name starts with an underscore are helpers. See `llama.py` for an example.
@@ -47,6 +48,7 @@ class Family:
     aliases: Mapping[str, str]
     facts: Mapping[str, Mapping[str, Any]]
     respell: Callable[[dict[str, Any]], dict[str, Any]]
+    as_saved: Mapping[str, Any]
     spec_from_config: Callable[[Config], ModelSpec]
     weights_from_config: Callable[[Config], WeightTable]
 
@@ -107,5 +109,5 @@ def _family(module: ModuleType) -> Family:
         raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
     types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
     sizes, aliases, facts = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
-    respell = getattr(module, "respell", dict)
-    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, respell, spec, weights)
+    respell, as_saved = getattr(module, "respell", dict), getattr(module, "AS_SAVED", {})
+    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, respell, as_saved, spec, weights)

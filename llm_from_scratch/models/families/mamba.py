@@ -10,6 +10,7 @@ torch draws them, the output projection over √layers; configs that the transfo
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...layers import BranchSpec, LayerSpec, Normal, NormSpec
 from ...layers.mamba import MambaSpec, StepBias
@@ -37,7 +38,17 @@ SIZES = {
     "mamba-1.4b": {"num_hidden_layers": 48, "hidden_size": 2048},
     "mamba-2.8b": {"num_hidden_layers": 64, "hidden_size": 2560},
 }
+# Says how fresh weights are drawn; the transformers library would divide loaded ones once more.
+AS_SAVED = {"rescale_prenorm_residual": False}
 TRAINED_LENGTH = 2048  # nothing in the architecture enforces it
+
+
+def respell(config: dict[str, Any]) -> dict[str, Any]:
+    """The authors' files pad the table of embeddings, and say so beside a vocab_size that is not padded."""
+    size, multiple = config.get("vocab_size"), config.get("pad_vocab_size_multiple")
+    if type(size) is not int or type(multiple) is not int or multiple < 1:
+        return config  # nothing to do, or for the reader to complain about
+    return {**config, "vocab_size": -(-size // multiple) * multiple, "pad_vocab_size_multiple": None}
 
 
 def spec_from_config(config: Config) -> ModelSpec:
@@ -72,9 +83,9 @@ def spec_from_config(config: Config) -> ModelSpec:
     )
     norm = NormSpec(hidden, "rms", config.number("layer_norm_epsilon", least=0.0))
     init = Normal(config.number("initializer_range", least=0.0))
-    multiple = config.size_or("pad_vocab_size_multiple", 1)  # the authors' files pad the table, not vocab_size
+    config.only("pad_vocab_size_multiple", None)  # see respell
     return ModelSpec(
-        vocab_size=-(-config.size("vocab_size") // multiple) * multiple,
+        vocab_size=config.size("vocab_size"),
         hidden_size=hidden,
         layers=(LayerSpec((BranchSpec({"mixer": mixer}, norms_before=(norm,)),)),) * depth,
         norm=norm,

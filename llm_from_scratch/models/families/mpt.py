@@ -24,7 +24,7 @@ from ._slopes import alibi_slopes
 MODEL_TYPES = ("mpt",)
 ARCHITECTURE = "MPTForCausalLM"
 _ATTENTION = {
-    "attn_type": "multihead_attention", "attn_pdrop": 0.0, "alibi": True, "alibi_bias_max": 8, "clip_qkv": None,
+    "attn_type": "multihead_attention", "attn_pdrop": 0, "alibi": True, "alibi_bias_max": 8, "clip_qkv": None,
     "qk_ln": False, "softmax_scale": None, "prefix_lm": False, "attn_uses_sequence_id": False,
 }  # fmt: skip
 # fmt: off
