@@ -169,9 +169,11 @@ def _sheet(page: dict[str, Any]) -> list[str]:
 def _remembered(page: dict[str, Any]) -> dict[str, str]:
     if page["memory_per_token"] is None:
         return {"a token": "? (a mixer that is not counted here)"}
-    found = {"a token": _bytes(page["memory_per_token"]), "fixed": _bytes(page["memory_fixed"])}
-    whole = page["memory_per_token"] * page["length"] + page["memory_fixed"]
-    return found | {f"at {page['length']:,} tokens": _bytes(whole)}
+    found, fixed = {"a token": _bytes(page["memory_before_windows"])}, "fixed"
+    if page["memory_before_windows"] != page["memory_per_token"]:
+        found["… once windows are full"], fixed = _bytes(page["memory_per_token"]), "full windows"
+    found[fixed] = _bytes(page["memory_fixed"])
+    return found | {f"at {page['length']:,} tokens": _bytes(page["memory_at_length"])}
 
 
 def _difference(a: str, b: str, found: dict[str, tuple[str, str]]) -> list[str]:

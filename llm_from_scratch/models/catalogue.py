@@ -142,7 +142,10 @@ def difference(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> dict[str
         pair = first["design"].get(heading, "none"), second["design"].get(heading, "none")
         if pair[0] != pair[1]:
             found[heading] = pair
-    for heading, key in (("parameters", "parameters"), ("memory per token (bytes)", "memory_per_token")):
+    numbers = {"parameters": "parameters", "memory per token (bytes)": "memory_before_windows"}
+    if any(page["memory_before_windows"] != page["memory_per_token"] for page in (first, second)):
+        numbers["… once windows are full"] = "memory_per_token"
+    for heading, key in numbers.items():
         if first[key] != second[key]:
             found[heading] = (_number(first[key]), _number(second[key]))
     for heading in ("tokenizer", "training tokens", "month", "licence", "data"):

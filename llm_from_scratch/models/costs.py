@@ -29,6 +29,8 @@ class Costs:
     bytes_to_load: dict[str, float]
     memory_per_token: int | None
     memory_fixed: int | None
+    memory_before_windows: int | None
+    memory_at_length: int | None
     matrix_flops_per_token: int
     attention_flops_per_token: int
     training_bytes: int
@@ -48,8 +50,9 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
 
     parts: parameters by part. active_parameters: those that one token uses (fewer with experts). memory_per_token:
     bytes in bfloat16 that generation keeps for each token (the key-value cache), memory_fixed: those that do not grow
-    (the state of a scan or a convolution; windows count as fixed, at their full width); None where a mixer is not known
-    here. training_bytes: weights, gradients and AdamW's averages, without activations.
+    (the state of a scan or a convolution; windows count as fixed, at their full width); memory_before_windows: bytes
+    that each token takes until the first window is full; memory_at_length: what is kept after `length` tokens; None
+    where a mixer is not known here. training_bytes: weights, gradients and AdamW's averages, without activations.
 
     >>> from llm_from_scratch.models import spec
     >>> bill = costs(spec("llama-2-7b"))
@@ -67,6 +70,11 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
             parts[_part(parameter.name)] = parts.get(_part(parameter.name), 0) + parameter.size
     total = sum(parts.values())
     per_token, fixed = _memory(spec)
+    windows = _windows(spec)
+    growing = whole = None
+    if per_token is not None and fixed is not None:
+        growing = per_token + sum(size for size, _ in windows)
+        whole = per_token * length + fixed - sum(size * max(0, window - length) for size, window in windows)
     return Costs(
         parts=parts,
         parameters=total,
@@ -74,6 +82,8 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
         bytes_to_load={name: total * size for name, size in PRECISIONS.items()},
         memory_per_token=per_token,
         memory_fixed=fixed,
+        memory_before_windows=growing,
+        memory_at_length=whole,
         matrix_flops_per_token=round(2 * sum(parameter.multiplied for parameter in found)),
         attention_flops_per_token=sum(attention_flops(part, length) for part in mixers(spec)),
         training_bytes=TRAINING_BYTES * total,
@@ -90,13 +100,23 @@ def _part(name: str) -> str:
     return "feed-forward" if is_feed_forward(function) else "mixers"
 
 
+def _token(part: AttentionSpec) -> int:
+    kept = 3 if isinstance(part, RelativeAttentionSpec) else 2  # key and value; there, a projected distance too
+    return kept * part.key_value_heads * part.head_dim * _BFLOAT16
+
+
+def _windows(spec: ModelSpec) -> list[tuple[int, int]]:
+    """(bytes a token, window) of every layer that keeps a window only."""
+    attentions = (part for part in mixers(spec) if isinstance(part, AttentionSpec))
+    return [(_token(part), part.window) for part in attentions if part.window is not None]
+
+
 def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:
     """(bytes that each further token takes, bytes that do not grow), in bfloat16; a state is float32."""
     per_token = fixed = 0
     for part in mixers(spec):
         if isinstance(part, AttentionSpec):
-            kept = 3 if isinstance(part, RelativeAttentionSpec) else 2  # key and value; there, a projected distance too
-            size = kept * part.key_value_heads * part.head_dim * _BFLOAT16
+            size = _token(part)
             if part.window is None:
                 per_token += size
             else:

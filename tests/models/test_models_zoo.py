@@ -199,6 +199,17 @@ def test_states_and_windows_are_fixed_costs() -> None:
     assert local.memory_per_token == 2 * 2048 * 2 and local.memory_fixed == 256 * 2 * 2048 * 2
 
 
+@pytest.mark.parametrize("length, held", [(100, 100), (4096, 4096), (30000, 4096)])
+def test_a_window_takes_what_its_tokens_take_until_it_is_full(length: int, held: int) -> None:
+    bill = costs(lfs.spec("mistral-7b"), length=length)
+    token = 32 * 2 * 8 * 128 * 2  # layers, key and value, heads of width 128, bfloat16
+    assert (bill.memory_before_windows, bill.memory_per_token) == (token, 0)
+    assert bill.memory_at_length == held * token
+    changed = catalogue.difference("llama-2-7b", "mistral-7b")
+    assert changed["memory per token (bytes)"] == ("524,288", "131,072")
+    assert changed["… once windows are full"] == ("524,288", "0")
+
+
 def test_experts_that_are_not_chosen_cost_no_flops() -> None:
     bill = costs(lfs.spec("mixtral-8x7b"))
     assert bill.active_parameters == bill.parameters - 32 * 6 * 3 * 4096 * 14336
