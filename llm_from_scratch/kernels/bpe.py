@@ -46,17 +46,41 @@ def merge_table(merges: np.ndarray) -> np.ndarray:
 
 
 # The dictionaries made from the last few merge lists; the arrays are kept, so that `is` cannot be fooled.
-_ranks_of: list[tuple[np.ndarray, dict[tuple[int, int], tuple[int, int]]]] = []
+_joined_of: list[tuple[np.ndarray, np.ndarray | None, dict[tuple[int, int], tuple[int, int]]]] = []
 
 
-def _ranks(merges: np.ndarray) -> dict[tuple[int, int], tuple[int, int]]:
-    for known, ranks in _ranks_of:
-        if known is merges:
-            return ranks
-    ranks = {(left, right): (rank, result) for rank, (left, right, result) in enumerate(merges.tolist())}
-    _ranks_of.append((merges, ranks))
-    del _ranks_of[:-4]
-    return ranks
+def _joined(merges: np.ndarray, ranks: np.ndarray | None) -> dict[tuple[int, int], tuple[int, int]]:
+    """{pair: (rank, result)}; without ranks the merges stand in their order."""
+    for known, known_ranks, joined in _joined_of:
+        if known is merges and known_ranks is ranks:
+            return joined
+    order = range(len(merges)) if ranks is None else ranks.tolist()
+    joined = {(left, right): (rank, result) for (left, right, result), rank in zip(merges.tolist(), order)}
+    _joined_of.append((merges, ranks, joined))
+    del _joined_of[:-4]
+    return joined
+
+
+def _merge_each(
+    symbols: np.ndarray, ends: np.ndarray, joined: dict[tuple[int, int], tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    never = (1 << 31, -1)
+    ids: list[int] = []
+    new_ends = np.empty(ends.size, np.int64)
+    start = 0
+    for w, end in enumerate(ends.tolist()):
+        word = symbols[start:end].tolist()
+        start = end
+        while len(word) > 1:
+            # min takes the first of equals: the leftmost.
+            at = min(range(len(word) - 1), key=lambda i: joined.get((word[i], word[i + 1]), never)[0])
+            result = joined.get((word[at], word[at + 1]), never)[1]
+            if result < 0:
+                break
+            word[at : at + 2] = [result]
+        ids += word
+        new_ends[w] = len(ids)
+    return np.array(ids, np.int32), new_ends
 
 
 @kernel
@@ -74,24 +98,7 @@ def merge_words(
     >>> merge_words(symbols, np.array([3, 6]), merges, merge_table(merges))      # "the" -> 257, "hey" -> 256 y
     (array([257, 256, 121], dtype=int32), array([1, 3]))
     """
-    ranks = _ranks(merges)
-    nothing = (len(merges), -1)
-    ids: list[int] = []
-    new_ends = np.empty(ends.size, np.int64)
-    start = 0
-    for w, end in enumerate(ends.tolist()):
-        word = symbols[start:end].tolist()
-        start = end
-        while len(word) > 1:
-            # min takes the first of equals: the leftmost.
-            at = min(range(len(word) - 1), key=lambda i: ranks.get((word[i], word[i + 1]), nothing)[0])
-            rank, result = ranks.get((word[at], word[at + 1]), nothing)
-            if result < 0:
-                break
-            word[at : at + 2] = [result]
-        ids += word
-        new_ends[w] = len(ids)
-    return np.array(ids, np.int32), new_ends
+    return _merge_each(symbols, ends, _joined(merges, None))
 
 
 @merge_words.example
@@ -105,19 +112,6 @@ def _(rng):
         ends = np.cumsum(rng.integers(0, longest, words)).astype(np.int64)
         symbols = rng.integers(0, letters, int(ends[-1]) if words else 0).astype(np.int32)
         yield (symbols, ends, rows, merge_table(rows)), {}
-
-
-_joined_of: list[tuple[np.ndarray, np.ndarray, dict[tuple[int, int], tuple[int, int]]]] = []
-
-
-def _joined(merges: np.ndarray, ranks: np.ndarray) -> dict[tuple[int, int], tuple[int, int]]:
-    for known, known_ranks, joined in _joined_of:
-        if known is merges and known_ranks is ranks:
-            return joined
-    joined = {(left, right): (rank, new) for (left, right, new), rank in zip(merges.tolist(), ranks.tolist())}
-    _joined_of.append((merges, ranks, joined))
-    del _joined_of[:-4]
-    return joined
 
 
 @kernel
@@ -135,23 +129,7 @@ def merge_ranked(
     >>> merge_ranked(symbols, ends, merges, np.array([0, 1, 1], np.int32), merge_table(merges))   # aa aa a -> aa aaa
     (array([1, 2], dtype=int32), array([2]))
     """
-    joined = _joined(merges, ranks)
-    never = (1 << 31, -1)
-    ids: list[int] = []
-    new_ends = np.empty(ends.size, np.int64)
-    start = 0
-    for w, end in enumerate(ends.tolist()):
-        word = symbols[start:end].tolist()
-        start = end
-        while len(word) > 1:
-            at = min(range(len(word) - 1), key=lambda i: joined.get((word[i], word[i + 1]), never)[0])
-            result = joined.get((word[at], word[at + 1]), never)[1]
-            if result < 0:
-                break
-            word[at : at + 2] = [result]
-        ids += word
-        new_ends[w] = len(ids)
-    return np.array(ids, np.int32), new_ends
+    return _merge_each(symbols, ends, _joined(merges, ranks))
 
 
 @merge_ranked.example

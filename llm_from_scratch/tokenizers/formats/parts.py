@@ -9,8 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..added_tokens import AddedTokens
+from ..added_tokens import AddedToken, AddedTokens
 from ..byte_level import to_bytes
+
+
+def added_token_json(token: AddedToken, *, normalized: bool) -> dict[str, Any]:
+    """One entry of "added_tokens" in a tokenizer.json."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": normalized}
+    return {"id": token.id, "content": token.content, **flags, "special": token.special}
 
 
 def read_json(path: Path) -> dict[str, Any]:

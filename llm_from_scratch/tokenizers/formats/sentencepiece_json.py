@@ -15,6 +15,7 @@ import regex
 
 from ..added_tokens import AddedToken
 from ..pieces import SPACE, Kind, Piece, byte_of
+from .parts import added_token_json
 
 if TYPE_CHECKING:
     from ..sentencepiece import SentencePieceTokenizer
@@ -193,19 +194,7 @@ def to_json(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": token.id,
-                "content": token.content,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": token.special,
-            }
-            for token in added
-            if token.content not in inline
-        ],
+        "added_tokens": [added_token_json(token, normalized=False) for token in added if token.content not in inline],
         "normalizer": {"type": "Sequence", "normalizers": steps} if steps else None,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": _with_ids(tokenizer),

@@ -15,7 +15,7 @@ from ..byte_level import to_characters
 from ..pieces import Borders
 from ..pre_tokenizer import PreTokenizer
 from . import sentencepiece_json, sentencepiece_model
-from .parts import check_vocabulary, ordinary_tokens, read_json, read_merges
+from .parts import added_token_json, check_vocabulary, ordinary_tokens, read_json, read_merges
 
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
@@ -151,18 +151,7 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": token.id,
-                "content": token.content,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": token.normalized,
-                "special": token.special,
-            }
-            for token in added
-        ],
+        "added_tokens": [added_token_json(token, normalized=token.normalized) for token in added],
         "normalizer": {"type": tokenizer.normalizer} if tokenizer.normalizer else None,
         "pre_tokenizer": tokenizer.pre_tokenizer.to_json(),
         "post_processor": tokenizer.post_processor
