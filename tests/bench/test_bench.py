@@ -44,7 +44,8 @@ def test_the_ways_of_a_long_convolution_do_the_same_work():
 
 def test_routed_experts_and_the_dense_layer_beside_them_run():
     for design in ("routed", "dense"):
-        models.experts(design, tokens=(2, 3), width=4, inner=6)()
+        gradient = models.experts(design, tokens=(2, 3), width=4, inner=6)()
+        assert gradient.shape == (2, 3, 4) and np.abs(gradient).min() > 0
 
 
 def test_a_model_that_was_not_fetched_is_absent(monkeypatch, tmp_path):
