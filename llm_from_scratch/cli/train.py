@@ -56,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--steps", type=int, metavar="N", help="exactly so many steps")
 
     group = parser.add_argument_group("the model")
-    group.add_argument("--family", metavar="NAME", help="llama (default), gpt2, …")
+    group.add_argument(
+        "--family",
+        metavar="NAME",
+        help="llama (default), gpt2, mamba, …, or a released model in small, such as pythia-1b; see zoo",
+    )
     _number(group, "--layers", "how many layers (default 4)")
     _number(group, "--width", "width of the hidden state (default 192)")
     _number(group, "--heads", "attention heads; must divide the width (default 6)")

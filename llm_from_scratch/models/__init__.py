@@ -1,7 +1,7 @@
 """Models: the design space (`spec.py`), one decoder that any spec describes, families, and weights from and to disk."""
 
 from .decoder import Decoder
-from .families import all_families, find_family
+from .families import all_families, find_family, find_release
 from .lineage import record_lineage
 from .pretrained import build, from_pretrained, spec
 from .saving import export_gradients, export_weights, save_pretrained
@@ -19,6 +19,7 @@ __all__ = [
     "export_gradients",
     "export_weights",
     "find_family",
+    "find_release",
     "from_pretrained",
     "record_lineage",
     "save_pretrained",

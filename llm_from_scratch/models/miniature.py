@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .costs import costs
-from .families import Family, all_families
+from .families import Family, find_release
 
 # What the families call the same thing.
 _OUTSIDE = ("embedding", "positions", "head", "embedding projection", "head projection")
-_WORDS = {
+WORDS = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
     "width": ("hidden_size", "n_embd", "d_model"),
     "heads": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
@@ -46,25 +46,25 @@ def miniature(
     >>> small["num_attention_heads"], small["num_key_value_heads"], small["hidden_size"]
     (8, 2, 64)
     """
-    family, own = _find(name)
+    family, own = find_release(name)
     old = family.complete(own)
     small: dict[str, Any] = {}
     for word, value in (("layers", layers), ("width", width), ("heads", heads), ("context", context)):
-        small |= {key: value for key in _WORDS[word] if key in old}
-    small |= {key: vocabulary for key in _WORDS["vocabulary"] if key in old}
+        small |= {key: value for key in WORDS[word] if key in old}
+    small |= {key: vocabulary for key in WORDS["vocabulary"] if key in old}
     small |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    was = {word: next((old[key] for key in keys if old.get(key)), None) for word, keys in _WORDS.items()}
+    was = {word: next((old[key] for key in keys if old.get(key)), None) for word, keys in WORDS.items()}
     now = {"layers": layers, "width": width, "heads": heads, "context": context}
     for key, change in _OTHERS.items():
         if old.get(key) is not None:
             small[key] = change(old[key], was, now)
     config = {"model_type": family.model_types[0], **own, **small, **(changes or {})}
-    inner = next((key for key in _WORDS["inner"] if key in old), None)
+    inner = next((key for key in WORDS["inner"] if key in old), None)
     if inner and was["inner"]:
         config[inner] = max(4, round(width * was["inner"] / was["width"] / 4) * 4)
     if parameters is None:
         return config
-    depth = next(key for key in _WORDS["layers"] if key in old)
+    depth = next(key for key in WORDS["layers"] if key in old)
     return _sized(family, config, inner, depth, parameters)
 
 
@@ -87,15 +87,6 @@ def layer_parameters(spec: Any) -> int:
     return bill.active_parameters - sum(bill.parts.get(part, 0) for part in _OUTSIDE)
 
 
-def _find(name: str) -> tuple[Family, dict[str, Any]]:
-    for family in all_families().values():
-        if name in family.sizes:
-            return family, dict(family.sizes[name])
-        if name in family.model_types:
-            return family, {}
-    raise ValueError(f"no model is called {name!r}")
-
-
 def _grouped(number: int, of: int, heads: int) -> int:
     """The same ratio among `heads`; what was grouped stays grouped, one stays one, all stay all."""
     return number if number == 1 else heads if number == of else max(min(2, heads), heads * number // of)
@@ -105,7 +96,7 @@ def _thinned(values: list[Any], count: int) -> list[Any]:
     return [values[round(i * (len(values) - 1) / max(1, count - 1))] for i in range(count)]
 
 
-# How further keys follow: (old value, old sizes, new sizes) -> new value; `was` and `now` are dictionaries of `_WORDS`.
+# How further keys follow: (old value, old sizes, new sizes) -> new value; `was` and `now` are dictionaries of `WORDS`.
 _OTHERS: dict[str, Callable[[Any, dict[str, Any], dict[str, int]], Any]] = {
     "num_key_value_heads": lambda old, was, now: _grouped(old, was["heads"], now["heads"]),
     "num_kv_heads": lambda old, was, now: _grouped(old, was["heads"], now["heads"]),

@@ -17,7 +17,7 @@ from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
 from .decoder import Decoder
-from .families import Family, all_families, find_family
+from .families import find_family, find_release
 from .gguf import GgufStore, PackedDecoder, config_from_metadata, load_packed
 from .lineage import Lineage, fingerprint, from_metadata
 from .spec import ModelSpec
@@ -95,7 +95,7 @@ def build(model_type: str, *, seed: int = 0, dtype: Any = np.float32, **config: 
     wanted = _model_dtype(dtype)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be an integer >= 0, not {seed!r}")
-    family, base = _named(model_type)
+    family, base = find_release(model_type)
     unknown = [key for key in config if key in ("torch_dtype", "architectures", "model_type")]
     if unknown:
         raise ValueError(
@@ -123,19 +123,8 @@ def spec(source: str | os.PathLike[str] | Mapping[str, Any]) -> ModelSpec:
     if isinstance(source, os.PathLike) or Path(source).is_dir():
         config = _read_config(Path(source))
         return find_family(config.get("model_type")).spec(config)
-    family, config = _named(source)
+    family, config = find_release(source)
     return family.spec(config)
-
-
-def _named(name: Any) -> tuple[Family, dict[str, Any]]:
-    names: list[str] = []
-    for family in all_families().values():
-        if name in family.model_types:
-            return family, {"model_type": name}
-        if name in family.sizes:
-            return family, dict(family.sizes[name])
-        names += [*family.model_types, *family.sizes]
-    raise ValueError(f"no model is called {name!r}; known: {', '.join(dict.fromkeys(names))}")
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..data.tales import DELIMITER
 from ..data.token_file import TokenFile, open_tokens
 from ..files.atomic import write_json
 from ..files.strict_json import read_json_object
+from ..models.miniature import WORDS, miniature
 from ..tokenizers import Tokenizer
 from .evaluate import token_byte_lengths
 
@@ -144,8 +145,8 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
     """A fresh model of the recipe's family and size, for this tokenizer."""
     special = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
-    keywords = {**special, **published_keywords(recipe, tokenizer.vocab_size)}
-    model = models.build(recipe.family, **keywords, seed=recipe.seed)
+    config = {**published_config(recipe, tokenizer.vocab_size), **special, **recipe.config}
+    model = models.build(config.pop("model_type"), **config, seed=recipe.seed)
     if recipe.embedding_std is not None:
         weight = model.embedding.weight
         weight.data = weight.data * weight.dtype.type(recipe.embedding_std / float(weight.data.std()))
@@ -154,35 +155,35 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
 
 def check_model(recipe: Recipe) -> None:
     """ValueError or TypeError if no such model can be built; costs nothing, so that it is known before the rest."""
-    models.spec({"model_type": recipe.family, **published_keywords(recipe, recipe.vocabulary)})
+    models.spec({**published_config(recipe, recipe.vocabulary), **recipe.config})
 
 
-def published_keywords(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
-    """The recipe in the words of the family's config.json; `recipe.config` has the last word.
+def published_config(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
+    """The recipe's sizes in the words of its family's config.json, "model_type" included, without `recipe.config`.
 
-    GPT-2's has words of its own; the others have followed LLaMA's.
+    A released model ("pythia-1b") keeps its ratios in small; a family keeps its defaults, or LLaMA's habits where it
+    has LLaMA's words. Raises ValueError for a size that the family does not let one choose.
+
+    >>> published_config(Recipe(family="bloom", layers=2, width=64, heads=4), 300)["n_layer"]
+    2
     """
-    common = {"vocab_size": vocab_size}
-    if recipe.family == "gpt2":
-        words = {
-            "n_layer": recipe.layers,
-            "n_embd": recipe.width,
-            "n_head": recipe.heads,
-            "n_positions": recipe.context,
-            "n_inner": recipe.feed_forward,
-        }
-    else:
-        words = {
-            "num_hidden_layers": recipe.layers,
-            "hidden_size": recipe.width,
-            "num_attention_heads": recipe.heads,
-            "num_key_value_heads": recipe.key_value_heads or recipe.heads,
-            # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits loops.
-            "intermediate_size": recipe.feed_forward or 32 * math.ceil(recipe.width * 8 / 3 / 32),
-            "max_position_embeddings": recipe.context,
-            "tie_word_embeddings": True,
-        }
-    return {**common, **words, **recipe.config}
+    family, _ = models.find_release(recipe.family)
+    sizes = {name: getattr(recipe, name) for name in ("layers", "width", "heads", "context")}
+    config = miniature(recipe.family, vocabulary=vocab_size, **sizes)
+    followers = {"num_key_value_heads", "intermediate_size", "tie_word_embeddings"} <= set(family.defaults)
+    if followers and recipe.family in family.model_types and "num_key_value_heads_per_layer" not in family.defaults:
+        config["num_key_value_heads"], config["tie_word_embeddings"] = recipe.heads, True
+        # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits loops.
+        config["intermediate_size"] = 32 * math.ceil(recipe.width * 8 / 3 / 32)
+    chosen = {"key_value_heads": ("num_key_value_heads",), "feed_forward": WORDS["inner"]}
+    for name, keys in chosen.items():
+        if (value := getattr(recipe, name)) is None:
+            continue
+        key = next((key for key in keys if key in family.defaults), None)
+        if key is None:
+            raise ValueError(f"{name} = {value}: a model of the family {family.name} does not let one choose that")
+        config[key] = value
+    return config
 
 
 def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from standin import StandIn, sampler
 
+from llm_from_scratch import models
 from llm_from_scratch.training import TrainingSettings
 from llm_from_scratch.training.budget import fit_steps, seconds_per_step
 from llm_from_scratch.training.recipe import (
@@ -12,7 +13,7 @@ from llm_from_scratch.training.recipe import (
     build_model,
     check_model,
     prepare_corpus,
-    published_keywords,
+    published_config,
     validation_batches,
 )
 
@@ -77,16 +78,30 @@ def test_an_embedding_may_start_wider(tmp_path):
 
 
 def test_recipes_speak_the_words_of_their_family():
-    llama = published_keywords(Recipe(width=96, heads=6, key_value_heads=2, config={"rope_theta": 5000.0}), 300)
-    assert llama["hidden_size"] == 96 and llama["num_key_value_heads"] == 2 and llama["rope_theta"] == 5000.0
+    llama = published_config(Recipe(width=96, heads=6, key_value_heads=2), 300)
+    assert llama["hidden_size"] == 96 and llama["num_key_value_heads"] == 2 and llama["tie_word_embeddings"] is True
     assert llama["intermediate_size"] == 256 and llama["vocab_size"] == 300
-    gpt2 = published_keywords(Recipe(family="gpt2", layers=3, context=64), 300)
+    gpt2 = published_config(Recipe(family="gpt2", layers=3, context=64), 300)
     assert gpt2["n_layer"] == 3 and gpt2["n_positions"] == 64 and "hidden_size" not in gpt2
+    released = published_config(Recipe(family="mistral-7b", width=64, heads=4, context=128, feed_forward=96), 300)
+    assert released["num_key_value_heads"] == 2 and released["sliding_window"] == 16  # 8 of 32, 4096 of 32768
+    assert released["intermediate_size"] == 96
     check_model(Recipe())
-    with pytest.raises(ValueError, match="nosuch"):
+    with pytest.raises(ValueError, match="'nosuch'; known: .*llama"):
         check_model(Recipe(family="nosuch"))
     with pytest.raises(ValueError, match="no_such_key"):
         check_model(Recipe(config={"no_such_key": 1}))
+    with pytest.raises(ValueError, match="key_value_heads = 2: a model of the family bloom"):
+        check_model(Recipe(family="bloom", key_value_heads=2))
+
+
+@pytest.mark.parametrize("family", sorted(models.all_families()))
+def test_a_recipe_builds_a_small_model_of_any_family(family, tmp_path):
+    recipe = Recipe(data="tales:60", family=family, vocabulary=400, layers=2, width=32, heads=4, context=48)
+    model = build_model(recipe, prepare_corpus(recipe, tmp_path).tokenizer)
+    assert len(model.layers) == 2 and model.spec.hidden_size == 32
+    assert model.spec.context_length == (2048 if family == "mamba" else 48)  # Mamba's config knows no length
+    assert np.isfinite(model.loss({"ids": [[1, 2, 3]], "targets": [[2, 3, 4]]}).item())
 
 
 @pytest.mark.parametrize(

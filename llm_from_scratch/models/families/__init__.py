@@ -101,6 +101,23 @@ def find_family(model_type: Any) -> Family:
     raise ValueError(f"model_type {model_type!r} is not a family known here; known: {', '.join(known)}")
 
 
+def find_release(name: Any) -> tuple[Family, dict[str, Any]]:
+    """The family and the config keys of a released size, or of a model_type with its defaults; ValueError lists all.
+
+    >>> family, config = find_release("pythia-1b")
+    >>> family.name, config["hidden_size"]
+    ('gpt_neox', 2048)
+    """
+    names: list[str] = []
+    for family in all_families().values():
+        if name in family.model_types:
+            return family, {"model_type": name}
+        if name in family.sizes:
+            return family, dict(family.sizes[name])
+        names += [*family.model_types, *family.sizes]
+    raise ValueError(f"no model is called {name!r}; known: {', '.join(dict.fromkeys(names))}")
+
+
 def _family(module: ModuleType) -> Family:
     name = module.__name__.rpartition(".")[2]
     needed = ("MODEL_TYPES", "ARCHITECTURE", "DEFAULTS", "spec_from_config", "weights_from_config")
