@@ -9,35 +9,17 @@ and on the size of everything it makes. What a user writes never becomes a speci
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-from jinja2 import nodes
-from jinja2.compiler import CodeGenerator
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from ..files.gguf import GgufFile
+from .template_sandbox import Sandbox, check_size, explained, in_time
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
 
-SECONDS = 2.0  # a real template takes a millisecond
-SIZE = 2_000_000  # characters, or entries of a list
 LONGEST_SOURCE = 100_000
-
-_STRING_METHODS = frozenset(
-    "strip lstrip rstrip split rsplit splitlines startswith endswith upper lower title capitalize find rfind index "
-    "count isdigit isalpha isspace isupper islower removeprefix removesuffix partition rpartition".split()
-)
-_OTHER_METHODS = {dict: {"items", "keys", "values", "get"}, list: {"index", "count"}, tuple: {"index", "count"}}
-_FILTERS = frozenset(
-    "trim upper lower title capitalize length count first last default d list string int float items selectattr "
-    "rejectattr select reject map sort unique reverse dictsort safe abs min max sum round".split()
-)
 
 
 class ChatTemplate:
@@ -55,8 +37,9 @@ class ChatTemplate:
         if len(source) > LONGEST_SOURCE:
             raise ValueError(f"the chat template has {len(source):,} characters; no honest one has {LONGEST_SOURCE:,}")
         self.source, self.bos, self.eos = source, bos, eos
-        with _explained("cannot be read"):
-            self._template = _Sandbox().from_string(source)
+        with explained("cannot be read"):
+            self._sandbox = Sandbox()
+            self._template = self._sandbox.from_string(source)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> ChatTemplate:
@@ -99,9 +82,10 @@ class ChatTemplate:
         limits; TypeError for messages that are none.
         """
         checked = _checked(messages)
-        with _explained("failed"):
+        with explained("failed"):
+            self._sandbox.total = 0
             pieces, size = [], 0
-            for piece in _in_time(
+            for piece in in_time(
                 self._template.generate(
                     messages=checked,
                     add_generation_prompt=bool(add_generation_prompt),
@@ -112,7 +96,7 @@ class ChatTemplate:
             ):
                 pieces.append(piece)
                 size += len(piece)
-                _check_size(size)
+                check_size(size)
         return "".join(pieces)
 
     def encode(
@@ -147,163 +131,3 @@ def _checked(messages: Any) -> list[dict[str, str]]:
             raise TypeError(f"message {number} must have the texts 'role' and 'content', got {message!r:.80}")
         made.append({"role": message["role"], "content": message["content"]})
     return made
-
-
-class _explained:
-    """Turns whatever goes wrong inside a template into a ValueError that says so."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, _Refused):
-            raise ValueError(f"the chat template refuses this conversation: {error}") from None
-        if isinstance(error, RecursionError):
-            raise ValueError(f"the chat template {self._what}: it calls itself without end") from None
-        if isinstance(error, Exception):
-            raise ValueError(f"the chat template {self._what}: {error or type(error).__name__}") from None
-
-
-class _Refused(Exception):
-    """The template called raise_exception."""
-
-
-class _LimitError(Exception):
-    """The template did too much."""
-
-
-def _in_time(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces, as long as making them takes less than SECONDS in all: every line of the template looks at the clock.
-
-    A loop that prints nothing cannot be stopped from outside its thread, so the interpreter's tracing is used.
-    """
-    deadline = time.monotonic() + SECONDS
-
-    def look(frame: Any, event: str, argument: Any) -> Any:
-        if time.monotonic() > deadline:
-            raise _LimitError(f"it was not done after {SECONDS:.0f} seconds")
-        return look
-
-    while True:
-        before = sys.gettrace()
-        sys.settrace(look)
-        try:
-            piece = next(pieces)
-        except StopIteration:
-            return
-        finally:
-            sys.settrace(before)
-        yield piece
-
-
-def _check_size(size: int) -> None:
-    if size > SIZE:
-        raise _LimitError(f"it makes a text or list of more than {SIZE:,} entries")
-
-
-class _Generator(CodeGenerator):
-    """Compiles a ~ b to a call that looks at the size first."""
-
-    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:
-        self.write("environment.joined('', (")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja with what chat templates use, and nothing that could reach out or grow without bound."""
-
-    code_generator_class = _Generator
-    intercepted_binops = frozenset(["+", "*", "**", "%"])
-
-    def __init__(self) -> None:
-        super().__init__(
-            trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=["jinja2.ext.loopcontrols"],
-            cache_size=0,
-        )  # fmt: skip
-        self.filters = {name: function for name, function in self.filters.items() if name in _FILTERS}
-        self.filters |= {"join": self._join_filter, "replace": self._replaced, "tojson": _to_json, "trim": str.strip}
-        self.globals = {
-            "namespace": self.globals["namespace"],
-            "dict": dict,
-            "range": _range,
-            "raise_exception": _refuse,
-            "strftime_now": lambda form: time.strftime(str(form)[:100]),
-        }
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        for kind, names in ((str, _STRING_METHODS), *_OTHER_METHODS.items()):
-            if isinstance(obj, kind):
-                return attr in names
-        return super().is_safe_attribute(obj, attr, value)
-
-    def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
-        raise jinja2.exceptions.SecurityError(f"{attribute!r} of a {type(obj).__name__} is not allowed in a template")
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, str) and attribute == "replace":
-            return lambda old, new, count=-1: self._replaced(obj, old, new, count)
-        if isinstance(obj, str) and attribute == "join":
-            return lambda parts: self.joined(obj, parts)
-        if isinstance(obj, str) and attribute not in _STRING_METHODS:  # also `format`, which jinja would let through
-            return self.unsafe_undefined(obj, attribute)
-        return super().getattr(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        both = isinstance(obj, str) and isinstance(argument, str)
-        return self.getattr(obj, argument) if both else super().getitem(obj, argument)
-
-    def joined(self, separator: str, parts: Iterable[Any]) -> str:
-        """The parts as one text, if it is not too long."""
-        texts = []
-        size = 0
-        for part in parts:
-            texts.append(str(part))
-            size += len(texts[-1]) + len(separator)
-            _check_size(size)
-        return separator.join(texts)
-
-    def _join_filter(self, parts: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
-        chosen = parts if attribute is None else (self.getitem(part, attribute) for part in parts)
-        return self.joined(str(separator), chosen)
-
-    def _replaced(self, text: Any, old: str, new: str, count: int | None = -1) -> str:
-        text = str(text)
-        _check_size(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
-        return text.replace(old, new, -1 if count is None else count)
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(side) if isinstance(side, (str, list, tuple)) else None for side in (left, right)]
-        if operator == "%" and sizes[0] is not None:
-            raise jinja2.exceptions.SecurityError("formatting with % is not allowed in a template: use ~")
-        if operator == "+" and None not in sizes:
-            _check_size(sizes[0] + sizes[1])  # type: ignore[operator]
-        elif operator == "*" and sizes != [None, None]:
-            times = right if sizes[0] is not None else left
-            _check_size((sizes[0] if sizes[0] is not None else sizes[1]) * times)  # type: ignore[operator]
-        elif operator in ("*", "**") and any(isinstance(side, int) and abs(side) > 2**31 for side in (left, right)):
-            raise _LimitError("it computes with numbers beyond all measure")
-        elif operator == "**" and abs(right) > 32:
-            raise _LimitError("it computes with numbers beyond all measure")
-        return super().call_binop(context, operator, left, right)
-
-
-def _range(*bounds: Any) -> range:
-    numbers = range(*bounds)
-    _check_size(10 * len(numbers))
-    return numbers
-
-
-def _refuse(message: Any) -> None:
-    raise _Refused(str(message))
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=None if indent is None else min(int(indent), 8))
-    _check_size(len(text))
-    return text

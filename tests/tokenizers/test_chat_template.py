@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import llm_from_scratch.tokenizers.chat_template as module
+import llm_from_scratch.tokenizers.template_sandbox as module
 from llm_from_scratch.files.gguf import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
@@ -113,6 +113,55 @@ def test_hostile_templates_are_stopped(name):
     source, message = HOSTILE[name]
     with pytest.raises(ValueError, match=message):
         ChatTemplate(source).render(TALK)
+
+
+GROW = "{% set n = namespace(x=START) %}{% for i in range(99) %}{% set n.x = STEP %}{% endfor %}USE"
+GROWING = {  # what it begins with, what each round makes of it, and how it is used
+    "lists in lists": ("['a']", "[n.x, n.x]", "{{ n.x }}"),
+    "lists in lists, compared": ("['a']", "[n.x, n.x]", "{{ n.x in [n.x ~ ''] }}"),
+    "lists in lists, as JSON": ("['a']", "[n.x, n.x]", "{{ n.x | tojson }}"),
+    "tuples, hashed": ("(1,)", "(n.x, n.x)", "{{ {n.x: 1} }}"),
+    "dictionaries": ("{}", "{'a': n.x, 'b': n.x}", "{{ n.x | string }}"),
+    "dictionaries by name": ("{}", "dict(a=n.x, b=n.x)", "{{ n.x }}"),
+    "a list of one, many times": ("['a']", "[n.x] * 9", "{{ n.x | length }}"),
+    "namespaces": ("1", "namespace(a=n.x, b=n.x)", "{{ n.x }}"),
+    "a namespace in itself": ("1", "n", "{{ n.x }}"),
+    "a macro": ("'ab'", "twice(n.x)", "{{ n.x | length }}"),
+    "many texts at once": ("[]", "n.x + ['a' * 9999]", "{{ n.x | length }}"),
+    "one after the other": ("'a'", "('a' * 9999)[1:]", "{{ n.x | length }}"),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_whatever_grows_is_stopped_before_it_is_large(name, monkeypatch):
+    monkeypatch.setattr(module, "SIZE", 20_000)
+    monkeypatch.setattr(module, "TOTAL", 200_000)
+    monkeypatch.setattr(module, "SECONDS", 60.0)
+    start, step, use = GROWING[name]
+    source = GROW.replace("START", start).replace("STEP", step).replace("USE", use)
+    source = "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}" + source
+    with pytest.raises(ValueError, match="makes .*more than 20"):
+        ChatTemplate(source).render(TALK)
+
+
+def test_a_block_is_stopped_before_it_is_large(monkeypatch):
+    monkeypatch.setattr(module, "SIZE", 20_000)
+    block = "{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}"
+    source = "{% set n = namespace(x='ab') %}{% for i in range(99) %}" + block + "{% endfor %}"
+    with pytest.raises(ValueError, match="more than 20,000"):
+        ChatTemplate(source).render(TALK)
+
+
+@pytest.mark.parametrize("call", [".rfind(", ".rsplit(", ".strip(", " | trim("])
+def test_searches_that_take_the_product_of_two_lengths_are_refused(call):
+    with pytest.raises(ValueError, match="more than 100 characters"):
+        ChatTemplate("{{ ('a' * 900000)" + call + "'b' ~ 'a' * 400000) }}").render(TALK)
+
+
+def test_sums_are_of_numbers():
+    assert ChatTemplate("{{ [1, 2] | sum }} {{ messages | map(attribute='role') | list | length }}").render(TALK)
+    with pytest.raises(ValueError, match="sum is of numbers"):
+        ChatTemplate("{{ [[1], [2]] | sum(start=[]) }}").render(TALK)
 
 
 def test_a_loop_that_prints_nothing_is_stopped(monkeypatch):
