@@ -186,6 +186,7 @@ DAMAGE = {
     "normalizer": (set_in(["normalizer"], {"type": "Lowercase"}), "normalizer Lowercase is not supported"),
     "no pre-tokenizer": (set_in(["pre_tokenizer"], None), "not a byte-level tokenizer"),
     "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "decoder 'ByteLevel' is not supported for Sent"),
+    "type that is no word": (set_in(["pre_tokenizer"], {"type": []}), r"type must be a word, not \[\]"),
     "two byte levels": (
         set_in(["pre_tokenizer"], {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}] * 2}), "two ByteLevel",
     ),

@@ -119,6 +119,7 @@ def line(token: bytes, rank: object) -> bytes:
         (lambda lines: [*lines, line(b"a", 256)], "line 257: the token b'a' stands twice"),
         (lambda lines: [*lines[:-1], line(b"ab", 255)], "the byte 0xff has no rank"),
         (lambda lines: lines[:3] + lines[4:], "rank 3 is missing"),
+        (lambda lines: [*lines, line(b"a" * 9999, 256)], "line 257: a token of 9,999 bytes"),
         (lambda lines: [b"\xff\xfe\x00"], "line 1: expected a token"),
         (lambda lines: [], "holds no ranks"),
     ],

@@ -34,6 +34,9 @@ def is_sentencepiece(content: dict[str, Any]) -> bool:
     """Does the file describe this kind? It falls back to bytes, or knows "▁" by a normalizer or pre-tokenizer."""
     model = content.get("model") or {}
     spaces = _steps(content.get("normalizer"), "normalizers") + _steps(content.get("pre_tokenizer"), "pretokenizers")
+    for kind in (step.get("type") for step in spaces):
+        if kind is not None and not isinstance(kind, str):
+            raise ValueError(f"a normalizer or pre_tokenizer: its type must be a word, not {kind!r:.60}")
     kinds = {step.get("type") for step in spaces}
     return "ByteLevel" not in kinds and (
         bool(model.get("byte_fallback")) or bool(kinds & {"Metaspace", "Prepend"}) or _REPLACE in spaces

@@ -20,6 +20,7 @@ from ..pre_tokenizer import PreTokenizer
 from .parts import read_json
 
 END_OF_TEXT = "<|endoftext|>"
+LONGEST = 4096  # bytes of a token (published ones have 128 or so): how it is joined takes time with the square of them
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def read_ranks(path: Path) -> dict[bytes, int]:
         rank = int(parts[1])
         if not token:
             raise ValueError(f"{path} line {number}: the token is empty")
+        if len(token) > LONGEST:
+            raise ValueError(f"{path} line {number}: a token of {len(token):,} bytes; up to {LONGEST:,} are read")
         if token in ranks:
             raise ValueError(f"{path} line {number}: the token {token!r} stands twice")
         if rank in owner:
