@@ -45,6 +45,14 @@ _NAMES = {
 }
 
 
+_READ = frozenset(
+    "block_count context_length embedding_length feed_forward_length expert_count rope.dimension_count rope.freq_base "
+    "rope.scaling.type rope.scaling.factor rope.scale_linear attention.head_count attention.head_count_kv "
+    "attention.key_length attention.value_length attention.layer_norm_rms_epsilon".split()
+)
+_HARMLESS = frozenset("vocab_size tensor_data_layout expert_used_count rope.scaling.original_context_length".split())
+
+
 def published_name(name: str) -> str:
     """A tensor's name in the Hugging Face layout; an unknown one stays as it is.
 
@@ -82,6 +90,13 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
 
     if get("expert_count", int, 0):
         raise ValueError("llama.expert_count: a mixture of experts in a GGUF file is not supported")
+    for key, value in metadata.items():
+        option = key.removeprefix("llama.")
+        neutral = (option == "attention.causal" and value is True) or (np.ndim(value) == 0 and not value)
+        if key.startswith("llama.") and option not in _READ | _HARMLESS and not neutral:
+            raise ValueError(
+                f"{key} = {value!r:.60} is not known here, and a model that ignored it might be silently wrong"
+            )
     if metadata.get("llama.rope.scaling.type", "none") not in ("none", "linear"):
         raise ValueError(f"llama.rope.scaling.type {metadata['llama.rope.scaling.type']!r} is not supported")
     heads, hidden = get("attention.head_count", int), get("embedding_length", int)
@@ -111,8 +126,13 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
     }
     if head_dim * heads != hidden:
         config["head_dim"] = head_dim
-    if metadata.get("llama.rope.scaling.type") == "linear":
-        config["rope_scaling"] = {"type": "linear", "factor": float(get("rope.scaling.factor", float))}
+    # Without a type, as in the files of 2023, a factor is a linear one.
+    factor = get("rope.scaling.factor", float, metadata.get("llama.rope.scale_linear", 0.0))
+    kind = metadata.get("llama.rope.scaling.type", "linear" if factor else "none")
+    if kind == "linear":
+        if not factor:
+            raise ValueError("the metadata has no llama.rope.scaling.factor")
+        config["rope_scaling"] = {"type": "linear", "factor": float(factor)}
     for role in ("bos", "eos"):
         token = metadata.get(f"tokenizer.ggml.{role}_token_id")
         if type(token) is int and token < table.shape[0]:

@@ -26,8 +26,9 @@ from .spec import ModelSpec
 def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
     """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file.
 
-    dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where that is stored): stored
-    float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored unless told otherwise.
+    dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where all tensors
+    are stored so): stored float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored
+    unless told otherwise.
     packed: of a GGUF file, keep quantised matrices packed in memory (see `models.gguf`); else they are expanded.
 
     Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,

@@ -112,7 +112,7 @@ class WeightTable:
     def load(self, model: Any, store: Store, dtype: np.dtype | None) -> dict[str, np.dtype]:
         """Fill the model's parameters from `store`; return {their name: number format stored}.
 
-        dtype: of the parameters; None is float32, or float64 where that is stored. Everything is checked
+        dtype: of the parameters; None is float32, or float64 where all tensors are stored so. Everything is checked
         first.
         """
         parameters = dict(model.named_parameters())
@@ -120,11 +120,12 @@ class WeightTable:
         store = self._respelled(store)
         stripped = self._stripped(bindings, store)
         self._check(bindings, store, stripped)
-        formats = {}
+        names = {binding.theirs: binding.theirs[stripped(binding.theirs) :] for binding in bindings}
+        formats = {theirs: store.entry(name).dtype for theirs, name in names.items()}
+        double = all(stored == np.float64 for stored in formats.values())
+        wanted = dtype or np.dtype(np.float64 if double else np.float32)
         for binding in bindings:
-            name = binding.theirs[stripped(binding.theirs) :]
-            formats[binding.theirs] = stored = store.entry(name).dtype
-            wanted = dtype or np.dtype(np.float64 if stored == np.float64 else np.float32)
+            name, stored = names[binding.theirs], formats[binding.theirs]
             arrays = [np.empty(parameters[ours].shape, wanted) for ours in binding.ours]
             try:
                 with np.errstate(over="raise"):

@@ -121,6 +121,8 @@ BAD = {
     "another architecture": ({"general.architecture": "mamba"}, {}, (), "architecture 'mamba' is not supported"),
     "experts": ({"llama.expert_count": 8}, {}, (), "mixture of experts"),
     "scaling": ({"llama.rope.scaling.type": "yarn"}, {}, (), "'yarn' is not supported"),
+    "unknown option": ({"llama.attention.scale": 0.5}, {}, (), r"llama\.attention\.scale = 0\.5 is not known"),
+    "a window": ({"llama.attention.sliding_window": 8}, {}, (), r"llama\.attention\.sliding_window = 8 is not known"),
     "no heads": ({"llama.attention.head_count": 0}, {}, (), "impossible sizes: 0 heads"),
     "a word for a number": ({"llama.block_count": "one"}, {}, (), "llama.block_count must be a number"),
     "layers that are not there": ({"llama.block_count": 2}, {}, (), "missing: model.layers.1"),
@@ -149,6 +151,27 @@ def test_the_changed_file_of_these_tests_is_otherwise_good(tmp_path, packed):
     matrix = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
     path = _changed(tmp_path / "good.gguf", {}, {"blk.0.ffn_up.weight": ("Q5_0", quantize(matrix, "Q5_0"))})
     assert np.isfinite(lfs.from_pretrained(path, packed=packed)([[1, 2]]).data).all()
+
+
+@pytest.mark.parametrize("old", ["scale_linear", "scaling.factor"])
+def test_linear_scaling_is_read_where_no_type_is_named(tmp_path, old, packed):
+    """The first files had a key of their own; the type came later, and linear is what llama.cpp takes without it."""
+    file = GgufFile(FIXTURES / "untied.gguf")
+    kept = {key: value for key, value in file.metadata.items() if "rope.scaling" not in key}
+    tensors = {name: (t.type.name, np.array(file[name]).view(_view(t))) for name, t in file.tensors.items()}
+    write_gguf(tmp_path / "old.gguf", {**kept, f"llama.rope.{old}": 2.0}, tensors)
+    model = lfs.from_pretrained(tmp_path / "old.gguf", packed=packed)
+    expected = lfs.from_pretrained(FIXTURES / "untied.gguf", packed=packed)
+    assert model.config["rope_scaling"] == {"type": "linear", "factor": 2.0}
+    np.testing.assert_array_equal(model([[1, 2, 3]]).data, expected([[1, 2, 3]]).data)
+
+
+def test_one_matrix_in_float64_does_not_make_the_model_of_two_minds(tmp_path, packed):
+    matrix = np.random.default_rng(0).normal(size=(64, 32))
+    path = _changed(tmp_path / "mixed.gguf", {}, {"blk.0.ffn_up.weight": ("F64", matrix)})
+    model = lfs.from_pretrained(path, packed=packed)
+    assert {parameter.dtype for parameter in model.parameters()} == {np.dtype(np.float32)}
+    assert model([[1, 2]]).dtype == np.float32
 
 
 def test_rows_of_query_and_key_are_put_in_order(tmp_path):
