@@ -18,8 +18,9 @@ from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
 from .decoder import Decoder
 from .families import find_family, find_release
-from .gguf import GgufStore, PackedDecoder, config_from_metadata, load_packed
+from .gguf import GgufStore, config_from_metadata
 from .lineage import Lineage, fingerprint, from_metadata
+from .packed import PackedDecoder, load_packed
 from .spec import ModelSpec
 
 
@@ -29,7 +30,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where all tensors
     are stored so): stored float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored
     unless told otherwise.
-    packed: of a GGUF file, keep quantised matrices packed in memory (see `models.gguf`); else they are expanded.
+    packed: of a GGUF file, keep quantised matrices packed in memory (see `models.packed`); else they are expanded.
 
     Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,
     impossible or not supported, or when the weights do not fit it: all before memory is allocated.
