@@ -68,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _number(group, "--feed-forward", "width inside the feed-forward part (default: the family's usual multiple)")
     _number(group, "--context", "tokens a row, the longest text it learns from at once (default 256)")
     _number(group, "--vocabulary", "tokens of the tokenizer that is trained on the text (default 2048)")
+    kinds = ["byte-level", "sentencepiece"]
+    group.add_argument("--tokenizer", choices=kinds, help="GPT-2's kind of BPE (default), or LLaMA's")
     group.add_argument(
         "--embedding-std",
         type=float,

@@ -39,11 +39,12 @@ _PREPARED = "prepared.json"
 class Recipe:
     """What to train on and what to train.
 
-    data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. context: tokens a
-    row; batch_size: rows. layers, width, heads: the size of the model; key_value_heads fewer than heads is
-    grouped-query attention; feed_forward: width of the hidden layer, by default the family's usual multiple. config:
-    further keywords of the family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`;
-    "documents" suits texts about as long as a row. seed: of everything.
+    data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. tokenizer: the kind
+    that is trained, "byte-level" (with its `pattern`) or "sentencepiece". context: tokens a row; batch_size: rows.
+    layers, width, heads: the size of the model; key_value_heads fewer than heads is grouped-query attention;
+    feed_forward: width of the hidden layer, by default the family's usual multiple. config: further keywords of the
+    family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`; "documents" suits texts
+    about as long as a row. seed: of everything.
 
     embedding_std: the spread the embedding starts with, if not the published one. Tokens that are used alike, such as
     names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
@@ -60,6 +61,7 @@ class Recipe:
     feed_forward: int | None = None
     vocabulary: int = 1024
     pattern: str = "gpt2"
+    tokenizer: str = "byte-level"
     context: int = 256
     batch_size: int = 16
     sampling: str = "epochs"
@@ -82,6 +84,8 @@ class Recipe:
         if self.width % self.heads:
             raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
 
+        if self.tokenizer not in ("byte-level", "sentencepiece"):
+            raise ValueError(f"tokenizer is 'byte-level' or 'sentencepiece', not {self.tokenizer!r}")
         std = self.embedding_std
         if std is not None and not (math.isfinite(std) and std > 0):
             raise ValueError(f"embedding_std must be a finite number above 0, got {std}")
@@ -118,7 +122,8 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     Raises ValueError for a source that does not exist, is not UTF-8 or holds too little text.
     """
     folder = Path(folder)
-    wanted = {name: getattr(recipe, name) for name in ("data", "vocabulary", "pattern", "validation_fraction", "seed")}
+    settings = ("data", "vocabulary", "pattern", "tokenizer", "validation_fraction", "seed")
+    wanted = {name: getattr(recipe, name) for name in settings}
     marker = folder / _PREPARED
     if marker.exists() and read_json_object(marker) == wanted:
         return Corpus(Tokenizer.from_pretrained(folder), open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
@@ -126,6 +131,7 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     tokenizer = Tokenizer.train(
         _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS),
         recipe.vocabulary,
+        kind=recipe.tokenizer,
         pattern=recipe.pattern,
         special_tokens=[DELIMITER],
         roles={"bos": DELIMITER, "eos": DELIMITER},

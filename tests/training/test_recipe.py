@@ -95,6 +95,20 @@ def test_recipes_speak_the_words_of_their_family():
         check_model(Recipe(family="bloom", key_value_heads=2))
 
 
+def test_a_recipe_may_ask_for_pieces_with_scores(tmp_path):
+    recipe = Recipe(data="tales:60", tokenizer="sentencepiece", vocabulary=500, width=32, heads=4, context=64)
+    corpus = prepare_corpus(recipe, tmp_path)
+    assert (
+        corpus.tokenizer.kind == "sentencepiece" and prepare_corpus(recipe, tmp_path).tokenizer.kind == "sentencepiece"
+    )
+    ids = corpus.tokenizer.encode("Max the bear")
+    assert (
+        corpus.tokenizer.decode(ids) == "Max the bear" and build_model(recipe, corpus.tokenizer)([ids]).shape[2] == 500
+    )
+    assert corpus.train.separator == corpus.tokenizer.eos_id  # documents are kept apart as with the other kind
+    assert prepare_corpus(Recipe(data="tales:60", vocabulary=500), tmp_path).tokenizer.kind == "byte-level"
+
+
 @pytest.mark.parametrize("family", sorted(models.all_families()))
 def test_a_recipe_builds_a_small_model_of_any_family(family, tmp_path):
     recipe = Recipe(data="tales:60", family=family, vocabulary=400, layers=2, width=32, heads=4, context=48)
@@ -116,6 +130,7 @@ def test_a_recipe_builds_a_small_model_of_any_family(family, tmp_path):
         {"seed": -1},
         {"embedding_std": 0.0},
         {"embedding_std": float("nan")},
+        {"tokenizer": "unigram"},
     ],
 )
 def test_impossible_recipes_are_refused(bad):
