@@ -160,7 +160,8 @@ class _Run:
         if self.step == 0 and self.validation is not None and settings.evaluate_every:
             self._evaluate(log)
         with Progress(settings.steps, self.step, progress) as bar, Timing(directory) as timing:
-            while self.step < settings.steps and not stop.requested:
+            stopping = stop.requested
+            while self.step < settings.steps and not stopping:
                 tokens_before = self.tokens
                 lr, norm = self._update()
                 if log is not None:
@@ -173,8 +174,9 @@ class _Run:
                 if self.validation is not None and (last or _due(self.step, settings.evaluate_every)):
                     self._evaluate(log)
                     bar.show(self.evaluation)
+                stopping = stop.requested  # asked once a step: whoever asks after this waits for the next checkpoint
                 if directory is not None and log is not None:
-                    if last or stop.requested or _due(self.step, settings.checkpoint_every):
+                    if last or stopping or _due(self.step, settings.checkpoint_every):
                         self._save(directory, log)
         finished = self.step == settings.steps
         if not finished:

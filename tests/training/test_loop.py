@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 
@@ -12,6 +13,7 @@ from llm_from_scratch.training import (
     TrainingSettings,
     accumulate_gradients,
     load_checkpoint,
+    loop,
     plot_curve,
     read_log,
     train,
@@ -49,6 +51,29 @@ def test_training_lowers_the_loss_and_leaves_everything_behind(tmp_path):
     stored = open_stand_in(tmp_path / "run", np.float64)
     assert np.array_equal(stored.head.data, model.head.data)
     assert not any("second" in key or "time" in key for entry in entries for key in entry)
+
+
+def test_a_stop_asked_for_at_any_moment_is_followed_by_a_checkpoint(tmp_path, monkeypatch):
+    """Also one that comes when the loop has just looked: it waits for the next look, and nothing is lost."""
+
+    class AskedAfter:
+        def __init__(self, looks):
+            self.left = looks
+
+        @property
+        def requested(self):
+            self.left -= 1
+            return self.left < 0
+
+    for looks in range(1, 6):
+        said: list[str] = []
+        directory = tmp_path / str(looks)
+        monkeypatch.setattr(loop, "polite_interrupts", lambda looks=looks: contextlib.nullcontext(AskedAfter(looks)))
+        _, outcome = run(directory, short(steps=20, checkpoint_every=0), report=said.append)
+        assert not outcome.finished and 0 < outcome.step < 20
+        checkpoint = latest_checkpoint(directory)
+        assert checkpoint is not None and checkpoint.name == f"step-{outcome.step}"
+        assert f"saved as {checkpoint}" in said[-1]
 
 
 def test_micro_batches_make_one_big_step():
