@@ -64,7 +64,7 @@ def _joined(merges: np.ndarray, ranks: np.ndarray | None) -> dict[tuple[int, int
 def _merge_each(
     symbols: np.ndarray, ends: np.ndarray, joined: dict[tuple[int, int], tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """In every word the neighbours of the lowest rank first, the leftmost of equals; joined is {pair: (rank, result)}."""
+    """In each word the neighbours of the lowest rank first, the leftmost of equals; joined: {pair: (rank, result)}."""
     never = (1 << 31, -1)
     ids: list[int] = []
     new_ends = np.empty(ends.size, np.int64)
