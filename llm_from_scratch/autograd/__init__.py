@@ -1,22 +1,72 @@
 """Automatic differentiation on NumPy arrays: `Tensor`, `@primitive`, elementary operations, `gradcheck`."""
 
 from . import operators as _operators  # puts + - * / @ [] and the methods on Tensor
+from .arithmetic import absolute, add, divide, maximum, minimum, multiply, power, subtract
+from .broadcasting import unbroadcast
+from .derivatives import hessian_vector_product, jacobian
+from .elementwise import clip, cos, exp, log, sin, sqrt, tanh
 from .gradcheck import GradientMismatch, gradcheck
-from .ops import concatenate, unbroadcast
 from .primitive import PRIMITIVES, Primitive, primitive
+from .products import einsum, matmul
+from .reductions import cumsum, logsumexp, mean, prod, std, total, var
+from .reductions import max as max
+from .reductions import min as min
+from .selecting import sort, take, where
+from .shaping import concatenate, pad, ravel, repeat, reshape, split, squeeze, stack, swapaxes, transpose
 from .tensor import Tensor, as_tensor, grad_enabled, no_grad
 
+abs, sum = absolute, total  # NumPy's names; inside the package, ours leave Python's alone
+
+# `max`, `min`, `abs` and `sum` are left out: `from … import *` must not replace Python's own.
 __all__ = [
     "PRIMITIVES",
     "GradientMismatch",
     "Primitive",
     "Tensor",
+    "absolute",
+    "add",
     "as_tensor",
+    "clip",
     "concatenate",
+    "cos",
+    "cumsum",
+    "divide",
+    "einsum",
+    "exp",
     "grad_enabled",
     "gradcheck",
+    "hessian_vector_product",
+    "jacobian",
+    "log",
+    "logsumexp",
+    "matmul",
+    "maximum",
+    "mean",
+    "minimum",
+    "multiply",
     "no_grad",
+    "pad",
+    "power",
     "primitive",
+    "prod",
+    "ravel",
+    "repeat",
+    "reshape",
+    "sin",
+    "sort",
+    "split",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "std",
+    "subtract",
+    "swapaxes",
+    "take",
+    "tanh",
+    "total",
+    "transpose",
     "unbroadcast",
+    "var",
+    "where",
 ]
 del _operators

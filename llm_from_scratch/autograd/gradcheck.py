@@ -7,7 +7,7 @@ cotangent is random because fixed ones hide mistakes: under an all-ones cotangen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ def gradcheck(
 
     An input's error is relative to max(its largest gradient entry, `floor`, 1e-6 × the largest gradient entry of all
     inputs): some gradients are exactly zero, and zero needs a scale too. Inputs that are not floating (ids) or are None
-    are passed on. Tensors are moved in place and put back, so a function may also close over them: pass a model's
-    parameters as inputs and ignore the arguments.
+    are passed on; of a list of tensors or arrays each is checked. Tensors are moved in place and put back, so a
+    function may also close over them: pass a model's parameters as inputs and ignore the arguments.
 
     Raises GradientMismatch naming the input and the worst coordinate; TypeError for float32 inputs, whose rounding
     would hide errors below about 1e-3.
@@ -43,30 +43,33 @@ def gradcheck(
     >>> error < 1e-9
     True
     """
-    tensors = [_leaf(value, position) for position, value in enumerate(inputs)]
-    checked = [i for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.requires_grad]
+    given = [_leaf(value, f"input {position}") for position, value in enumerate(inputs)]
+    labelled = [pair for position, value in enumerate(given) for pair in _leaves(value, f"input {position}")]
+    if names:
+        labelled = [(name, tensor) for name, (_, tensor) in zip(names, labelled, strict=True)]
+    checked = [(label, tensor) for label, tensor in labelled if isinstance(tensor, Tensor) and tensor.requires_grad]
     if not checked:
         raise TypeError("gradcheck needs at least one float64 input")
-    held = [tensors[i].grad for i in checked]
-    for i in checked:
-        tensors[i].grad = None
-    outputs = _as_tuple(function(*tensors))
+    held = [tensor.grad for _, tensor in checked]
+    for _, tensor in checked:
+        tensor.grad = None
+    outputs = _as_tuple(function(*given))
     rng = np.random.default_rng(seed)
     cotangents = [rng.normal(size=output.shape) for output in outputs]
     loss = sum(((output * cotangent).sum() for output, cotangent in zip(outputs, cotangents)), start=Tensor(0.0))
     loss.backward()
-    claimed = [np.zeros(tensors[i].shape) if tensors[i].grad is None else tensors[i].grad for i in checked]
-    for i, gradient in zip(checked, held):
-        tensors[i].grad = gradient
+    claimed = [np.zeros(tensor.shape) if tensor.grad is None else tensor.grad for _, tensor in checked]
+    for (_, tensor), gradient in zip(checked, held):
+        tensor.grad = gradient
 
     def value() -> float:
         with no_grad():
-            return float(sum(np.sum(o.data * c) for o, c in zip(_as_tuple(function(*tensors)), cotangents)))
+            return float(sum(np.sum(o.data * c) for o, c in zip(_as_tuple(function(*given)), cotangents)))
 
-    measured = [_central_differences(value, tensors[i].data, step) for i in checked]
+    measured = [_central_differences(value, tensor.data, step) for _, tensor in checked]
     largest = max((float(np.abs(m).max(initial=0.0)) for m in measured), default=0.0)
     worst = 0.0
-    for i, ours, theirs in zip(checked, claimed, measured):
+    for (label, _), ours, theirs in zip(checked, claimed, measured):
         scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-6 * largest, floor)
         if theirs.size == 0:
             continue
@@ -74,7 +77,6 @@ def gradcheck(
         where = np.unravel_index(int(np.argmax(np.where(np.isnan(errors), np.inf, errors))), errors.shape)
         error = float(errors[where])
         if not error <= tolerance:
-            label = names[i] if names else f"input {i}"
             place = tuple(int(n) for n in where)
             raise GradientMismatch(
                 f"{label}{list(place)}: backward says {ours[where]:.9g}, central differences {theirs[where]:.9g} "
@@ -84,19 +86,41 @@ def gradcheck(
     return worst
 
 
-def _leaf(value: Any, position: int) -> Any:
+def _leaf(value: Any, label: str) -> Any:
     if value is None:
         return None
+    if isinstance(value, (list, tuple)) and _holds_arrays(value):
+        return [_leaf(item, f"{label}[{number}]") for number, item in enumerate(value)]
     array = value.data if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.kind != "f":
         return value
     if array.dtype != np.float64:
-        raise TypeError(f"gradcheck works in float64; input {position} is {array.dtype}")
-    return value if isinstance(value, Tensor) and value.requires_grad else Tensor(array.copy(), requires_grad=True)
+        raise TypeError(f"gradcheck works in float64; {label} is {array.dtype}")
+    if not (isinstance(value, Tensor) and value.requires_grad):
+        return Tensor(array.copy(), requires_grad=True)
+    if not array.flags.writeable:
+        raise ValueError(f"gradcheck moves every entry, and the array of {label} is read-only: give the tensor a copy")
+    return value
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether a list is one of tensors or arrays, and not an array written as lists of numbers."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_arrays, value))
+    return isinstance(value, (Tensor, np.ndarray))
+
+
+def _leaves(value: Any, label: str) -> Iterator[tuple[str, Any]]:
+    """The leaves of an input with a label each: itself, or those of a list."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(item, f"{label}[{number}]")
+    else:
+        yield label, value
 
 
 def _as_tuple(result: Any) -> tuple[Tensor, ...]:
-    return tuple(as_tensor(r) for r in (result if isinstance(result, tuple) else (result,)))
+    return tuple(as_tensor(r) for r in (result if isinstance(result, (tuple, list)) else (result,)))
 
 
 def _central_differences(value: Callable[[], float], array: np.ndarray, step: float) -> np.ndarray:

@@ -56,14 +56,14 @@ def topological_order(root: Node) -> list[Node]:
 def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Tensor, np.ndarray] | None) -> None:
     """Carry `gradient`, the cotangent of `root`'s output number `output`, back to the leaves."""
     order = topological_order(root)
+    if any(node.saved is _RELEASED for node in order):
+        raise ValueError("this graph was already released by an earlier backward(); run the forward pass again")
     # Per node: the gradient of each output so far, and whether that array is ours to add into.
     pending: dict[Node, list[tuple[np.ndarray, bool] | None]] = {node: [None] * len(node.outputs) for node in order}
     pending[root][output] = (gradient, False)
     while order:
         node = order.pop()
         arrived = pending.pop(node)
-        if node.saved is _RELEASED:
-            raise ValueError("this graph was already released by an earlier backward(); run the forward pass again")
         cotangents = tuple(
             np.zeros(shape, dtype) if entry is None else entry[0]
             for entry, (shape, dtype) in zip(arrived, node.outputs)
@@ -94,20 +94,18 @@ def _add(total: tuple[np.ndarray, bool] | None, more: np.ndarray, owned: bool) -
         return more, owned
     array, ours = total
     if ours:
-        array += more
-        return array, True
-    if owned:
-        more += array
-        return more, True
-    return array + more, True
+        return np.add(array, more, out=array), True
+    return np.add(array, more, out=more if owned else np.empty_like(more)), True
 
 
 def deliver(leaf: Tensor, gradient: np.ndarray, owned: bool, into: dict[Tensor, np.ndarray] | None) -> None:
     """Add `gradient` to the leaf's `.grad`, or to its entry of `into`; copied unless it is `owned`."""
     held = leaf.grad if into is None else into.get(leaf)
-    if held is not None:
-        held += gradient
+    if isinstance(held, np.ndarray):
+        np.add(held, gradient, out=held)  # in place also where there are no axes: `+=` would make a number of those
         return
+    if held is not None:
+        raise TypeError(f"a leaf's .grad is an ndarray or None, not {type(held).__name__}: set it to None to clear it")
     gradient = gradient if owned else gradient.copy()
     if into is None:
         leaf.grad = gradient

@@ -1,21 +1,25 @@
 """`@primitive`: a forward, its hand-derived backward and an example, on one screen.
 
 The forward is an ordinary function on ndarrays that returns its output and whatever the backward wants to see again.
-Positional arguments are tensors (or None, or integer arrays such as token ids); keywords are fixed settings. The
-backward receives `needs`, one flag a positional argument, and computes no gradient that nobody asked for. The example
+Parameters in front of the "/" are tensors (or None, or integer arrays such as token ids); those after it are fixed
+settings. The backward receives `needs`, one flag a tensor, and computes no gradient that nobody asked for. The example
 feeds the checks that every primitive must pass (tests/autograd/test_primitive_sweep.py).
+
+What the backward will see again is not what a caller can still change: constant arrays, indices and other settings are
+copied when a graph is recorded. (Tensors are not: weights are large. Whoever changes a `.data` waits for the backward.)
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .graph import Edge, Node
-from .tensor import FLOATS, Tensor, grad_enabled
+from .tensor import FLOATS, Tensor, grad_enabled, native
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -32,6 +36,10 @@ class Primitive:
         functools.update_wrapper(self, forward)
         self._backward: Callable[..., Any] | None = None
         self.examples: list[Example] = []
+        parameters = inspect.signature(forward).parameters.values()
+        self._settings = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._tensors = None if several else sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
         key = f"{forward.__module__}.{forward.__qualname__}"
         PRIMITIVES[key] = self
 
@@ -61,24 +69,45 @@ class Primitive:
             raise ValueError(
                 f"the backward of {self.__name__} returned {len(results)} gradients for {len(needs)} inputs"
             )
-        return results
+        # NumPy turns arrays without axes into numbers, to which nothing can be added in place.
+        return [None if gradient is None else np.asarray(gradient) for gradient in results]
 
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
+        if self._tensors is not None and len(inputs) > self._tensors and self._settings:
+            settings = {**dict(zip(self._settings, inputs[self._tensors :])), **settings}
+            inputs = inputs[: self._tensors]
+        edges = tuple(_edge(value) for value in inputs) if grad_enabled() else ()
+        needs = tuple(edge is not None for edge in edges)
+        recorded = any(needs)
         dtype = _common_float(self.__name__, inputs)
-        arrays = [_as_array(value, dtype) for value in inputs]
+        arrays = [_as_array(value, dtype, recorded) for value in inputs]
+        if settings:
+            settings = {name: self._setting(name, value, recorded) for name, value in settings.items()}
         result, saved = self.__wrapped__(*arrays, **settings)
         several = isinstance(result, tuple)
         outputs = tuple(_bare(array) for array in (result if several else (result,)))
-        if grad_enabled():
-            edges = tuple(_edge(value) for value in inputs)
-            needs = tuple(edge is not None for edge in edges)
-            if any(needs):
-                node = Node(self, edges, needs, saved)
-                node.outputs = tuple((array.data.shape, array.data.dtype) for array in outputs)
-                for number, tensor in enumerate(outputs):
-                    if tensor.data.dtype in FLOATS:
-                        tensor.requires_grad, tensor._node, tensor._output = True, node, number
+        if recorded:
+            node = Node(self, edges, needs, saved)
+            node.outputs = tuple((array.data.shape, array.data.dtype) for array in outputs)
+            for number, tensor in enumerate(outputs):
+                if tensor.data.dtype in FLOATS:
+                    tensor.requires_grad, tensor._node, tensor._output = True, node, number
         return outputs if several else outputs[0]
+
+    def _setting(self, name: str, value: Any, copied: bool) -> Any:
+        """A setting as plain NumPy; TypeError for a tensor whose gradient would be lost."""
+        if isinstance(value, Tensor):
+            if value.requires_grad and grad_enabled():
+                raise TypeError(
+                    f"{self.__name__}: {name} is a setting and passes no gradient on, but the tensor given for it "
+                    "requires one: say .detach() if that is meant"
+                )
+            value = value.data
+        if isinstance(value, np.ndarray):
+            return value.copy() if copied else value
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+            return type(value)(self._setting(name, item, copied) for item in value)
+        return value
 
     def __repr__(self) -> str:
         return f"<primitive {self.__name__}>"
@@ -118,23 +147,23 @@ def _common_float(name: str, inputs: tuple[Any, ...]) -> np.dtype | None:
     for value in inputs:
         array = value.data if isinstance(value, Tensor) else value
         if isinstance(array, np.ndarray) and array.dtype.kind == "f" and (array.ndim or isinstance(value, Tensor)):
-            if found is not None and array.dtype != found:
+            dtype = array.dtype.newbyteorder("=")
+            if found is not None and dtype != found:
                 raise TypeError(
-                    f"{name} got both {found} and {array.dtype}: nothing is converted silently; "
+                    f"{name} got both {found} and {dtype}: nothing is converted silently; "
                     "bring its inputs to one dtype with .astype(...)"
                 )
-            found = array.dtype
+            found = dtype
     return found
 
 
-def _as_array(value: Any, dtype: np.dtype | None) -> np.ndarray | None:
-    if value is None or type(value) is np.ndarray and value.ndim:
-        return value
+def _as_array(value: Any, dtype: np.dtype | None, copied: bool) -> np.ndarray | None:
+    """The input as an ndarray; a caller's own array is copied if the backward may look at it later."""
+    if value is None:
+        return None
     if isinstance(value, Tensor):
         return value.data
-    array = np.asarray(value)
-    if dtype is not None and array.dtype.kind in "fiu" and array.ndim == 0:
-        return array.astype(dtype)  # a number takes the dtype of the arrays around it
-    if dtype is not None and array.dtype.kind == "f":
-        return array.astype(dtype)  # so does a list of numbers
-    return array
+    array = native(np.asarray(value))
+    if dtype is not None and array.dtype.kind == "f" and not (array.ndim and array is value):
+        return array.astype(dtype)  # numbers and lists of them take the dtype of the arrays around them
+    return array.copy() if copied else array

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import activations as kernels
-from .checks import floating
 
 
 @primitive
@@ -44,23 +44,6 @@ def sigmoid(x, /):
 @sigmoid.backward
 def _(dy, y, needs):
     return (dy * (y * (1 - y)),)
-
-
-@primitive
-def tanh(x, /):
-    """The hyperbolic tangent.
-
-    >>> tanh([0.0, 1.0])
-    Tensor([0.    , 0.7616])
-    """
-    floating("tanh", x)
-    y = kernels.tanh(x)
-    return y, y
-
-
-@tanh.backward
-def _(dy, y, needs):
-    return (dy * (1 - y * y),)
 
 
 @primitive
@@ -178,29 +161,8 @@ def _same_shape(name, gate, up):
     return gate, up
 
 
-for _one in (relu, sigmoid, softplus, tanh, silu, gelu, gelu_tanh):
+for _one in (relu, sigmoid, softplus, silu, gelu, gelu_tanh):
     # From 0.1 outwards: relu has no derivative at 0, and differences must not step across it.
     _one.example(lambda rng: ((rng.choice([-1.0, 1.0], (2, 3, 4)) * rng.uniform(0.1, 3.0, (2, 3, 4)),), {}))
 for _two in (swiglu, geglu):
     _two.example(lambda rng: ((rng.normal(size=(2, 5)), rng.normal(size=(2, 5))), {}))
-
-
-@primitive
-def sine(x, /):
-    """sin x, entry by entry: (...) -> (...). The activation of networks that compute a filter from the time.
-
-    >>> sine([0.0, 1.5707963])
-    Tensor([0., 1.])
-    """
-    floating("sine", x)
-    return np.sin(x), x
-
-
-@sine.backward
-def _(dy, x, needs):
-    return (np.cos(x) * dy,)
-
-
-@sine.example
-def _(rng):
-    return (rng.normal(size=(2, 5)),), {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from .checks import floating
+from ..checks import floating
 
 
 @primitive

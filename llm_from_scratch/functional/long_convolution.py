@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import long_convolution as kernels
 from ..kernels import modal
 from .causal_convolution import document_borders
-from .checks import floating
 
 CHUNK = 16  # steps between the states that a scan stores for its backward
 

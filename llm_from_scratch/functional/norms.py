@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import norms as kernels
-from .checks import floating
 
 
 @primitive

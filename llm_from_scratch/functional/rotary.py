@@ -10,8 +10,8 @@ import functools
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import rotary as kernels
-from .checks import floating
 
 
 @primitive

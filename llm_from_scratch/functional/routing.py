@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import softmax as kernels
-from .checks import floating
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -96,7 +96,10 @@ class Assignment:
         slots = np.empty_like(order)
         slots[order] = np.arange(len(order))
         counts = np.bincount(flat, minlength=count)
-        return cls(order // experts.shape[1], slots.reshape(experts.shape), counts)
+        made = cls(order // experts.shape[1], slots.reshape(experts.shape), counts)
+        for array in (made.tokens, made.slots, made.counts):
+            array.flags.writeable = False  # forward and backward follow one plan
+        return made
 
     def split(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """Rows (R, …) as one view an expert."""

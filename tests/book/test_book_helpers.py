@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llm_from_scratch import book
-from llm_from_scratch.autograd import ops
+from llm_from_scratch.autograd import arithmetic as ops
 from llm_from_scratch.book.speed import readable
 from llm_from_scratch.kernels import softmax
 

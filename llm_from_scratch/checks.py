@@ -1,4 +1,4 @@
-"""What the building blocks check before they compute."""
+"""Checks that every room may use: what came is what was expected, or an error that says so."""
 
 from __future__ import annotations
 
