@@ -6,6 +6,7 @@ from .broadcasting import unbroadcast
 from .derivatives import hessian_vector_product, jacobian
 from .elementwise import clip, cos, exp, log, sin, sqrt, tanh
 from .gradcheck import GradientMismatch, gradcheck
+from .invariants import check_primitive
 from .primitive import PRIMITIVES, Primitive, primitive
 from .products import einsum, matmul
 from .reductions import cumsum, logsumexp, mean, prod, std, total, var
@@ -26,6 +27,7 @@ __all__ = [
     "absolute",
     "add",
     "as_tensor",
+    "check_primitive",
     "clip",
     "concatenate",
     "cos",

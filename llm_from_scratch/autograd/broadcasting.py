@@ -1,7 +1,8 @@
-"""What element-wise operations have in common: NumPy's broadcasting and its undoing, one dtype, examples."""
+"""What the elementary operations have in common: NumPy's broadcasting and its undoing, one dtype, kinds of examples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ def one_dtype(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     if floating is None:
         return arrays
     return tuple(x if x.dtype.kind == "f" else x.astype(floating) for x in arrays)
+
+
+def normal(primitive: Any, *settings: dict[str, Any], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Give a function one example for each dictionary of settings, on normal numbers of these shapes."""
+    for one in settings or ({},):
+
+        def example(rng: np.random.Generator, one: dict[str, Any] = one) -> Any:
+            return tuple(np.asarray(rng.normal(size=shape)) for shape in shapes), one
+
+        primitive.example(example)
 
 
 def pairs(primitive: Any, low: float = 0.5, high: float = 2.0) -> None:

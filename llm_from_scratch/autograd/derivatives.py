@@ -23,7 +23,7 @@ def jacobian(function: Callable[[Tensor], Any], x: Any) -> np.ndarray:
     shape = as_tensor(function(Tensor(array))).shape
     rows = np.zeros((int(np.prod(shape)), *array.shape), array.dtype)
     for number, index in enumerate(np.ndindex(shape)):
-        rows[number] = _gradient(lambda x, i=index: function(x)[i], array)
+        rows[number] = _gradient(lambda x, i=index: function(x)[i], array)  # type: ignore[misc]
     return rows.reshape(*shape, *array.shape)
 
 

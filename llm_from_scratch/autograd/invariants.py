@@ -204,7 +204,7 @@ def computes_only_what_is_needed(primitive: Primitive, example: Example) -> None
         _run(primitive, leaves, settings)[0].backward(cotangent)
         for i in floats:
             if i in chosen:
-                np.testing.assert_allclose(leaves[i].grad, full[i].grad, rtol=1e-12, atol=1e-14)
+                np.testing.assert_allclose(np.asarray(leaves[i].grad), full[i].grad, rtol=1e-12, atol=1e-14)
             else:
                 assert leaves[i].grad is None
 
@@ -262,7 +262,7 @@ def _tuple(result: Any) -> tuple[Tensor, ...]:
 def _scattered(x: np.ndarray) -> np.ndarray:
     """The same numbers with a gap after every entry of every axis, so that no two are neighbours."""
     wide = np.zeros(tuple(2 * n for n in x.shape), x.dtype)
-    view = wide[(..., *(slice(None, None, 2) for _ in x.shape))]
+    view = wide[tuple(slice(None, None, 2) for _ in x.shape) + (Ellipsis,)]  # the dots keep it an array without axes
     view[...] = x
     return view
 

@@ -5,6 +5,7 @@ They live apart from the class so that the class needs no operation and the oper
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -71,7 +72,7 @@ _METHODS: dict[str, Any] = {
     "clip": lambda a, low=None, high=None: elementwise.clip(a, low, high),
     "T": property(lambda a: shaping.transpose(a)),
 }
-_NAMED = {
+_NAMED: dict[str, Callable[..., Any]] = {
     "abs": arithmetic.absolute, "sum": reductions.total, "mean": reductions.mean, "var": reductions.var,
     "std": reductions.std, "max": reductions.max, "min": reductions.min, "prod": reductions.prod,
     "cumsum": reductions.cumsum, "logsumexp": reductions.logsumexp, "exp": elementwise.exp, "log": elementwise.log,
@@ -100,6 +101,7 @@ interop.DIFFERENTIABLE |= _NAMED | {
     "add": arithmetic.add, "subtract": arithmetic.subtract, "multiply": arithmetic.multiply,
     "divide": arithmetic.divide, "power": arithmetic.power, "absolute": arithmetic.absolute,
     "maximum": arithmetic.maximum, "minimum": arithmetic.minimum, "matmul": products.matmul,
+    "negative": operator.neg, "positive": operator.pos,
     "concatenate": shaping.concatenate, "hstack": shaping.concatenate, "vstack": shaping.concatenate,
     "append": shaping.concatenate, "stack": shaping.stack, "reshape": shaping.reshape, "transpose": shaping.transpose,
     "where": selecting.where, "take": selecting.take, "clip": elementwise.clip, "einsum": products.einsum,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import string
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .broadcasting import one_dtype, unbroadcast
+from .broadcasting import normal, one_dtype, unbroadcast
 from .primitive import primitive
 from .tensor import Tensor
 
@@ -43,7 +42,7 @@ for _shapes in (
     ((2, 3, 4), (4, 5)), ((3, 4), (2, 1, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((4,), (4,)), ((4,), (4, 3)),
     ((3, 4), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((1, 1), (1, 1)),
 ):  # fmt: skip
-    matmul.example(partial(lambda rng, s: (tuple(rng.normal(size=n) for n in s), {}), s=_shapes))
+    normal(matmul, shapes=_shapes)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:
@@ -119,17 +118,13 @@ def _explicit(subscripts: str, operands: tuple[np.ndarray, ...]) -> tuple[list[s
     return inputs, dots + "".join(sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1))
 
 
-for _subscripts, _shapes in (
+_EQUATIONS: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
     ("ij,jk->ik", ((2, 3), (3, 4))), ("bij,bkj->bik", ((2, 3, 4), (2, 5, 4))), ("ij->j", ((2, 3),)),
     ("ii->", ((3, 3),)), ("ii->i", ((3, 3),)), ("i,j", ((2,), (3,))), ("ij,ji", ((2, 3), (3, 2))),
     ("...i,i->...", ((2, 3, 4), (4,))),
     ("i...,...->i...", ((2, 3, 4), (1, 4))), ("ij,k->i", ((2, 3), (4,))), ("i,i,i->i", ((3,), (3,), (3,))),
     ("iij,j->ij", ((2, 2, 3), (3,))), ("...ij->...ji", ((2, 3, 4),)), (",i->i", ((), (3,))), ("->", ((),)),
     ("i,i->", ((3,), (1,))),
-):  # fmt: skip
-    sum_of_products.example(
-        partial(
-            lambda rng, s, t: (tuple(np.asarray(rng.normal(size=n)) for n in s), {"subscripts": t}),
-            s=_shapes, t=_subscripts,
-        )
-    )  # fmt: skip
+)  # fmt: skip
+for _subscripts, _operands in _EQUATIONS:
+    normal(sum_of_products, {"subscripts": _subscripts}, shapes=_operands)

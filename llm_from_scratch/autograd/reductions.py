@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..checks import floating
+from .broadcasting import normal
 from .primitive import primitive
 
 Axis = Any  # an integer, a tuple of them, or None for all
@@ -224,16 +224,16 @@ def _(dy, saved, needs):
     return (np.flip(np.flip(dy, along).cumsum(axis=along), along).reshape(shape),)
 
 
+_AXES: tuple[dict[str, Any], ...] = (
+    {}, {"axis": 1}, {"axis": -1}, {"axis": (0, -1), "keepdims": True}, {"axis": (2, 0)},
+)  # fmt: skip
 for _reduction in (total, mean, var, std, max, min, prod, logsumexp):
-    for _settings in ({}, {"axis": 1}, {"axis": -1}, {"axis": (0, -1), "keepdims": True}, {"axis": (2, 0)}):
-        _reduction.example(partial(lambda rng, s: ((rng.normal(size=(2, 3, 4)),), s), s=_settings))
+    normal(_reduction, *_AXES, shapes=[(2, 3, 4)])
     if _reduction is not std:  # the deviation of a single number has a kink
-        _reduction.example(lambda rng: ((np.asarray(rng.normal()),), {}))
-for _settings in ({"ddof": 1}, {"ddof": 1, "axis": 0}):
-    for _reduction in (var, std):
-        _reduction.example(partial(lambda rng, s: ((rng.normal(size=(3, 4)),), s), s=_settings))
+        normal(_reduction, shapes=[()])
+for _reduction in (var, std):
+    normal(_reduction, {"ddof": 1}, {"ddof": 1, "axis": 0}, shapes=[(3, 4)])
 prod.example(lambda rng: ((rng.normal(size=(3, 4)) * [1, 0, 1, 1],), {"axis": -1}))  # one factor is 0
 prod.example(lambda rng: ((rng.normal(size=(2, 4)) * [[1, 0, 0, 1], [0, 1, 1, 1]],), {"axis": 1}))  # and two
-for _settings in ({}, {"axis": 0}, {"axis": -1}):
-    cumsum.example(partial(lambda rng, s: ((rng.normal(size=(2, 3, 4)),), s), s=_settings))
-cumsum.example(lambda rng: ((np.asarray(rng.normal()),), {}))
+normal(cumsum, {}, {"axis": 0}, {"axis": -1}, shapes=[(2, 3, 4)])
+normal(cumsum, shapes=[()])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .broadcasting import one_dtype
+from .broadcasting import normal, one_dtype
 from .primitive import primitive
 from .tensor import Tensor, as_tensor
 
@@ -204,21 +203,24 @@ def _(dy, dtype, needs):
     return (dy.astype(dtype),)
 
 
-def _examples(operation: Any, *settings: dict[str, Any], shapes: Sequence[tuple[int, ...]] = ((2, 3, 4),)) -> None:
-    for one in settings:
-        operation.example(partial(lambda rng, s: (tuple(np.asarray(rng.normal(size=n)) for n in shapes), s), s=one))
-
-
-_examples(reshape, {"shape": (3, -1)}, {"shape": (2, 1, 12)}, {"shape": -1})
-_examples(reshape, {"shape": (1, 1)}, {"shape": ()}, shapes=[()])
-_examples(transpose, {}, {"axes": (2, 0, 1)}, {"axes": (-1, 0, 1)}, {"axes": (0, -1, -2)}, {"axes": (-2, -1, -3)})
-_examples(transpose, {"axes": (-1, 0, 1)}, {"axes": (1, -1, 0)}, shapes=[(3, 3, 3)])  # square: the shape shows nothing
-_examples(transpose, {}, {"axes": ()}, shapes=[()])
-_examples(joined, {"axis": 1}, {"axis": -1}, shapes=[(2, 3), (2, 1), (2, 2)])
-_examples(stacked, {"axis": 0}, {"axis": 1}, {"axis": -1}, shapes=[(2, 3), (2, 3), (2, 3)])
-_examples(stacked, {"axis": 0}, {"axis": -1}, shapes=[(), ()])
-_examples(repeat, {"repeats": 2}, {"repeats": 3, "axis": 1}, {"repeats": [1, 0, 2, 1], "axis": -1})
-_examples(repeat, {"repeats": 3}, shapes=[()])
-_examples(pad, {"widths": 1}, {"widths": (1, 2), "value": 3.0}, {"widths": ((0, 1), (2, 0), (1, 1))})
-_examples(cast, {"dtype": np.dtype(np.float64)})
-_examples(cast, {"dtype": np.dtype(np.float64)}, shapes=[()])
+normal(reshape, {"shape": (3, -1)}, {"shape": (2, 1, 12)}, {"shape": -1}, shapes=[(2, 3, 4)])
+normal(reshape, {"shape": (1, 1)}, {"shape": ()}, shapes=[()])
+normal(
+    transpose,
+    {},
+    {"axes": (2, 0, 1)},
+    {"axes": (-1, 0, 1)},
+    {"axes": (0, -1, -2)},
+    {"axes": (-2, -1, -3)},
+    shapes=[(2, 3, 4)],
+)
+normal(transpose, {"axes": (-1, 0, 1)}, {"axes": (1, -1, 0)}, shapes=[(3, 3, 3)])  # square: the shape shows nothing
+normal(transpose, {}, {"axes": ()}, shapes=[()])
+normal(joined, {"axis": 1}, {"axis": -1}, shapes=[(2, 3), (2, 1), (2, 2)])
+normal(stacked, {"axis": 0}, {"axis": 1}, {"axis": -1}, shapes=[(2, 3), (2, 3), (2, 3)])
+normal(stacked, {"axis": 0}, {"axis": -1}, shapes=[(), ()])
+normal(repeat, {"repeats": 2}, {"repeats": 3, "axis": 1}, {"repeats": [1, 0, 2, 1], "axis": -1}, shapes=[(2, 3, 4)])
+normal(repeat, {"repeats": 3}, shapes=[()])
+normal(pad, {"widths": 1}, {"widths": (1, 2), "value": 3.0}, {"widths": ((0, 1), (2, 0), (1, 1))}, shapes=[(2, 3, 4)])
+normal(cast, {"dtype": np.dtype(np.float64)}, shapes=[(2, 3, 4)])
+normal(cast, {"dtype": np.dtype(np.float64)}, shapes=[()])

@@ -33,6 +33,7 @@ KEPT = {
     "number ** tensor": lambda t: 2**t,
     "0-d array / tensor": lambda t: np.array(3.0) / t,
     "list + tensor": lambda t: [1.0, 2.0, 3.0] + t,
+    "np.negative": lambda t: np.negative(t),
     "np.add": lambda t: np.add(X, t),
     "np.power": lambda t: np.power(t, 3),
     "np.matmul": lambda t: np.matmul(t, X),
