@@ -130,7 +130,7 @@ class Work:
         self.tasks = {task.name: task for task in read_tasks(self.source)}
         self.planned = {name: registry.collect(self.checks, name) for name in job["tasks"]}
         self.wrongs = read_wrongs(self.chapter) if self.chapter.wrongs.is_file() else {}
-        self.guard = guard.Guard(relied_upon(self.checks, self.worked))
+        self.restore = guard.Guard(relied_upon(self.checks, self.worked)).restore
         self.settings = settings.Settings()
         self.prints = Prints()
 
@@ -140,7 +140,7 @@ class Work:
         self.settings = settings.Settings()
         sys.path.append(str(self.path.parent))  # last, so that a learner's numpy.py cannot stand in for the real one
         module, problem, cause = load_learner(self.path)
-        replaced = self.guard.restore()
+        replaced = self.restore()
         self.settings.restore()
         if replaced and module:
             problem, cause = f"{self.path.name} replaces {replaced}, which the checks rely on.", "leave it as it is."
@@ -157,7 +157,7 @@ class Work:
         planned = [[check.name, check.about] for check in self.planned[task.name]]
         self.results.send("task", task=task.name, checks=planned, loading_output=self.prints.take())
         failed, kept = [], {}  # type: list[session.CheckResult], dict[str, list[Any]]
-        for result in run_task(task, self.checks, module, self.worked, self.seeds, str(self.path), self.guard, kept):
+        for result in run_task(task, self.checks, module, self.worked, self.seeds, str(self.path), self.restore, kept):
             self.results.send("check", check=result.to_json())
             if result.status == "failed":
                 failed.append(result)

@@ -8,6 +8,7 @@ the interpreter's frames or ctypes, and fools only themselves.
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
@@ -36,8 +37,12 @@ class Guard:
             tuple[str, Any, Any, dict[str, Any]]
         ] = []  # label, owner, its names as they are, as they were
         self._code: dict[int, tuple[str, FunctionType, tuple[Any, ...]]] = {}
+        self._loaded = sys.modules
+        self._modules = {}
         for module in dict.fromkeys([builtins, *modules]):  # what this class itself calls is put back first
             self._remember(module.__name__, module)
+            if self._loaded.get(module.__name__) is module:
+                self._modules[module.__name__] = module
             for value in list(vars(module).values()):
                 if isinstance(value, type) and value.__module__ == module.__name__:
                     self._remember(f"{module.__name__}.{value.__name__}", value)
@@ -48,7 +53,7 @@ class Guard:
             name: value
             for name, value in vars(owner).items()
             if callable(value)
-            or isinstance(value, ModuleType)
+            or isinstance(value, (ModuleType, property, classmethod, staticmethod))
             or (isinstance(value, _CONSTANTS) and not name.startswith("_"))
         }
         known.pop("_", None)
@@ -62,6 +67,10 @@ class Guard:
     def restore(self) -> str:
         """The first name that was replaced or removed, or an empty text; everything is put back."""
         first = ""
+        for name, module in self._modules.items():
+            if self._loaded.get(name) is not module:
+                first = first or name
+                self._loaded[name] = module
         for label, owner, now, known in self._known:
             for name, value in known.items():
                 if now.get(name, self) is not value:

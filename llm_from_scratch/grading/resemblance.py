@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .attempt import Attempt, Raised, leaves
-from .registry import Check
-from .session import CheckResult, run_check
+from .registry import UNCHANGED, Check
+from .session import FIXED_SEED, CheckResult, run_check
 
 MOST_NAMES = 2
 ENOUGH = 3  # see `evidence`
@@ -79,12 +79,16 @@ def evidence(answers: list[Any], right: list[Any]) -> int:
     (1, 3, 1)
     """
     (left, first), (other, second) = parts(answers), parts(right)
-    count = sum(a != b for a, b in zip(first, second)) + abs(len(first) - len(second))
+    count = sum(_weight(a) for a, b in zip(first, second) if a != b) + abs(len(first) - len(second))
     for x, y in zip(left, other):
         wrong = np.unique(x if x.shape != y.shape else x[~np.isclose(x, y, rtol=1e-9, atol=0, equal_nan=True)])
         simple = ~np.isfinite(wrong) | (wrong * 64 == np.round(wrong * 64))
         count += np.where(simple, 1, ENOUGH).sum()
     return int(count)
+
+
+def _weight(leaf: Any) -> int:
+    return max(1, min(len(leaf), ENOUGH)) if isinstance(leaf, (str, bytes)) else 1
 
 
 def likely_mistakes(
@@ -97,11 +101,13 @@ def likely_mistakes(
 ) -> dict[str, list[str]]:
     """For each failed check the names of the mistakes that give the learner's answers, if there are any.
 
-    `kept`: the learner's answers by check; `wrong` makes the module of each named mistake. Stops after `seconds`.
+    `kept`: the learner's answers by check; `checks`: all of the task; `wrong` makes the module of each named mistake.
+    Stops after `seconds`.
     """
     deadline = time.monotonic() + seconds
     right = {r.name: _answers(checks[r.name], worked, r.seed)[1] for r in failed if kept.get(r.name)}
     wanted = [r for r in failed if r.name in right and _comparable(kept[r.name], right[r.name])]
+    others = [check for name, check in checks.items() if name not in {r.name for r in failed}]
     found: dict[str, dict[str, int]] = {}  # mistake -> check -> evidence
     for name, make in wrong.items():
         if not wanted or time.monotonic() > deadline:
@@ -109,27 +115,57 @@ def likely_mistakes(
         module, fitting = make(), {}
         for result in wanted:
             mine = kept[result.name]
-            status, theirs = _answers(checks[result.name], module, result.seed)
+            status, theirs = _answers(checks[result.name], module, result.seed, mine)
             truth = right[result.name][: len(theirs)]
             if status == "failed" and distance(mine, theirs) <= min(1.0, distance(theirs, truth) / 100):
                 fitting[result.name] = evidence(theirs, truth)
-        if sum(fitting.values()) >= ENOUGH:
+        if sum(fitting.values()) >= ENOUGH or (len(fitting) == len(failed) and _passes(others, module)):
             found[name] = fitting
     return {
         result.name: _best(result.name, found) for result in wanted if any(result.name in f for f in found.values())
     }
 
 
-def _answers(check: Check, module: ModuleType, seed: int | None) -> tuple[str, list[Any]]:
-    attempt = Attempt(vars(module)[check.task])
+class _OtherAnswer(BaseException):
+    """Ends a check in which nothing further can be learnt."""
+
+
+class _Follower(Attempt):
+    """A mistake that is followed only while its answers are those wanted: the rest of a check may be long."""
+
+    def __init__(self, function: Callable[..., Any], wanted: list[Any]) -> None:
+        super().__init__(function)
+        self.wanted = wanted
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().__call__(*args, **kwargs)
+        number = len(self.answers) - 1
+        if distance(self.given()[number:], self.wanted[number : number + 1]) > 1:
+            raise _OtherAnswer
+        return result
+
+
+def _answers(
+    check: Check, module: ModuleType, seed: int | None, wanted: list[Any] | None = None
+) -> tuple[str, list[Any]]:
+    function = vars(module)[check.task]
+    attempt = Attempt(function) if wanted is None else _Follower(function, wanted)
     status = run_check(check, attempt, [] if seed is None else [seed], "").status
     return status, attempt.given()
 
 
+def _passes(others: list[Check], module: ModuleType) -> bool:
+    """Little to compare is enough where the mistake also passes all that the learner's work passed."""
+    return all(_answers(check, module, FIXED_SEED)[0] == "passed" for check in others if check.name != UNCHANGED)
+
+
 def _comparable(mine: list[Any], right: list[Any]) -> bool:
     """Python's own errors speak for themselves, and many mistakes end in the same one."""
-    errors = [a for i, a in enumerate(mine) if isinstance(a, Raised) and a not in right[i : i + 1]]
-    return all(error.kind in TELLING_ERRORS for error in errors)
+    expected = {i: answer.kind for i, answer in enumerate(right) if isinstance(answer, Raised)}
+    errors = [
+        answer.kind for i, answer in enumerate(mine) if isinstance(answer, Raised) and answer.kind != expected.get(i)
+    ]
+    return all(error in TELLING_ERRORS for error in errors)
 
 
 def _best(check: str, found: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -310,7 +310,10 @@ def _why_gone(code: int) -> tuple[str, str]:
         return f"Python itself crashed (code {code:#x}).", crash
     if code == CLOSED:
         return "the code closed files that it did not open, the grader's own among them.", "os.close, os.closerange?"
-    return f"the code ended the whole process (exit code {code}).", "os._exit or a similar call? Use `return`."
+    return (
+        f"the code ended the whole process (exit code {code}).",
+        "os._exit, or os.dup2 onto a file that it did not open? Use `return`.",
+    )
 
 
 def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
