@@ -22,6 +22,7 @@ S = "import llm_from_scratch.grading.session as s; "
 POSES = "the answer must be plain data"
 WRITTEN = "something else than the checks wrote into the grader's own channel"
 
+# ruff: noqa: E501
 # body of a `double` that is wrong or does what it may not, what must be read; it never passes
 CAUGHT = {
     "np.seterr": ("np.seterr(all='ignore'); return 2 * x", "switches warnings off for the rest of the program (np.seterr)"),
@@ -40,7 +41,7 @@ CAUGHT = {
     ),
     "run_check": (S + "s.run_check = lambda c, *a: s.CheckResult(c.name, '', 'passed'); return x", "session.run_check"),
     "results that passed": (S + "s.CheckResult.passed = True; return x", "CheckResult.passed"),
-    "the checks' own words": ("from llm_from_scratch.grading import *; raise CheckBroken('x')", "raises CheckBroken itself"),
+    "the checks' own words": ("from llm_from_scratch.grading import CheckBroken as B; raise B('x')", "raises CheckBroken itself"),
     "imports the checks": ("import the_checks; return 2 * x", "No module named 'the_checks'"),
     "imports the solution": ("import sys; return sys.modules['the_worked'].double(x)", "KeyError: 'the_worked'"),
     "a subclass of arrays": ("class A(np.ndarray): __array_function__ = 1\nreturn (2 * x).view(A)", POSES),
