@@ -37,9 +37,9 @@ class Guard:
             tuple[str, Any, Any, dict[str, Any]]
         ] = []  # label, owner, its names as they are, as they were
         self._code: dict[int, tuple[str, FunctionType, tuple[Any, ...]]] = {}
-        self._loaded = sys.modules
-        self._modules = {}
-        for module in dict.fromkeys([builtins, *modules]):  # what this class itself calls is put back first
+        self._loaded: dict[str, Any] = sys.modules
+        self._modules: dict[str, Any] = {}
+        for module in dict.fromkeys((builtins, *modules)):  # what this class itself calls is put back first
             self._remember(module.__name__, module)
             if self._loaded.get(module.__name__) is module:
                 self._modules[module.__name__] = module

@@ -30,24 +30,44 @@ def ranked_hints(titles: Sequence[str], failed: Sequence[CheckResult], checks: S
 
     def fit(title: str) -> float:
         subject = title.split(":")[0]
-        about = _words(title.removeprefix(subject + ":")) if subject in checks else _words(title)
+        about = _words(title.removeprefix(subject + ":") if subject in checks else title)
         best = 0.0
         for number, check in enumerate(failed):
             seen = _words(" ".join([check.message, check.cause, *check.mistakes]))
-            shared = len(about & seen) / max(len(about), 1)
-            if subject in checks:
-                # the first failure is the one to mend first
-                best = max(best, (subject == check.name) * (1.0 + shared + 0.5 / (1 + number)))
-            elif shared >= ALIKE or subject.split()[0] in check.message.split(":")[0].split():
-                best = max(best, 1.0 + shared)
+            shared = len(about & seen) / len(about) if about else 0.5
+            if subject == check.name:  # what failed first is mended first; later checks often fail for the same reason
+                best = max(best, 1.0 + shared if number == 0 else shared)
+            elif subject not in checks and (
+                shared >= ALIKE or subject.split()[0] in check.message.split(":")[0].split()
+            ):
+                best = max(best, 2.0 if number == 0 else 1.0)
         return best if best or subject not in checks or not failed else -1.0
 
     order = sorted(titles, key=fit, reverse=True)
-    return order, bool(order) and fit(order[0]) >= 1
+    return order, bool(order) and fit(order[0]) >= FITS
 
 
+FITS = 1.4  # the first check that failed, and something of what it said
 ALIKE = 2 / 3  # of a title's words, seen in a message
 
 
+_SAID_OF_ALL = {
+    "wrong",
+    "value",
+    "values",
+    "first",
+    "expected",
+    "got",
+    "out",
+    "the",
+    "and",
+    "are",
+    "not",
+    "with",
+    "must",
+}
+
+
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z0-9_]{3,}", text.lower()))
+    """The words that tell one failure from another."""
+    return set(re.findall(r"[a-z0-9_]{3,}", text.lower())) - _SAID_OF_ALL
