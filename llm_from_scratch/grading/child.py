@@ -131,17 +131,16 @@ class Work:
         self.planned = {name: registry.collect(self.checks, name) for name in job["tasks"]}
         self.wrongs = read_wrongs(self.chapter) if self.chapter.wrongs.is_file() else {}
         self.restore = guard.Guard(relied_upon(self.checks, self.worked)).restore
-        self.settings = settings.Settings()
         self.prints = Prints()
 
     def run(self) -> None:
         """Load the file, run the checks of the tasks in the job, and report each as it comes."""
         sys.stdout = sys.stderr = self.prints
-        self.settings = settings.Settings()
+        before = settings.Settings()
         sys.path.append(str(self.path.parent))  # last, so that a learner's numpy.py cannot stand in for the real one
         module, problem, cause = load_learner(self.path)
         replaced = self.restore()
-        self.settings.restore()
+        before.restore()
         if replaced and module:
             problem, cause = f"{self.path.name} replaces {replaced}, which the checks rely on.", "leave it as it is."
         if module is None or problem:
