@@ -7,10 +7,14 @@ the score.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import secrets
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..grading.folders import learner_folder
@@ -77,9 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="FILE", help="also write the result to this file, as JSON")
 
 
+# Characters that move the cursor or clear the screen, which a learner's output may hold
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in b"\n\t"}
+
+
 def say(text: str = "") -> None:
     """Print, whatever characters the terminal knows: a learner's output may hold any."""
     encoding = sys.stdout.encoding or "utf-8"
+    text = text.translate(_CONTROLS)
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
@@ -162,11 +171,12 @@ def _grade(args: argparse.Namespace, root: Path, known: list[Chapter], wanted: l
     say(f"Inputs come from seed {FIXED_SEED} and from a fresh one: --seed {seed} repeats this run.")
     limits = Limits(args.seconds, args.memory)
     reports = []
-    for chapter, tasks in wanted:
-        if chapter not in missing:
-            report = grade_chapter(chapter, folder / chapter.file_name, tasks, seed, limits)
-            reports.append(report)
-            say("\n".join(chapter_lines(report, args.hint)))
+    with _clearing_up_when_ended():
+        for chapter, tasks in wanted:
+            if chapter not in missing:
+                report = grade_chapter(chapter, folder / chapter.file_name, tasks, seed, limits)
+                reports.append(report)
+                say("\n".join(chapter_lines(report, args.hint)))
     say("\n" + total_line(reports))
     if missing:
         say(f"Not there, so not graded: {', '.join(chapter.file_name for chapter in missing)}.")
@@ -177,6 +187,25 @@ def _grade(args: argparse.Namespace, root: Path, known: list[Chapter], wanted: l
         text = json.dumps(to_json(reports, folder.resolve(), seed), indent=1) + "\n"
         args.json.write_text(text, encoding="utf-8")
     return 0 if passed else 1
+
+
+@contextlib.contextmanager
+def _clearing_up_when_ended() -> Iterator[None]:
+    """Within the block a request to end (SIGTERM, a closed terminal) leaves no process and no folder behind."""
+    if threading.current_thread() is not threading.main_thread():  # only there can it be caught
+        yield
+        return
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), leave) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 if __name__ == "__main__":  # usable without the dispatcher

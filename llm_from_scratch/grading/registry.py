@@ -17,6 +17,7 @@ from typing import Any
 from .assertions import CheckFailed
 from .attempt import Attempt
 
+UNCHANGED = "inputs_unchanged"  # the name of the check that `inputs_stay_unchanged` adds
 CheckFunction = Callable[..., None]
 
 
@@ -73,7 +74,7 @@ def inputs_stay_unchanged(*tasks: str) -> None:
     """
     caller: FrameType = sys._getframe(1)
     for name in tasks:
-        new = Check(name, "inputs_unchanged", "the arguments are left as they were", _unchanged, takes_rng=False)
+        new = Check(name, UNCHANGED, "the arguments are left as they were", _unchanged, takes_rng=False)
         _register(caller.f_globals, new)
 
 

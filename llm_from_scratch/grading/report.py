@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .hints import ranked_hints
 from .runner import ChapterReport, TaskReport
 from .session import FIXED_SEED, CheckResult
 from .tasks import Task
@@ -28,19 +28,27 @@ def _wrap(text: str, by: int, first: str = "") -> str:
     )
 
 
-def _failure(check: CheckResult) -> list[str]:
+def _failure(check: CheckResult, told: dict[tuple[str, str], str]) -> list[str]:
+    """What a failed check saw; `told` remembers it, so that the same is not told twice."""
+    said = (check.message, check.cause)
+    if said in told:
+        return [_indent(f"the same as in {told[said]}", 11)]
+    told[said] = check.name
     lines = [_indent(check.message, 11)]
     if check.cause:
         lines.append(_wrap(check.cause, 11, "likely cause: "))
+    if check.mistakes:
+        names = " or of ".join(f'"{name}"' for name in check.mistakes)
+        lines.append(_wrap(f"these very answers come of a known mistake: {names}.", 11))
     if check.seed is not None and check.seed != FIXED_SEED:
         lines.append(_indent(f"(with the inputs of seed {check.seed})", 11))
     return lines
 
 
 def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
-    """One task: its line, its checks if any failed, the first failure in detail, the hints asked for."""
+    """One task: its line, all its checks if any failed, what the failed ones saw, the hints asked for."""
     task = report.task
-    points = f"{report.points} of {task.points} point{'s' * (task.points != 1)}"
+    points = f"{report.points:g} of {task.points} point{'s' * (task.points != 1)}"
     passed = sum(check.passed for check in report.checks)
     verdict = {"passed": f"all {passed} checks passed", "not started": "not started"}.get(
         report.status, f"{passed} of {len(report.checks)} checks passed"
@@ -51,19 +59,17 @@ def task_lines(report: TaskReport, hint_steps: int = 0) -> list[str]:
     if report.status == "failed":
         if task.uses:
             lines.append(f"    (graded with the worked {' and '.join(task.uses)})")
-        detailed = False
+        told: dict[tuple[str, str], str] = {}
         for check in report.checks:
-            lines.append(f"    {'pass' if check.passed else 'FAIL'}   {check.name}: {check.about}")
-            if not check.passed and not detailed:
-                lines += _failure(check)
-                detailed = True
-        if report.stopped and not detailed:  # after its last check
+            word = {"passed": "pass", "skipped": "skipped"}.get(check.status, "FAIL")
+            lines.append(f"    {word:<6} {check.name}: {check.about}")
+            if check.message:
+                lines += _failure(check, told)
+        if report.stopped and not any(check.message == report.stopped for check in report.checks):  # after the last one
             lines.append(_indent("FAIL   " + report.stopped, 4))
         lines += output_lines(report.output)
     if report.status != "passed" and hint_steps:
-        first = next((c for c in report.checks if not c.passed), None)
-        seen = f"{first.message} {first.cause}" if first else f"{report.stopped} {report.cause}"
-        lines += hint_lines(task, hint_steps, first.name if first else "", seen)
+        lines += hint_lines(task, hint_steps, report.checks)
     return lines
 
 
@@ -78,40 +84,17 @@ def output_lines(output: str) -> list[str]:
     return ["    Your code printed:"] + [f"      | {line[:WIDTH]}" for line in printed]
 
 
-def hint_lines(task: Task, steps: int, check: str = "", seen: str = "") -> list[str]:
-    """The first `steps` hints, the one whose title fits the failure, and the others' titles."""
-    fitting = _fitting_hint(list(task.hints), check, seen)
-    lines = ["    Hints:"]
-    for number, (title, text) in enumerate(task.hints.items(), 1):
-        if number <= steps or title == fitting:
-            lines += [_wrap(title, 6, f"{number}. "), _wrap(text, 9)]
+def hint_lines(task: Task, steps: int, checks: Sequence[CheckResult]) -> list[str]:
+    """The `steps` hints that fit best what failed, and the titles of the others."""
+    failed = [check for check in checks if check.status == "failed"]
+    titles, fits = ranked_hints(list(task.hints), failed, [check.name for check in checks])
+    lines = ["    Hints:" if fits or not failed else "    Hints (none is about just what failed here):"]
+    for number, title in enumerate(titles, 1):
+        if number <= steps:
+            lines += [_wrap(title, 6, f"{number}. "), _wrap(task.hints[title], 9)]
         else:
             lines.append(_wrap(title, 6, f"{number}. ") + f"  [give --hint {number} times]")
     return lines
-
-
-def _fitting_hint(titles: Sequence[str], check: str, seen: str) -> str | None:
-    """The title that names the failing check, or shares most words with the failure; None if no title fits.
-
-    >>> titles = ["first_ids: one too many", "first_ids: one too few", "IndexError: list index out of range"]
-    >>> _fitting_hint(titles, "first_ids", "there is one id too few")
-    'first_ids: one too few'
-    >>> _fitting_hint(titles, "other_ids", "IndexError: index 3 is out of range")
-    'IndexError: list index out of range'
-    >>> _fitting_hint(titles, "other_ids", "expected 1, got 2") is None
-    True
-    """
-
-    def words(text: str) -> set[str]:
-        return set(re.findall(r"[a-z0-9_]{3,}", text.lower()))
-
-    def share(title: str) -> float:
-        names_check = title.split(":")[0] == check
-        about = words(title.removeprefix(check + ":"))
-        return len(about & words(seen)) / max(len(about), 1) + names_check
-
-    best = max(titles, key=share, default=None)
-    return best if best is not None and share(best) >= 2 / 3 else None
 
 
 def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
@@ -130,10 +113,10 @@ def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
 
 def total_line(reports: Sequence[ChapterReport]) -> str:
     tasks = [task for report in reports for task in report.tasks]
-    points, out_of = sum(t.points for t in tasks), sum(t.task.points for t in tasks)
+    points, out_of = round(sum(t.points for t in tasks), 1), sum(t.task.points for t in tasks)
     counts = {status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")}
     parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    return f"Total: {points} of {out_of} points; tasks: {parts}."
+    return f"Total: {points:g} of {out_of} points; tasks: {parts}."
 
 
 def to_json(reports: Sequence[ChapterReport], folder: Path, seed: int) -> dict[str, Any]:
@@ -157,6 +140,6 @@ def to_json(reports: Sequence[ChapterReport], folder: Path, seed: int) -> dict[s
     tasks = [task for report in reports for task in report.tasks]
     return {
         "folder": str(folder), "fixed_seed": FIXED_SEED, "seed": seed,
-        "points": sum(t.points for t in tasks), "out_of": sum(t.task.points for t in tasks),
+        "points": round(sum(t.points for t in tasks), 1), "out_of": sum(t.task.points for t in tasks),
         "passed": all(report.passed for report in reports), "chapters": chapters,
     }  # fmt: skip

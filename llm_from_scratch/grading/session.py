@@ -7,35 +7,35 @@ protects against endless loops or crashes: that is the parent's business.
 from __future__ import annotations
 
 import contextlib
-import linecache
 import os
-import sys
-import traceback
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from types import ModuleType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from .assertions import CheckBroken, CheckFailed
+from .assertions import NONE_CAUSE, CheckBroken, CheckFailed
 from .attempt import Attempt
-from .guard import Guard
+from .explain import explain_error, frames_in
 from .registry import Check, collect
+from .settings import Settings
 from .tasks import Task
+from .words import kind, unfinished
 
 FIXED_SEED = 2023
+Restore = Callable[[], str]  # puts back what was replaced, and names it: `Guard.restore`
 _default_rng = np.random.default_rng
-
-
-class OutputFlood(BaseException):
-    """The learner's code prints without end."""
 
 
 @dataclass
 class CheckResult:
-    """What one check said. `status`: passed, failed, not started, or broken (the check's own fault)."""
+    """What one check said.
+
+    `status`: passed, failed, not started, skipped (it could not run), or broken (the check's own fault). `mistakes`
+    are the named wrong solutions that give the very answers it saw.
+    """
 
     name: str
     about: str
@@ -43,6 +43,7 @@ class CheckResult:
     message: str = ""
     cause: str = ""
     seed: int | None = None
+    mistakes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -50,35 +51,6 @@ class CheckResult:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-EXPLAINED: dict[str, str] = {
-    "RecursionError": "the calls are nested deeper than Python allows; a loop with a list is not.",
-    "SystemExit": "exit() ends the whole program; a function ends with `return`.",
-    "KeyboardInterrupt": "the code raises KeyboardInterrupt itself.",
-    "EOFError": "the grader has no keyboard: the values come in as arguments, not through input().",
-    "OutputFlood": "it prints without end; a print inside a loop that never stops?",
-    "MemoryError": "it asks for far more memory than the task needs: which array is that large?",
-    "UnboundLocalError": "the name is assigned further down, or only in a branch that was not taken.",
-    "NameError": "a spelling mistake, or a missing import at the top of the file?",
-    "IndentationError": "lines of one block start in the same column.",
-}
-
-
-def explain_error(error: BaseException, file: str) -> tuple[str, str]:
-    """A learner's exception, with the line of `file` it comes from, and the likely cause."""
-    name = type(error).__name__
-    text = " ".join(str(error).split())[:300]
-    what = text if isinstance(error, OutputFlood) else f"{name}: {text}" if text else name
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename) == file]
-    if frames:
-        frame = frames[-1]
-        code = (frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip()
-        what += f"\n    at {file}, line {frame.lineno}, in {frame.name}:  {code}"
-    for kind in type(error).__mro__:
-        if kind.__name__ in EXPLAINED:
-            return what, EXPLAINED[kind.__name__]
-    return what, ""
 
 
 @contextlib.contextmanager
@@ -92,55 +64,64 @@ def lending(module: ModuleType, worked: ModuleType, names: tuple[str, ...]) -> I
         vars(module).update(own)
 
 
-def run_check(check: Check, attempt: Attempt, seeds: list[int], file: str, guard: Guard | None = None) -> CheckResult:
+def run_check(
+    check: Check, attempt: Attempt, seeds: list[int], file: str, restore: Restore | None = None
+) -> CheckResult:
     """Run one check once for every seed, stopping at the first failure."""
-    started = sys.getrecursionlimit()
     for seed in seeds if check.takes_rng else [None]:
-        failed = CheckResult(check.name, check.about, "failed", seed=seed)
-        try:
-            if seed is None:
-                check.function(attempt)
-            else:
-                # the name makes checks independent of one another and of their order
-                check.function(attempt, _default_rng([seed, crc32(f"{check.task}.{check.name}".encode())]))
-            outcome = None
-        except CheckFailed as failure:
-            failed.message, failed.cause = failure.message, failure.cause
-            outcome = failed
-        except CheckBroken as failure:
-            failed.status, failed.message = (
-                "broken",
-                f"the check itself is at fault, please report it: {failure}",
-            )
-            outcome = failed
-        except NotImplementedError as error:
-            failed.message, failed.cause = explain_error(error, file)
-            failed.status = "not started" if _raised_by(error, check.task, file) else "failed"
-            outcome = failed
-        except BaseException as error:  # KeyboardInterrupt and SystemExit of the learner's own included
-            failed.message, failed.cause = explain_error(error, file)
-            if attempt.last_call:
-                failed.message += f"\n    in the call {attempt.last_call}"
-            outcome = failed
-        replaced = guard.restore() if guard else ""
-        if sys.getrecursionlimit() != started:
-            sys.setrecursionlimit(started)
-            outcome = failed
-            failed.message = "the recursion limit was raised, which only moves the wall: use a loop."
+        settings = Settings()
+        attempt.begin()
+        result = _run_once(check, attempt, seed, file)
+        replaced = restore() if restore else ""
+        hidden = settings.restore()
+        if hidden or replaced:
+            attempt.begin()  # such answers say nothing
+        if hidden:
+            result.status, (result.message, result.cause) = "failed", hidden
         if replaced:
-            failed.status, outcome = "failed", failed
-            failed.message = (
+            result.status, result.cause = "failed", ""
+            result.message = (
                 f"your code replaces {replaced}, which the checks rely on. Leave the libraries as they are."
             )
-            failed.cause = ""
-        if outcome:
-            return outcome
+        if not result.passed:
+            return result
     return CheckResult(check.name, check.about, "passed")
 
 
-def _raised_by(error: BaseException, task: str, file: str) -> bool:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename) == file]
-    return bool(frames) and frames[-1].name == task
+def _run_once(check: Check, attempt: Attempt, seed: int | None, file: str) -> CheckResult:
+    result = CheckResult(check.name, check.about, "failed", seed=seed)
+    # the name makes checks independent of one another and of their order
+    inputs = [] if seed is None else [_default_rng([seed, crc32(f"{check.task}.{check.name}".encode())])]
+    try:
+        check.function(attempt, *inputs)
+    except CheckFailed as failure:
+        result.message, result.cause = failure.message, failure.cause
+    except CheckBroken as failure:
+        result.status, result.message = "broken", f"the check itself is at fault, please report it: {failure}"
+    except NotImplementedError as error:
+        result.message, result.cause = explain_error(error, file)
+        frames = frames_in(error, file)
+        if frames and frames[-1].name == check.task:
+            result.status = "not started"
+    except BaseException as error:  # KeyboardInterrupt and SystemExit of the learner's own included
+        result.message, result.cause = _explain(error, attempt, file)
+    else:
+        result.status = "passed"
+    return result
+
+
+def _explain(error: BaseException, attempt: Attempt, file: str) -> tuple[str, str]:
+    """An exception that came out of a check: raised by the learner's code, by its answer, or by the call itself."""
+    message, cause = explain_error(error, file)
+    if attempt.running:
+        message += f"\n    in the call {attempt.last_call}"
+        if isinstance(error, TypeError) and not frames_in(error, file):
+            cause = "keep the function's parameters as the exercise gives them: the checks call it in that way."
+    elif attempt.answers:
+        answer = attempt.answers[-1][0]
+        message = f"the check cannot use the answer, {kind(answer)}: {message}\n    of the call {attempt.last_call}"
+        cause = NONE_CAUSE if answer is None else unfinished(answer) or "compare it with what the contract promises."
+    return message, cause
 
 
 def run_task(
@@ -150,20 +131,24 @@ def run_task(
     worked: ModuleType,
     seeds: list[int],
     file: str,
-    guard: Guard | None = None,
+    restore: Restore | None = None,
+    kept: dict[str, list[Any]] | None = None,
 ) -> Iterator[CheckResult]:
-    """Yield the result of each check of `task` on the function of that name in `module`, as they come."""
+    """Yield the result of each check of `task` on the function of that name in `module`, as they come.
+
+    `file` is the path of the module's source. `kept` receives, for each check that failed, the answers it was given.
+    """
     checks = collect(checks_module, task.name)
     if not checks:
         yield CheckResult("checks", "the task has checks", "broken", f"no checks are written for {task.name}")
         return
-    function = vars(module).get(task.name)
+    function, name = vars(module).get(task.name), os.path.basename(file)
     if not callable(function):
-        near = [name for name in vars(module) if name.lower().strip("_") == task.name or task.name in name]
-        message = f"{file} has no function called {task.name}." if function is None else f"{task.name} is no function."
+        near = [n for n in vars(module) if n.lower().strip("_") == task.name or task.name in n]
+        message = f"{name} has no function called {task.name}." if function is None else f"{task.name} is no function."
         yield CheckResult(
             "defined",
-            f"{file} defines {task.name}",
+            f"{name} defines {task.name}",
             "failed",
             message,
             f"it has {near[0]}: was it renamed?" if near and function is None else "",
@@ -172,4 +157,7 @@ def run_task(
     attempt = Attempt(function)
     with lending(module, worked, task.uses):
         for check in checks:
-            yield run_check(check, attempt, seeds, file, guard)
+            result = run_check(check, attempt, seeds, file, restore)
+            if kept is not None and result.status == "failed":
+                kept[check.name] = attempt.given()
+            yield result

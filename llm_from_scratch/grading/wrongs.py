@@ -53,7 +53,11 @@ def load(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]  # where a learner's code could import it
     return module
 
 
@@ -91,18 +95,22 @@ def patched_source(source: str, task: Task, old: str, new: str) -> str:
     return result
 
 
+def wrong_module(chapter: Chapter, source: str, task: Task, patch: Patch) -> ModuleType:
+    """The worked solution with one mistake in it, as a module."""
+    module = ModuleType("wrong_" + chapter.name)
+    exec(compile(patched_source(source, task, patch[0], patch[1]), "wrong/" + chapter.file_name, "exec"), vars(module))
+    return module
+
+
 def sweep(chapter: Chapter, seed: int = 1) -> Iterator[Verdict]:
     """Run every wrong solution of a chapter against its task's checks."""
     source, wrongs = chapter.source(), read_wrongs(chapter)
     checks = load(chapter.checks, "checks_" + chapter.name)
     worked = load(chapter.solution, "worked_" + chapter.name)
     for task in chapter.tasks():
-        for name, (old, new, meant) in wrongs.get(task.name, {}).items():
-            module = ModuleType("wrong_" + chapter.name)
-            exec(compile(patched_source(source, task, old, new), chapter.file_name, "exec"), vars(module))
-            limit = sys.getrecursionlimit()
+        for name, patch in wrongs.get(task.name, {}).items():
+            module = wrong_module(chapter, source, task, patch)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # wrong code overflows and divides by zero
-                results = list(run_task(task, checks, module, worked, [seed, seed + 1], chapter.file_name))
-            sys.setrecursionlimit(limit)
-            yield Verdict(task.name, name, meant, results)
+                results = list(run_task(task, checks, module, worked, [seed, seed + 1], "wrong/" + chapter.file_name))
+            yield Verdict(task.name, name, patch[2], results)

@@ -88,6 +88,8 @@ def test_hints_unfold_step_by_step(exercises, tmp_path, capsys):
     write_learner(tmp_path, "return x")
     run("--hint")
     one = capsys.readouterr().out
+    assert 'these very answers come of a known mistake: "identity".' in one
+    assert "2 * given(x)" not in one, "a mistake is named, the worked solution is not shown"
     assert "1. it is x" in one and "Multiply." in one and "2. it is 3 x" in one and "By two." not in one
     run("--hint", "--hint")
     assert "By two." in capsys.readouterr().out
@@ -147,3 +149,29 @@ def test_output_that_the_terminal_cannot_show(exercises, tmp_path, capsys, monke
     write_learner(tmp_path, "print('\\u0159\\ud800'); return x")
     assert run() == 1
     assert "Your code printed" in capsys.readouterr().out
+
+
+def test_every_failure_is_told_and_part_of_the_points_given(exercises, tmp_path, capsys):
+    write_learner(tmp_path, "return 2.0 * x.astype(float)")
+    assert run() == 1
+    out = capsys.readouterr().out
+    assert "1.3 of 2 points" in out and "Total: 4.3 of 5 points" in out
+    write_learner(tmp_path, "return x")
+    run()
+    out = capsys.readouterr().out
+    assert "0 of 2 points" in out, "leaving the inputs alone is no answer"
+    assert "FAIL   doubles" in out and "FAIL   keeps_float32" in out and "y[0]: expected 2, got 1" in out
+    write_learner(tmp_path, "return x.nonsense")
+    run()
+    assert capsys.readouterr().out.count("the same as in") == 0  # the calls differ, and are told
+    write_learner(tmp_path, "import os; os._exit(3)")
+    run()
+    out = capsys.readouterr().out
+    assert "FAIL   doubles" in out and "skipped keeps_float32" in out
+
+
+def test_output_cannot_move_the_cursor(exercises, tmp_path, capsys):
+    write_learner(tmp_path, "print('\\x1b[2Jall is well'); raise ValueError('\\x1b[1A')")
+    assert run() == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\\x1b[2Jall is well" in out
