@@ -146,7 +146,7 @@ def clip_by_global_norm(gradients, limit):
     norm = float(np.linalg.norm(flat))
     if norm != norm or norm == float("inf"):
         raise ValueError("non-finite")
-    scale = min(1.0, limit / (norm + 1e-6))                       # PyTorch's 1e-6
+    scale = min(1.0, limit / max(norm, 1e-300))
     return [(scale * g).astype(g.dtype) for g in gradients], norm
 
 def cosine_schedule(step, peak, warmup_steps, total_steps, floor=0.0):
