@@ -1,7 +1,8 @@
 """Chapter 7 exercises: scaled dot-product attention, its backward, behind a cache, and one block of keys at a time.
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. T queries, S keys, D the width of
-queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D).
+queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D); they may be
+of any size, in every row another one: nothing overflows, and a key that must not be seen is not, however large its score.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def cached_attention(
     hints={
         "values: P is not transposed": "y = P v is a matrix product. Its second factor gets P transposed times dy.",
         "values: the mask is missing in the weights": (
-            "P of the forward is masked, so P computed again in the backward must be, too. The gradient needs no other mask."
+            "P of the forward is masked, so P computed again in the backward must be, too. No other mask is needed."
         ),
         "queries_and_keys: each weight was treated on its own": (
             "The weights of a row share one sum: dS = P * (dP - (P * dP).sum(axis=-1, keepdims=True))."
@@ -151,7 +152,7 @@ def attention_backward(
             "When the largest score grows from m to m', multiply the sum and the unfinished answer by exp(m - m')."
         ),
         "large_scores_in_blocks: got nan": "The running maximum must never fall: it is max(m, the block's maximum).",
-        "queries_far_apart: got nan, an overflow": "Each query has a maximum of its own: scores.max(axis=1, keepdims=True).",
+        "queries_far_apart: got nan, an overflow": "Each query has its own maximum: scores.max(axis=1, keepdims=True).",
         "RuntimeWarning: invalid value encountered in subtract": (
             "Begin with m = -inf: exp(-inf - m') is 0, as it should be. Only -inf - (-inf) is not a number."
         ),
