@@ -154,6 +154,24 @@ def finds_only_that_pair(merge):
 
 
 @check("merge")
+def ids_of_several_digits(merge):
+    """ids are numbers: "11 2" holds "1 2" as text, and not as a pair"""
+    for ids, expected in (
+        ([11, 2, 1, 2, 21, 2], [11, 2, 300, 21, 2]),
+        ([1, 21, 2, 12, 1, 22], [1, 21, 2, 12, 1, 22]),
+        ([1, 2, 2, 1, 1, 2], [300, 2, 1, 300]),
+        ([511, 2, 1, 2, 1, 256], [511, 2, 300, 1, 256]),
+    ):
+        causes = {"the ids were replaced as text": as_text(ids)}
+        check_equal(f"merge({ids}, (1, 2), 300)", merge(ids, (1, 2), 300), expected, causes)
+
+
+def as_text(ids: list[int]) -> list[int]:
+    """What becomes of the ids if "1 2" is replaced by "300" in a text of them."""
+    return [int(word) for word in " ".join(map(str, ids)).replace("1 2", "300").split()]
+
+
+@check("merge")
 def new_ids_are_not_merged_again(merge):
     """what this pass has merged is not merged once more"""
     check_equal("ids", merge([256, 7, 7, 7], (256, 7), 256), [256, 7, 7])
@@ -256,6 +274,19 @@ def stops_when_nothing_is_left(train):
 
 
 @check("train")
+def each_call_by_itself(train):
+    """the same words twice, then others: nothing is kept from an earlier call"""
+    first = [(111, 119), (108, 256)]
+    for words, expected in (
+        ([b"low", b"low", b"lower"], first),
+        ([b"low", b"low", b"lower"], first),
+        ([b"xyz", b"xy"], [(120, 121), (256, 122)]),
+    ):
+        causes = {"this is the answer to an earlier call, or goes on from it": first}
+        check_equal(f"merges of {words}", train(words, 258), expected, causes)
+
+
+@check("train")
 def agrees_with_brute_force(train, rng):
     """agrees with a slow trainer that works on byte strings"""
     found = 0
@@ -314,6 +345,23 @@ def short_words(encode):
 
 
 @check("encode")
+def another_tokenizer(encode):
+    """the same word with other merges, and other words with the same: nothing is kept from an earlier call"""
+    calls = (
+        (b"abab", [(97, 98)], [256, 256]),
+        (b"abab", [(98, 97)], [97, 256, 98]),
+        (b"abab", [(97, 98), (256, 256)], [257]),
+        (b"ba", [(98, 97)], [256]),
+        (b"abab", [], [97, 98, 97, 98]),
+    )
+    before = None
+    for word, merges, expected in calls:
+        causes = {} if before is None else {"this is the answer to the call before": before}
+        check_equal(f"encode({word!r}, {merges})", encode(word, merges), expected, causes)
+        before = expected
+
+
+@check("encode")
 def any_bytes(encode):
     """bytes that are no UTF-8 are bytes like all others"""
     check_equal("ids", encode(b"\xff\xfe\xff\xfe\x00", [(255, 254)]), [256, 256, 0])
@@ -368,6 +416,18 @@ def rejects_ids_out_of_range(decode):
 
 
 @check("decode")
+def another_vocabulary(decode):
+    """the same ids with other merges: nothing is kept from an earlier call"""
+    before = None
+    for merges, expected in (([(97, 98)], b"abc"), ([(120, 121)], b"xyc"), ([(98, 97), (256, 97)], b"bac")):
+        causes = {} if before is None else {"this is the answer to the call before": before}
+        check_equal(f"decode([256, 99], {merges})", decode([256, 99], merges), expected, causes)
+        before = expected
+    cause = "the table of an earlier call was longer."
+    check_raises("decode([257]) with 1 merge", ValueError, decode, [257], [(97, 98)], cause=cause)
+
+
+@check("decode")
 def random_ids(decode, rng):
     """agrees with spelling out every token by itself"""
     ids = rng.integers(0, 260, size=60).tolist()
@@ -403,6 +463,14 @@ def characters_over_pieces(decode_stream):
 def invalid_bytes(decode_stream):
     """bytes that can never become a character turn into U+FFFD at once"""
     check_equal("texts", decode_stream([b"a\xff", b"b", b"\xe2\x82", b"c"]), ["a\ufffd", "b", "", "\ufffdc", ""])
+
+
+@check("decode_stream")
+def two_streams(decode_stream):
+    """what one stream left unfinished does not begin the next one"""
+    check_equal("the texts of the first", decode_stream([b"a\xc3"]), ["a", "\ufffd"])
+    causes = {"the unfinished end of the stream before came in": ["é", ""]}
+    check_equal("the texts of the second", decode_stream([b"\xa9"]), ["\ufffd", ""], causes)
 
 
 @check("decode_stream")

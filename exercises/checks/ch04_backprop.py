@@ -282,6 +282,43 @@ def ten_thousand_deep(topological_order):
     check_equal("the order of a chain", topological_order(9_999, inputs), list(range(10_000)))
 
 
+class Counted:
+    """A node that counts how often nodes are compared; a set or dict finds it without comparing."""
+
+    comparisons = 0
+
+    def __init__(self, number):
+        self.number = number
+
+    def __hash__(self):
+        return hash(self.number)
+
+    def __eq__(self, other):
+        Counted.comparisons += 1
+        if Counted.comparisons > 50_000:
+            raise CheckFailed(
+                "a graph of 2,000 nodes took more than 50,000 comparisons of nodes: a list is searched for each of them.",
+                "`node in order` goes through the list. Remember in a set what was opened: that takes one step.",
+            )
+        return isinstance(other, Counted) and self.number == other.number
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        return f"node {self.number}"
+
+
+@check("topological_order")
+def in_time_proportional_to_edges(topological_order):
+    """2,000 nodes with two inputs each: looking a node up takes one step, not a walk through a list"""
+    nodes = [Counted(i) for i in range(2000)]
+    inputs = {node: (nodes[i - 1], nodes[i // 2]) if i else () for i, node in enumerate(nodes)}
+    Counted.comparisons = 0
+    order = topological_order(nodes[-1], inputs)
+    check_equal("the order", [node.number for node in order], list(range(2000)))
+
+
 @check("topological_order")
 def random_graphs(topological_order, rng):
     """random graphs with many shared inputs"""
@@ -318,6 +355,24 @@ def any_shape(central_difference, rng):
         c, x = rng.normal(size=shape) + 2, rng.normal(size=shape)
         got = central_difference(lambda x, c=c: float(np.sum(c * np.sin(x))), x)
         check_close(f"the gradient for x of shape {shape}", got, np.asarray(c * np.cos(x)), 1e-6)
+
+
+@check("central_difference")
+def any_order_in_memory(central_difference, rng):
+    """x transposed, every second number of x, x backwards: what lies where in memory does not matter"""
+    x = rng.normal(size=(4, 6))
+    for name, view in {
+        "x.T": x.T,
+        "x[:, ::2]": x[:, ::2],
+        "x[::-1]": x[::-1],
+        "in columns": np.asfortranarray(x),
+    }.items():
+        c = rng.normal(size=view.shape) + 2
+        got = central_difference(lambda x, c=c: float(np.sum(c * np.sin(x))), view)
+        causes = {
+            "numbers were written to a copy: ravel and reshape(-1) of a transposed array copy it": np.zeros(view.shape)
+        }
+        check_close(f"the gradient for {name}", got, c * np.cos(view), 1e-6, causes)
 
 
 @check("central_difference")

@@ -1,7 +1,8 @@
 """What the grader looks at in chapter 16. Nothing is hidden: read on if a message leaves you wondering.
 
 No expected value comes from a recurrence over arrays. Scans are written as sums over all pairs of times, gradients are
-slopes of these sums, measured by a step into the complex plane, the exact step is an integral done by quadrature, convolutions are np.convolve.
+slopes of these sums, measured by a step into the complex plane, the exact step is an integral done by quadrature,
+convolutions are np.convolve.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def rates_that_grow(discretise):
 
 @check("discretise")
 def small_steps(discretise):
-    """delta A from 5e-4 down to 1e-9: the gain to twelve digits, neither Euler's nor a difference of nearly equal numbers"""
+    """delta A 5e-4 to 1e-9: the gain to twelve digits, not Euler's, and no difference of nearly equal numbers"""
     for z in (5e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9):
         A, delta = np.array([-1.0, -0.5, 0.5]), z
         _, gain = several(discretise(A, np.full(3, 1 / delta), delta), 2, "decay and gain")
