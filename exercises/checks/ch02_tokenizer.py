@@ -110,6 +110,14 @@ def no_pair_across_words(pair_counts):
 
 
 @check("pair_counts")
+def ids_beyond_bytes(pair_counts):
+    """ids are whole numbers of any size: merged tokens have ids from 256 on"""
+    words = {(300, 256, 300): 2, (256, 70_000, 0): 1, (44, 0, 44): 5}
+    expected = {(300, 256): 2, (256, 300): 2, (256, 70_000): 1, (70_000, 0): 1, (44, 0): 5, (0, 44): 5}
+    check_equal("counts", pair_counts(words), expected)
+
+
+@check("pair_counts")
 def counts_every_position(pair_counts, rng):
     """agrees with writing the whole text out and looking at every position"""
     words = {tuple(w): int(rng.integers(1, 9)) for w in random_words(rng, bytes(range(4)), 40, 8)}
@@ -463,6 +471,10 @@ def characters_over_pieces(decode_stream):
 def invalid_bytes(decode_stream):
     """bytes that can never become a character turn into U+FFFD at once"""
     check_equal("texts", decode_stream([b"a\xff", b"b", b"\xe2\x82", b"c"]), ["a\ufffd", "b", "", "\ufffdc", ""])
+    # C0 and F5 begin no character, ED A0 would be half of a surrogate pair: there is nothing to wait for
+    check_equal(
+        "texts", decode_stream([b"\xc0", b"x\xf5", b"\xed", b"\xa0y"]), ["\ufffd", "x\ufffd", "", "\ufffd\ufffdy", ""]
+    )
 
 
 @check("decode_stream")

@@ -297,7 +297,7 @@ class Counted:
         Counted.comparisons += 1
         if Counted.comparisons > 50_000:
             raise CheckFailed(
-                "a graph of 2,000 nodes took more than 50,000 comparisons of nodes: a list is searched for each of them.",
+                "2,000 nodes took more than 50,000 comparisons of nodes: a list is searched for each of them.",
                 "`node in order` goes through the list. Remember in a set what was opened: that takes one step.",
             )
         return isinstance(other, Counted) and self.number == other.number

@@ -157,7 +157,12 @@ def an_empty_cache(cached_attention, rng):
     """past None: plain causal attention"""
     q, k, v = drawn(rng, 2)
     y, _ = parts(cached_attention(q, k, v, None), 2, "the answers and the new past")
-    check_close("y", y, plain(q, k, v), 1e-9, {"keys of the future are seen": plain(q, k, v, sees=lambda t: 5)})
+    causes = {
+        "keys of the future are seen": plain(q, k, v, sees=lambda t: 5),
+        "scores are not divided by sqrt(D)": plain(q, k, v, scale=1.0),
+        "scores are divided by D": plain(q, k, v, scale=0.25),
+    }
+    check_close("y", y, plain(q, k, v), 1e-9, causes)
 
 
 @check("cached_attention")
@@ -241,8 +246,8 @@ def backward_case(rng, *lead, T=4):
     return rng.normal(size=(*lead, T, 2)), q, k, v
 
 
-def probabilities(q, k, masked=True):
-    weights = np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1]))
+def probabilities(q, k, masked=True, scale=None):
+    weights = np.exp(q @ k.swapaxes(-1, -2) * (scale or q.shape[-1] ** -0.5))
     weights = np.tril(weights) if masked else weights
     return weights / weights.sum(-1, keepdims=True)
 
@@ -271,6 +276,8 @@ def values(attention_backward, rng):
     causes = {
         "P is not transposed: rows and columns changed places": P @ dy,
         "the mask is missing in the weights: keys of the future are seen": probabilities(q, k, masked=False).T @ dy,
+        "scores are not divided by sqrt(D)": probabilities(q, k, scale=1.0).T @ dy,
+        "scores are divided by D": probabilities(q, k, scale=1 / 3).T @ dy,
     }
     _, _, dv = parts(attention_backward(dy, q, k, v), 3, "dq, dk, dv")
     check_close("dv", dv, differences(dy, q, k, v)[2], 1e-7, causes)
@@ -385,8 +392,11 @@ def keys_along(rng, scores):
 def one_block(online_attention, rng):
     """all keys in one block: plain attention without a mask"""
     q, k, v = rng.normal(size=(3, 4)), rng.normal(size=(6, 4)), rng.normal(size=(6, 2))
-    unscaled = np.array([row(query, k, v, 1.0)[0] for query in q])
-    both(online_attention, q, k, v, [6], {"scores are not divided by sqrt(D)": unscaled})
+    causes = {
+        "scores are not divided by sqrt(D)": np.array([row(query, k, v, 1.0)[0] for query in q]),
+        "scores are divided by D": np.array([row(query, k, v, 0.25)[0] for query in q]),
+    }
+    both(online_attention, q, k, v, [6], causes)
 
 
 @check("online_attention")

@@ -94,7 +94,8 @@ def several_words_at_once(read_config):
     ):
         check_equal(f"the base of {more}", read_config({**plain, **more})["base"], base, causes)
     config = {"num_layers": 4, "n_layer": 3, "num_hidden_layers": 2, "d_model": 40, "n_embd": 30, "hidden_size": 20,
-              "num_heads": 8, "n_head": 6, "num_attention_heads": 5, "ffn_dim": 9, "n_inner": 8, "intermediate_size": 7}  # fmt: skip
+              "num_heads": 8, "n_head": 6, "num_attention_heads": 5,
+              "ffn_dim": 9, "n_inner": 8, "intermediate_size": 7}  # fmt: skip
     check_equal("the shape", read_config(config), shape(2, 20, 5, 5, 4, 7, None, True))
     rest = {key: value for key, value in config.items() if key not in ("num_hidden_layers", "hidden_size")}
     rest |= {"num_attention_heads": None, "intermediate_size": None}

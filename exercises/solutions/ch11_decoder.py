@@ -30,7 +30,7 @@ from llm_from_scratch.grading import task
             'Newer files keep it one level down: config["rope_parameters"]["rope_theta"].'
         ),
         "several_words_at_once: a nested base was preferred": (
-            "rope_theta counts before rotary_emb_base, and both before the one inside rope_parameters, which may be empty."
+            "rope_theta counts before rotary_emb_base, and both before what rope_parameters holds, which may be empty."
         ),
         "what_is_missing_is_named: no error": (
             "Layers, width and heads have no default. A reader that guesses them loads a wrong model without a word."

@@ -175,8 +175,8 @@ def modal_step(
             "The last input has just entered and has not faded: its power is 0. The first one has faded T - 1 times."
         ),
         "agrees_with_the_sum": "All modes of a channel hear the same input: x[:, :, None] times powers (T, d, N).",
-        "a_pole_of_zero: got nan": "0^0 is 1, and log(0) is no number: raise poles to powers, not through the logarithm.",
-        "three_hundred_inputs: got nan": "Divide by nothing that has faded: the powers T - 1 - t of each input are enough.",
+        "a_pole_of_zero: got nan": "0^0 is 1, and log(0) is no number: raise the poles themselves to powers.",
+        "three_hundred_inputs: got nan": "Divide by nothing that has faded: each input needs its power T - 1 - t only.",
         "continues_from_a_state": "What was there before fades with every step of the prompt: T times.",
     },
     why="""A prompt is read at once, by FFT; but then one wants to go on token by token and needs the state as if all

@@ -165,6 +165,7 @@ WRONGS = {
             "one_token",
         ),
         "overflows": (STABLE, "1 / (1 + np.exp(-g))", "large_gates"),
+        "a limit of float64 only": (STABLE, "1 / (1 + np.exp(np.minimum(-g, 700)))", "large_gates"),
         "clips the gates": ("g, u = x @ gate, x @ up", "g, u = np.clip(x @ gate, -50, 50), x @ up", "large_gates"),
         "one row only": (
             "g, u = x @ gate, x @ up",
@@ -189,6 +190,11 @@ WRONGS = {
         "dup without the curve": ("(dy * gate * s)", "(dy * gate)", "dup"),
         "dup without the gate": ("(dy * gate * s)", "(dy * s)", "dup"),
         "dup times up": ("(dy * gate * s)", "(dy * gate * s * up)", "dup"),
+        "a limit of float64 only": (
+            STABLE_BACKWARD,
+            "1 / (1 + np.exp(np.clip(-gate, -700, 700)))",
+            "large_gates_backward",
+        ),
         "overflows": (STABLE_BACKWARD, "1 / (1 + np.exp(-gate))", "large_gates_backward"),
         "the sigmoid in float32": (
             "dgate = dy * up",

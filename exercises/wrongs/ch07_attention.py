@@ -107,6 +107,7 @@ WRONGS = {
             "the_cache_grows",
         ),
         "no scale": (" / math.sqrt(q.shape[-1])", "", "an_empty_cache"),
+        "scaled by D": ("math.sqrt(q.shape[-1])", "q.shape[-1]", "an_empty_cache"),
         "no maximum": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "far_apart_in_pieces"),
         "one maximum for all rows": ("scores.max(axis=-1, keepdims=True)", "scores.max()", "far_apart_in_pieces"),
         "minus 10,000 for minus infinity": ("scores, -np.inf)", "scores, -1e4)", "far_apart_in_pieces"),
@@ -123,6 +124,7 @@ WRONGS = {
         ),
     },
     "attention_backward": {
+        "scaled by D": ("1 / math.sqrt(q.shape[-1])", "1 / q.shape[-1]", "values"),
         "all zero": ("return dS @ k, dS.swapaxes(-1, -2) @ q, dv", "return 0 * q, 0 * k, 0 * v", "values"),
         "without delta": ("(dP - delta)", "dP", "queries_and_keys"),
         "delta over queries": (
@@ -206,6 +208,7 @@ WRONGS = {
             "two_blocks",
         ),
         "no scale": (" / math.sqrt(q.shape[1])", "", "one_block"),
+        "scaled by D": ("math.sqrt(q.shape[1])", "q.shape[1]", "one_block"),
         "only the last block": (
             "answer = answer * factor + share @ values",
             "answer, total = share @ values, share.sum(axis=1, keepdims=True)",

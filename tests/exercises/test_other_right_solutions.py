@@ -399,7 +399,8 @@ def read_config(config):
     if base is None and "rope_parameters" in given:
         base = given["rope_parameters"].get("rope_theta")
     return {
-        "tied": pick("tie_word_embeddings", True), "base": base, "inner": pick("intermediate_size n_inner ffn_dim", width * 4),
+        "tied": pick("tie_word_embeddings", True), "base": base,
+        "inner": pick("intermediate_size n_inner ffn_dim", width * 4),
         "head_dim": pick("head_dim", width // heads), "key_value_heads": pick("num_key_value_heads", heads),
         "heads": heads, "width": width, "layers": layers,
     }
