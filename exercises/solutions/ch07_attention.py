@@ -2,7 +2,7 @@
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. T queries, S keys, D the width of
 queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D). They may be
-of any size, in each row another: nothing overflows, and a key that must not be seen is not, however large its score.
+of any size, in each row another: nothing overflows, and a hidden key stays hidden, however large its score.
 """
 
 from __future__ import annotations
