@@ -1,7 +1,8 @@
 """Chapter 7 exercises: scaled dot-product attention, its backward, behind a cache, and one block of keys at a time.
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. T queries, S keys, D the width of
-queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D).
+queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D). They may be
+of any size, in each row another: nothing overflows, and a hidden key stays hidden, however large its score.
 
 Replace each `raise NotImplementedError(...)` by your code, in any order, and run as often as you like:
 

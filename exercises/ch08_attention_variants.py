@@ -1,7 +1,8 @@
 """Chapter 8 exercises: attention that remembers less: fewer key-value heads, windows, and the cache they save.
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. B rows of a batch, H query heads,
-K key-value heads, T queries, S keys, D the width of a head. Positions count from 0.
+K key-value heads, T queries, S keys, D the width of a head. Positions count from 0. Scores may be of any size, in every
+row another one: nothing overflows, and a key that must not be seen is not, however large its score.
 
 Replace each `raise NotImplementedError(...)` by your code, in any order, and run as often as you like:
 

@@ -30,7 +30,8 @@ def read_config(config: dict) -> dict:
     key_value_heads: num_key_value_heads, else as many as heads. head_dim: head_dim, else width // heads.
     inner, of the feed-forward part: intermediate_size, n_inner or ffn_dim, else four times the width.
     base: rope_theta, or rotary_emb_base, or rope_theta inside rope_parameters, else None.
-    tied: tie_word_embeddings, else True. A key with the value None counts as absent, everywhere.
+    tied: tie_word_embeddings, else True. Where several words are there, the one named first counts. A key with the
+    value None counts as absent, everywhere.
 
     >>> shape = read_config({"n_layer": 12, "n_embd": 768, "n_head": 12, "n_inner": None})
     >>> shape["layers"], shape["inner"], shape["key_value_heads"], shape["head_dim"]

@@ -1,7 +1,7 @@
 """Chapter 15 exercises: routing tokens to a few of many experts, and keeping the experts evenly busy.
 
 Plain NumPy, pure functions: nothing that was handed in is changed, float32 in gives float32 out. What an expert
-computes does not matter here; it maps the rows it is given.
+computes does not matter here; it maps the rows it is given. Logits may be of any size, in every row another one.
 
 Symbols: N tokens, D numbers each, E experts, k of them chosen for each token.
 

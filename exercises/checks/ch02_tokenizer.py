@@ -110,6 +110,14 @@ def no_pair_across_words(pair_counts):
 
 
 @check("pair_counts")
+def ids_beyond_bytes(pair_counts):
+    """ids are whole numbers of any size: merged tokens have ids from 256 on"""
+    words = {(300, 256, 300): 2, (256, 70_000, 0): 1, (44, 0, 44): 5}
+    expected = {(300, 256): 2, (256, 300): 2, (256, 70_000): 1, (70_000, 0): 1, (44, 0): 5, (0, 44): 5}
+    check_equal("counts", pair_counts(words), expected)
+
+
+@check("pair_counts")
 def counts_every_position(pair_counts, rng):
     """agrees with writing the whole text out and looking at every position"""
     words = {tuple(w): int(rng.integers(1, 9)) for w in random_words(rng, bytes(range(4)), 40, 8)}
@@ -151,6 +159,24 @@ def keeps_the_other_ids(merge):
 def finds_only_that_pair(merge):
     """the pair (1, 2) is not found in 2, 1, nor in 1, 3"""
     check_equal("ids", merge([2, 1, 3, 1, 3], (1, 2), 256), [2, 1, 3, 1, 3])
+
+
+@check("merge")
+def ids_of_several_digits(merge):
+    """ids are numbers: "11 2" holds "1 2" as text, and not as a pair"""
+    for ids, expected in (
+        ([11, 2, 1, 2, 21, 2], [11, 2, 300, 21, 2]),
+        ([1, 21, 2, 12, 1, 22], [1, 21, 2, 12, 1, 22]),
+        ([1, 2, 2, 1, 1, 2], [300, 2, 1, 300]),
+        ([511, 2, 1, 2, 1, 256], [511, 2, 300, 1, 256]),
+    ):
+        causes = {"the ids were replaced as text": as_text(ids)}
+        check_equal(f"merge({ids}, (1, 2), 300)", merge(ids, (1, 2), 300), expected, causes)
+
+
+def as_text(ids: list[int]) -> list[int]:
+    """What becomes of the ids if "1 2" is replaced by "300" in a text of them."""
+    return [int(word) for word in " ".join(map(str, ids)).replace("1 2", "300").split()]
 
 
 @check("merge")
@@ -256,6 +282,19 @@ def stops_when_nothing_is_left(train):
 
 
 @check("train")
+def each_call_by_itself(train):
+    """the same words twice, then others: nothing is kept from an earlier call"""
+    first = [(111, 119), (108, 256)]
+    for words, expected in (
+        ([b"low", b"low", b"lower"], first),
+        ([b"low", b"low", b"lower"], first),
+        ([b"xyz", b"xy"], [(120, 121), (256, 122)]),
+    ):
+        causes = {"this is the answer to an earlier call, or goes on from it": first}
+        check_equal(f"merges of {words}", train(words, 258), expected, causes)
+
+
+@check("train")
 def agrees_with_brute_force(train, rng):
     """agrees with a slow trainer that works on byte strings"""
     found = 0
@@ -314,6 +353,23 @@ def short_words(encode):
 
 
 @check("encode")
+def another_tokenizer(encode):
+    """the same word with other merges, and other words with the same: nothing is kept from an earlier call"""
+    calls = (
+        (b"abab", [(97, 98)], [256, 256]),
+        (b"abab", [(98, 97)], [97, 256, 98]),
+        (b"abab", [(97, 98), (256, 256)], [257]),
+        (b"ba", [(98, 97)], [256]),
+        (b"abab", [], [97, 98, 97, 98]),
+    )
+    before = None
+    for word, merges, expected in calls:
+        causes = {} if before is None else {"this is the answer to the call before": before}
+        check_equal(f"encode({word!r}, {merges})", encode(word, merges), expected, causes)
+        before = expected
+
+
+@check("encode")
 def any_bytes(encode):
     """bytes that are no UTF-8 are bytes like all others"""
     check_equal("ids", encode(b"\xff\xfe\xff\xfe\x00", [(255, 254)]), [256, 256, 0])
@@ -368,6 +424,18 @@ def rejects_ids_out_of_range(decode):
 
 
 @check("decode")
+def another_vocabulary(decode):
+    """the same ids with other merges: nothing is kept from an earlier call"""
+    before = None
+    for merges, expected in (([(97, 98)], b"abc"), ([(120, 121)], b"xyc"), ([(98, 97), (256, 97)], b"bac")):
+        causes = {} if before is None else {"this is the answer to the call before": before}
+        check_equal(f"decode([256, 99], {merges})", decode([256, 99], merges), expected, causes)
+        before = expected
+    cause = "the table of an earlier call was longer."
+    check_raises("decode([257]) with 1 merge", ValueError, decode, [257], [(97, 98)], cause=cause)
+
+
+@check("decode")
 def random_ids(decode, rng):
     """agrees with spelling out every token by itself"""
     ids = rng.integers(0, 260, size=60).tolist()
@@ -403,6 +471,18 @@ def characters_over_pieces(decode_stream):
 def invalid_bytes(decode_stream):
     """bytes that can never become a character turn into U+FFFD at once"""
     check_equal("texts", decode_stream([b"a\xff", b"b", b"\xe2\x82", b"c"]), ["a\ufffd", "b", "", "\ufffdc", ""])
+    # C0 and F5 begin no character, ED A0 would be half of a surrogate pair: there is nothing to wait for
+    check_equal(
+        "texts", decode_stream([b"\xc0", b"x\xf5", b"\xed", b"\xa0y"]), ["\ufffd", "x\ufffd", "", "\ufffd\ufffdy", ""]
+    )
+
+
+@check("decode_stream")
+def two_streams(decode_stream):
+    """what one stream left unfinished does not begin the next one"""
+    check_equal("the texts of the first", decode_stream([b"a\xc3"]), ["a", "\ufffd"])
+    causes = {"the unfinished end of the stream before came in": ["é", ""]}
+    check_equal("the texts of the second", decode_stream([b"\xa9"]), ["\ufffd", ""], causes)
 
 
 @check("decode_stream")

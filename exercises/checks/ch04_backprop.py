@@ -282,6 +282,44 @@ def ten_thousand_deep(topological_order):
     check_equal("the order of a chain", topological_order(9_999, inputs), list(range(10_000)))
 
 
+class Counted:
+    """A node that counts how often nodes are compared; a set or dict finds it without comparing."""
+
+    comparisons = 0
+
+    def __init__(self, number):
+        self.number = number
+
+    def __hash__(self):
+        return hash(self.number)
+
+    def __eq__(self, other):
+        Counted.comparisons += 1
+        if Counted.comparisons > 50_000:
+            raise CheckFailed(
+                "1,001 nodes took more than 50,000 comparisons of nodes: a list is searched for each of them.",
+                "`node in order` goes through the list. Remember in a set what was opened: that takes one step.",
+            )
+        return isinstance(other, Counted) and self.number == other.number
+
+    def __repr__(self):
+        return f"node {self.number}"
+
+
+@check("topological_order")
+def in_time_proportional_to_edges(topological_order):
+    """a root with 500 inputs, each with a leaf of its own: a node is looked up in one step, not in a list"""
+    nodes = [Counted(i) for i in range(1001)]
+    inputs = {nodes[1000]: tuple(nodes[:500])} | {nodes[i]: (nodes[500 + i],) for i in range(500)}
+    inputs |= {node: () for node in nodes[500:1000]}
+    numbers = {node.number: tuple(parent.number for parent in parents) for node, parents in inputs.items()}
+    Counted.comparisons = 0
+    order = topological_order.raw(nodes[1000], inputs)  # copies of nodes would have to be compared
+    if type(order) is list and all(type(node) is Counted for node in order):
+        order = [node.number for node in order]
+    check_order(order, 1000, numbers)
+
+
 @check("topological_order")
 def random_graphs(topological_order, rng):
     """random graphs with many shared inputs"""
@@ -318,6 +356,24 @@ def any_shape(central_difference, rng):
         c, x = rng.normal(size=shape) + 2, rng.normal(size=shape)
         got = central_difference(lambda x, c=c: float(np.sum(c * np.sin(x))), x)
         check_close(f"the gradient for x of shape {shape}", got, np.asarray(c * np.cos(x)), 1e-6)
+
+
+@check("central_difference")
+def any_order_in_memory(central_difference, rng):
+    """x transposed, every second number of x, x backwards: what lies where in memory does not matter"""
+    x = rng.normal(size=(4, 6))
+    for name, view in {
+        "x.T": x.T,
+        "x[:, ::2]": x[:, ::2],
+        "x[::-1]": x[::-1],
+        "in columns": np.asfortranarray(x),
+    }.items():
+        c = rng.normal(size=view.shape) + 2
+        got = central_difference(lambda x, c=c: float(np.sum(c * np.sin(x))), view)
+        causes = {
+            "numbers were written to a copy: ravel and reshape(-1) of a transposed array copy it": np.zeros(view.shape)
+        }
+        check_close(f"the gradient for {name}", got, c * np.cos(view), 1e-6, causes)
 
 
 @check("central_difference")

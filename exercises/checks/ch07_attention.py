@@ -36,6 +36,16 @@ def drawn(rng, *lead, T=5, D=4, E=3):
     return rng.normal(size=(*lead, T, D)), rng.normal(size=(*lead, T, D)), rng.normal(size=(*lead, T, E)) * 2
 
 
+def apart(rng, *lead, T=4):
+    """Scores near -1e6 for even queries and near +1e6 for odd ones, those of query 2 spread over thousands."""
+    q, k, v = np.zeros((*lead, T, 4)), np.zeros((*lead, T, 4)), rng.normal(size=(*lead, T, 3)) * 2
+    q[..., 0], q[..., 1], k[..., 0] = -1000.0, 1.0, 2000.0
+    q[..., 1::2, 0] = 1000.0
+    q[..., 2:3, 1] = 1000.0
+    k[..., 1] = rng.uniform(-4, 4, size=(*lead, T))
+    return q, k, v
+
+
 def parts(result, count, what):
     if type(result) is not tuple or len(result) != count:
         raise CheckFailed(f"the result must be a tuple of {count} ({what}), got {type(result).__name__}.")
@@ -79,6 +89,15 @@ def the_future_is_hidden(attention, rng):
     first = plain(q, k, v)[:-1]
     k[-1], v[-1] = 20 * k[-1], 50 * v[-1]
     check_close("the answers before the last", np.asarray(attention(q, k, v))[:-1], first, 1e-9)
+    k[-1] = 0
+    k[-1, 0], q[:, 0] = 30_000.0, 1.0  # a score of 15,000 for every query
+    causes = {
+        "a finite number stands where -inf should: a key of the future with a large enough score is still seen": plain(
+            q, k, v, sees=lambda t: 5
+        )[:-1]
+    }
+    right = plain(q, k, v)[:-1]
+    check_close("the answers before a score of 15,000", np.asarray(attention(q, k, v))[:-1], right, 1e-9, causes)
 
 
 @check("attention")
@@ -87,6 +106,26 @@ def large_scores(attention):
     q = np.full((3, 4), 20.0)
     k, v = np.full((3, 4), 20.0), np.arange(12.0).reshape(3, 4)
     check_close("y", attention(q, k, v), plain(q, k, v), 1e-9)
+
+
+@check("attention")
+def rows_far_apart(attention, rng):
+    """queries with scores near -1e6 and others near 1e6, in one matrix and in several: each row has its own maximum"""
+    for lead in ((), (2,)):
+        q, k, v = apart(rng, *lead)
+        finite = plain(q, k, v)
+        for t in (0, 2):
+            finite[..., t, :] = v[..., t + 1 :, :].mean(axis=-2)
+        causes = {"keys of the future are seen: the finite number that hides them lies above these scores": finite}
+        check_close(f"y with batch axes {lead}", attention(q, k, v), plain(q, k, v), 1e-7, causes)
+
+
+@check("attention")
+def smallest_sizes(attention, rng):
+    """one token, width 1: the answer is its value"""
+    for T, D, E in ((1, 4, 3), (3, 1, 2), (1, 1, 1)):
+        q, k, v = drawn(rng, T=T, D=D, E=E)
+        check_close(f"y for T = {T}, D = {D}, E = {E}", attention(q, k, v), plain(q, k, v), 1e-9)
 
 
 @check("attention")
@@ -118,7 +157,12 @@ def an_empty_cache(cached_attention, rng):
     """past None: plain causal attention"""
     q, k, v = drawn(rng, 2)
     y, _ = parts(cached_attention(q, k, v, None), 2, "the answers and the new past")
-    check_close("y", y, plain(q, k, v), 1e-9, {"keys of the future are seen": plain(q, k, v, sees=lambda t: 5)})
+    causes = {
+        "keys of the future are seen": plain(q, k, v, sees=lambda t: 5),
+        "scores are not divided by sqrt(D)": plain(q, k, v, scale=1.0),
+        "scores are divided by D": plain(q, k, v, scale=0.25),
+    }
+    check_close("y", y, plain(q, k, v), 1e-9, causes)
 
 
 @check("cached_attention")
@@ -156,6 +200,28 @@ def the_cache_grows(cached_attention, rng):
         check_equal(f"the values after {seen} tokens", values, v[:, :seen])
 
 
+@check("cached_attention")
+def far_apart_in_pieces(cached_attention, rng):
+    """queries with scores near -1e6 and others near 1e6, in pieces of 2, 1 and 3 tokens"""
+    q, k, v = apart(rng, 2, T=6)
+    check_close("y", feed(cached_attention, q, k, v, [2, 1, 3])[0], plain(q, k, v), 1e-7)
+
+
+@check("cached_attention")
+def two_texts_in_turns(cached_attention, rng):
+    """two texts side by side, a token of each in turns: neither hears of the other"""
+    texts = [drawn(rng, T=4) for _ in range(2)]
+    pasts, answers = [None, None], [[], []]
+    for t in range(4):
+        for number, (q, k, v) in enumerate(texts):
+            given = (q[t : t + 1], k[t : t + 1], v[t : t + 1], pasts[number])
+            y, pasts[number] = parts(cached_attention(*given), 2, "the answers and the new past")
+            answers[number].append(np.asarray(y))
+    for number, (q, k, v) in enumerate(texts):
+        got = np.concatenate(answers[number])
+        check_close(f"the answers in text {number + 1}", got, plain(q, k, v), 1e-9)
+
+
 # --- attention_backward ---
 
 
@@ -180,9 +246,26 @@ def backward_case(rng, *lead, T=4):
     return rng.normal(size=(*lead, T, 2)), q, k, v
 
 
-def probabilities(q, k):
-    weights = np.tril(np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])))
+def probabilities(q, k, masked=True, scale=None):
+    weights = np.exp(q @ k.swapaxes(-1, -2) * (scale or q.shape[-1] ** -0.5))
+    weights = np.tril(weights) if masked else weights
     return weights / weights.sum(-1, keepdims=True)
+
+
+def by_jacobians(dy, q, k, v):
+    """One query at a time, with the whole Jacobian of its softmax; the scores may lie anywhere."""
+    dq, dk, dv = np.zeros(q.shape), np.zeros(k.shape), np.zeros(v.shape)
+    scale = q.shape[-1] ** -0.5
+    for t in range(len(q)):
+        scores = [float(q[t] @ k[j]) * scale for j in range(t + 1)]
+        p = np.array([math.exp(s - max(scores)) for s in scores])
+        p /= p.sum()
+        ds = (np.diag(p) - np.outer(p, p)) @ (v[: t + 1] @ dy[t]) * scale
+        for j in range(t + 1):
+            dq[t] += ds[j] * k[j]
+            dk[j] += ds[j] * q[t]
+            dv[j] += p[j] * dy[t]
+    return dq, dk, dv
 
 
 @check("attention_backward")
@@ -190,7 +273,12 @@ def values(attention_backward, rng):
     """dv, against central differences"""
     dy, q, k, v = backward_case(rng)
     P = probabilities(q, k)
-    causes = {"P is not transposed: rows and columns changed places": P @ dy}
+    causes = {
+        "P is not transposed: rows and columns changed places": P @ dy,
+        "the mask is missing in the weights: keys of the future are seen": probabilities(q, k, masked=False).T @ dy,
+        "scores are not divided by sqrt(D)": probabilities(q, k, scale=1.0).T @ dy,
+        "scores are divided by D": probabilities(q, k, scale=1 / 3).T @ dy,
+    }
     _, _, dv = parts(attention_backward(dy, q, k, v), 3, "dq, dk, dv")
     check_close("dv", dv, differences(dy, q, k, v)[2], 1e-7, causes)
 
@@ -204,6 +292,8 @@ def queries_and_keys(attention_backward, rng):
     P, dP, scale = probabilities(q, k), dy @ v.T, 3**-0.5
     alone, unweighted = P * dP * scale, P * (dP - dP.sum(-1, keepdims=True)) * scale
     over_queries = P * (dP - (P * dP).sum(0, keepdims=True)) * scale
+    seen = probabilities(q, k, masked=False)
+    unmasked = seen * (dP - (seen * dP).sum(-1, keepdims=True)) * scale
     for name, got, right, other in (("dq", dq, right_q, lambda dS: dS @ k), ("dk", dk, right_k, lambda dS: dS.T @ q)):
         causes = {
             "the scale is missing in the backward": right / scale,
@@ -211,17 +301,22 @@ def queries_and_keys(attention_backward, rng):
             "each weight was treated on its own: the term from the shared sum is missing": other(alone),
             "dP is summed without the weights P": other(unweighted),
             "the sum of P dP goes over keys, not over queries": other(over_queries),
+            "the mask is missing in the weights: keys of the future are seen": other(unmasked),
         }
         check_close(name, got, right, 1e-7, causes)
 
 
 @check("attention_backward")
 def heads(attention_backward, rng):
-    """with batch and head axes, each head on its own"""
+    """with batch and head axes, each head on its own; against Jacobians, to ten digits"""
     dy, q, k, v = backward_case(rng, 2, 2, T=3)
     got = parts(attention_backward(dy, q, k, v), 3, "dq, dk, dv")
-    for name, mine, right in zip(("dq", "dk", "dv"), got, differences(dy, q, k, v)):
-        check_close(name, mine, right, 1e-7)
+    right = [np.zeros(x.shape) for x in (q, k, v)]
+    for index in np.ndindex(q.shape[:-2]):
+        for whole, one in zip(right, by_jacobians(dy[index], q[index], k[index], v[index])):
+            whole[index] = one
+    for name, mine, whole in zip(("dq", "dk", "dv"), got, right):
+        check_close(name, mine, whole, 1e-10)
 
 
 @check("attention_backward")
@@ -248,6 +343,16 @@ def large_scores_backward(attention_backward, rng):
     check_close("dv", got[2], expected, 1e-9)
 
 
+@check("attention_backward")
+def rows_far_apart_backward(attention_backward, rng):
+    """queries with scores near -1e6 and others near 1e6: each row has its own maximum; the future stays hidden"""
+    q, k, v = apart(rng)
+    dy = rng.normal(size=v.shape)
+    got = parts(attention_backward(dy, q, k, v), 3, "dq, dk, dv")
+    for name, mine, right in zip(("dq", "dk", "dv"), got, by_jacobians(dy, q, k, v)):
+        check_close(name, mine, right, 1e-7 * max(1.0, float(np.abs(right).max())))
+
+
 # --- online_attention ---
 
 
@@ -270,11 +375,11 @@ class Blocks:
             start += size
 
 
-def both(online_attention, q, k, v, sizes, causes=None):
+def both(online_attention, q, k, v, sizes, causes=None, tolerance=1e-9):
     result = parts(online_attention(q, Blocks(k, v, sizes)), 2, "y and log_sum_exp")
     rows = [row(query, k, v) for query in q]
     expected = np.array([answer for answer, _ in rows])
-    check_close(f"y, blocks of {sizes}", result[0], expected, 1e-9, causes)
+    check_close(f"y, blocks of {sizes}", result[0], expected, tolerance, causes)
     return result[1], np.array([log_sum for _, log_sum in rows])
 
 
@@ -287,8 +392,11 @@ def keys_along(rng, scores):
 def one_block(online_attention, rng):
     """all keys in one block: plain attention without a mask"""
     q, k, v = rng.normal(size=(3, 4)), rng.normal(size=(6, 4)), rng.normal(size=(6, 2))
-    unscaled = np.array([row(query, k, v, 1.0)[0] for query in q])
-    both(online_attention, q, k, v, [6], {"scores are not divided by sqrt(D)": unscaled})
+    causes = {
+        "scores are not divided by sqrt(D)": np.array([row(query, k, v, 1.0)[0] for query in q]),
+        "scores are divided by D": np.array([row(query, k, v, 0.25)[0] for query in q]),
+    }
+    both(online_attention, q, k, v, [6], causes)
 
 
 @check("online_attention")
@@ -337,6 +445,34 @@ def large_scores_in_blocks(online_attention, rng):
     for scores in ([-1200.0, 0.0, 1000.0, 1001.0], [1001.0, 1000.0, 0.0, -1200.0]):
         q, k = np.array([[2.0, 0.0]]), keys_along(rng, scores)
         both(online_attention, q, k, rng.normal(size=(4, 3)), [1, 1, 1, 1])
+
+
+@check("online_attention")
+def very_small_scores(online_attention, rng):
+    """scores near -2000: the running maximum begins at -inf, not at 0"""
+    scores = [-2000.0, -2001.0, -1999.5, -2000.5]
+    q, k, v = np.array([[2.0, 0.0]]), keys_along(rng, scores), rng.normal(size=(4, 3))
+    for sizes in ([4], [2, 2], [1, 1, 1, 1]):
+        got, expected = both(online_attention, q, k, v, sizes)
+        check_close(f"log_sum_exp, blocks of {sizes}", got, expected, 1e-8)
+
+
+@check("online_attention")
+def queries_far_apart(online_attention, rng):
+    """one query with scores near -1e6, one with scores near 1e6, one in between: each has a maximum of its own"""
+    q = np.array([[-1e6, 1.0], [1e6, 1.0], [1.0, 1.0]])
+    k = np.stack([np.full(6, math.sqrt(2)), rng.normal(size=6)], axis=1)
+    for sizes in ([6], [2, 3, 1]):
+        both(online_attention, q, k, rng.normal(size=(6, 3)), sizes, tolerance=1e-7)
+
+
+@check("online_attention")
+def a_wide_spread(online_attention, rng):
+    """scores from -3000 to 3000 within one block: the largest is subtracted, no mean and no other"""
+    scores = [-3000.0, 0.0, 3000.0, 2999.0, -1.0, 1.0]
+    for order in (scores, scores[::-1]):
+        for sizes in ([6], [3, 3], [1, 5]):
+            both(online_attention, np.array([[2.0, 0.0]]), keys_along(rng, order), rng.normal(size=(6, 3)), sizes)
 
 
 @check("online_attention")
@@ -400,12 +536,13 @@ def batch_axes(merge, rng):
 
 @check("merge")
 def far_apart(merge, rng):
-    """log-sum-exps of 2000 and -2000: no overflow, and the larger one wins"""
-    y1, y2 = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
-    l1, l2 = np.array([2000.0, -2000.0]), np.array([-2000.0, -2000.0 + math.log(3)])
+    """log-sum-exps of 2000 and -2000 on either side: no overflow, and the larger one wins"""
+    y1, y2 = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    l1 = np.array([2000.0, -2000.0, -2000.0, 2000.0])
+    l2 = np.array([-2000.0, -2000.0 + math.log(3), 2000.0, 2000.0 + math.log(3)])
     y, log_sum = joined(merge, y1, l1, y2, l2)
-    check_close("y", y, np.stack([y1[0], (y1[1] + 3 * y2[1]) / 4]), 1e-9)
-    check_close("log_sum_exp", log_sum, np.array([2000.0, -2000.0 + math.log(4)]), 1e-8)
+    check_close("y", y, np.stack([y1[0], (y1[1] + 3 * y2[1]) / 4, y2[2], (y1[3] + 3 * y2[3]) / 4]), 1e-9)
+    check_close("log_sum_exp", log_sum, np.array([2000.0, -2000.0 + math.log(4), 2000.0, 2000.0 + math.log(4)]), 1e-8)
 
 
 @check("merge")

@@ -73,6 +73,36 @@ def large_scores(grouped_attention):
 
 
 @check("grouped_attention")
+def rows_far_apart(grouped_attention, rng):
+    """queries with scores near -1e6 and others near 1e6: each row has its own maximum, and -inf hides the future"""
+    q, k, v = np.zeros((2, 4, 4, 4)), np.zeros((2, 2, 4, 4)), rng.normal(size=(2, 2, 4, 4)) * 2
+    q[..., 0], q[..., 1], k[..., 0] = -1000.0, 1.0, 2000.0
+    q[..., 1::2, 0] = 1000.0
+    q[..., 2, 1] = 1000.0
+    k[..., 1] = rng.uniform(-4, 4, size=(2, 2, 4))
+    check_close("y", grouped_attention(q, k, v), plain(q, k, v), 1e-7)
+
+
+@check("grouped_attention")
+def the_future_is_hidden(grouped_attention, rng):
+    """a last key with a score of 15,000 for every query moves no earlier answer"""
+    q, k, v = drawn(rng, 4, 2)
+    q[..., 0], k[..., -1, :] = 1.0, 0.0
+    k[..., -1, 0] = 30_000.0
+    got = np.asarray(grouped_attention(q, k, v))
+    check_close("the answers before the last", got[:, :, :-1], plain(q, k, v)[:, :, :-1], 1e-9)
+
+
+@check("grouped_attention")
+def smallest_sizes(grouped_attention, rng):
+    """one row of a batch, one token, one head, width 1"""
+    for batch, heads, shared, length, width in ((1, 4, 2, 3, 4), (3, 1, 1, 1, 1), (1, 2, 1, 2, 1)):
+        q, k, v = (rng.normal(size=(batch, n, length, width)) for n in (heads, shared, shared))
+        sizes = f"B = {batch}, H = {heads}, K = {shared}, T = {length}, D = {width}"
+        check_close(f"y for {sizes}", grouped_attention(q, k, v), plain(q, k, v), 1e-9)
+
+
+@check("grouped_attention")
 def keeps_float32(grouped_attention, rng):
     """float32 in, float32 out"""
     q, k, v = (x.astype(np.float32) for x in drawn(rng, 4, 2))
@@ -111,9 +141,34 @@ def no_window(window_mask):
 @check("window_mask")
 def with_remembered_keys(window_mask):
     """3 queries behind 4 remembered keys"""
-    causes = {"queries are counted from 0": seen(3, 7, 3, 0)}
+    causes = {
+        "queries are counted from 0": seen(3, 7, 3, 0),
+        "the window is counted without the offset: query t stands at offset + t there, too": seen(3, 7, 7, 4),
+    }
     check_equal("the mask", window_mask(3, 7, 3, offset=4), seen(3, 7, 3, 4), causes)
     check_equal("the mask without a window", window_mask(3, 7, offset=4), seen(3, 7, None, 4))
+
+
+@check("window_mask")
+def smallest_and_largest(window_mask):
+    """a window of 1: each query sees itself alone; one as wide as the text, and wider; one query, one key"""
+    causes = {"a window of 1 is a window, not none": seen(4, 4, None, 0)}
+    check_equal("the mask with a window of 1", window_mask(4, 4, 1), seen(4, 4, 1, 0), causes)
+    for queries, keys, window, offset in (
+        (4, 4, 4, 0),
+        (4, 4, 9, 0),
+        (2, 6, 1, 4),
+        (2, 6, 6, 4),
+        (1, 1, 1, 0),
+        (1, 9, 3, 8),
+    ):
+        name = f"window_mask({queries}, {keys}, {window}, offset={offset})"
+        causes = {
+            "the offset moves the window's end, too: 0 <= i - j < window, with i counted from it": seen(
+                queries, keys, window + offset, offset
+            )
+        }
+        check_equal(name, window_mask(queries, keys, window, offset), seen(queries, keys, window, offset), causes)
 
 
 # --- rolling_write ---
@@ -133,7 +188,7 @@ def write(rolling_write, window, chunks):
 
 
 def tokens(count, start=0):
-    return np.stack([np.arange(start, start + count) + 1.0, np.arange(start, start + count) * 10.0 + 1], axis=1)
+    return np.stack([np.arange(start, start + count) / 3 + 1, np.arange(start, start + count) * 10.0 + 1], axis=1)
 
 
 @check("rolling_write")
@@ -167,6 +222,33 @@ def a_long_prompt(rolling_write):
     check_close("the slots", slots, tokens(14)[[12, 13, 10, 11]], 1e-12)
 
 
+@check("rolling_write")
+def smallest_buffers(rolling_write):
+    """a window of 1, a width of 1, nothing to write, exactly as many tokens as slots"""
+    slots, held = write(rolling_write, 1, [tokens(1), tokens(3, 1), tokens(1, 4)])
+    check_close("the slot of a window of 1", slots, tokens(1, 4), 1e-12)
+    check_close("the token held", held[1], tokens(1, 3), 1e-12)
+    slots, held = rolling_write(np.array([[4.0], [1.0], [2.0]]), 4, np.array([[5.0], [6.0]]))
+    check_close("the slots of width 1", slots, np.array([[4.0], [5.0], [6.0]]), 1e-12)
+    check_close("the tokens held of width 1", held, np.array([[4.0], [5.0], [6.0]]), 1e-12)
+    slots, held = write(rolling_write, 4, [tokens(4), tokens(4, 4), tokens(1, 8)])
+    check_close("the tokens held after 4 + 4", held[1], tokens(4, 4), 1e-12)
+    check_close("the slots after 4 + 4 + 1", slots, tokens(9)[[8, 5, 6, 7]], 1e-12)
+    _, held = write(rolling_write, 4, [tokens(6), tokens(0)])
+    check_close("the tokens held after nothing was written", held[1], tokens(4, 2), 1e-12)
+
+
+@check("rolling_write")
+def two_buffers_in_turns(rolling_write):
+    """two texts, each with slots of its own, a token of each in turns"""
+    state = [np.zeros((3, 2)), np.zeros((3, 2))]
+    for t in range(5):
+        for number, start in enumerate((0, 100)):
+            state[number], held = rolling_write(state[number], t, tokens(1, start + t))
+            right = tokens(min(3, t + 1), start + max(0, t - 2))
+            check_close(f"text {number + 1}: the tokens held after {t + 1}", held, right, 1e-12)
+
+
 # --- cache_bytes ---
 
 
@@ -181,6 +263,7 @@ def multi_head(cache_bytes):
 def layers_differ(cache_bytes):
     """key-value heads of each layer"""
     check_equal("the bytes", cache_bytes([4, 2, 1], 8, 10), 2240)
+    check_equal("the bytes of nine layers of one head", cache_bytes([1] * 9, 2, 4), 288)
 
 
 @check("cache_bytes")
@@ -188,6 +271,11 @@ def windows(cache_bytes):
     """layers with and without a window, a text shorter and longer than it"""
     check_equal("the bytes of 10 tokens", cache_bytes([1, 1], 4, 10, [None, 6]), 2 * 4 * 16 * 2)
     check_equal("the bytes of 3 tokens", cache_bytes([1, 1], 4, 3, [None, 6]), 2 * 4 * 6 * 2)
+    check_equal(
+        "the bytes of windows 1 and 7, 5 tokens", cache_bytes([2, 3], 4, 5, [1, 7]), 2 * 4 * (2 * 1 + 3 * 5) * 2
+    )
+    check_equal("the bytes of 20 tokens, three windows", cache_bytes([3, 1, 5], 2, 20, [4, None, 9]), 616)
+    check_equal("the bytes of no token", cache_bytes([3, 1], 2, 0, [4, None]), 0)
 
 
 @check("cache_bytes")
@@ -196,4 +284,4 @@ def other_formats(cache_bytes):
     check_equal("the bytes", cache_bytes([2], 16, 5, bytes_each=4), 1280)
 
 
-inputs_stay_unchanged("grouped_attention", "rolling_write")
+inputs_stay_unchanged("grouped_attention", "rolling_write", "cache_bytes")

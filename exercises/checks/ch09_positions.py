@@ -77,11 +77,47 @@ def pairs_slow_down(rotate, rng):
 
 
 @check("rotate")
+def each_call_by_itself(rotate, rng):
+    """the same shape again and again, with other positions, another base, the other pairs: nothing may be kept"""
+    x, before = rng.normal(size=(2, 4, 6)), None
+    for positions, base, interleaved in (
+        (np.arange(4), 10000.0, False),
+        (np.arange(10, 14), 10000.0, False),
+        (np.arange(10, 14), 50.0, False),
+        (np.arange(10, 14), 50.0, True),
+        (np.arange(4), 10000.0, False),
+    ):
+        causes = {} if before is None else {"this is the answer to the call before: a table of angles was kept": before}
+        expected = turned(x, positions, base, interleaved)
+        name = f"x turned at {positions.tolist()}, base {base}, {'neighbours' if interleaved else 'halves'}"
+        check_close(name, rotate(x, positions, base, interleaved), expected, 1e-9, causes)
+        before = expected
+
+
+@check("rotate")
+def smallest_sizes(rotate, rng):
+    """a single token, a single pair, no leading axes"""
+    for shape in ((1, 2), (1, 6), (5, 2), (1, 1, 4)):
+        x, positions = rng.normal(size=shape), np.arange(3, 3 + shape[-2])
+        for interleaved in (False, True):
+            name = f"x {shape} turned, {'neighbours' if interleaved else 'halves'}"
+            expected = turned(x, positions, 10000.0, interleaved)
+            check_close(name, rotate(x, positions, interleaved=interleaved), expected, 1e-9)
+
+
+@check("rotate")
 def far_positions_in_float32(rotate):
     """float32 in, float32 out, and the angles are exact at position 1,000,000 all the same"""
     x, positions = np.ones((1, 4), np.float32), np.array([1_000_001])
     expected = turned(x.astype(np.float64), positions, 10000.0, False).astype(np.float32)
-    check_close("x turned", rotate(x, positions), expected, 1e-4)
+    causes = {}
+    for frequency in (np.float32(0.01), np.float32(10000.0) ** np.float32(-0.5)):
+        coarse = float(np.float32(1_000_001) * frequency)
+        near = expected.copy()
+        near[0, 1::2] = math.cos(coarse) - math.sin(coarse), math.cos(coarse) + math.sin(coarse)
+        if abs(near - expected).max() > 1e-3:  # the root may be rounded in more than one way
+            causes["the angles were computed in float32: of 10,000 radians it keeps three decimals"] = near
+    check_close("x turned", rotate(x, positions), expected, 1e-4, causes)
 
 
 # --- neighbours_to_halves ---
@@ -108,6 +144,15 @@ def several_heads(neighbours_to_halves, rng):
     weight = rng.normal(size=(18, 5))
     causes = {"all heads together were taken for one": permuted(weight, 1)}
     check_close("the rows", neighbours_to_halves(weight, 3), permuted(weight, 3), 1e-12, causes)
+
+
+@check("neighbours_to_halves")
+def smallest_heads(neighbours_to_halves, rng):
+    """heads of one pair stay as they are; one input; four heads of width 4"""
+    for heads, width, inputs in ((3, 2, 2), (1, 2, 1), (2, 6, 1), (4, 4, 16)):
+        weight = rng.normal(size=(heads * width, inputs))
+        name = f"the rows of {heads} heads of width {width}, {inputs} inputs"
+        check_close(name, neighbours_to_halves(weight, heads), permuted(weight, heads), 1e-12)
 
 
 @check("neighbours_to_halves")
@@ -156,10 +201,10 @@ def how_many(alibi_slopes):
 
 @check("alibi_slopes")
 def other_numbers(alibi_slopes):
-    """6, 12, 71 and 112 heads (BLOOM has 112)"""
-    for heads in (6, 12, 71, 112):
+    """6, 12, 71 and 112 heads (BLOOM has 112), and all others up to 130"""
+    for heads in (6, 12, 71, 112, *range(1, 131)):
         smooth = 2.0 ** (-8 * np.arange(1, heads + 1) / heads)
-        causes = {"one sequence for all heads; the published rule has two": smooth}
+        causes = {"one sequence for all heads; the published rule has two": smooth} if heads & (heads - 1) else {}
         check_close(f"the slopes of {heads} heads", alibi_slopes(heads), slopes_of(heads, 8), 1e-12, causes)
 
 
@@ -249,6 +294,14 @@ def batches_and_heads(relative_shift, rng):
     """leading axes: batch and heads, each matrix by itself"""
     scores = rng.normal(size=(2, 3, 4, 4))
     check_close("the scores by key", relative_shift(scores), by_key(scores), 1e-12)
+
+
+@check("relative_shift")
+def one_token(relative_shift, rng):
+    """T = 1: the only entry stays, with leading axes and without"""
+    for shape in ((1, 1), (2, 1, 1), (1, 1, 3, 3)):
+        scores = rng.normal(size=shape) + 3
+        check_close(f"the scores {shape} by key", relative_shift(scores), by_key(scores), 1e-12)
 
 
 @check("relative_shift")

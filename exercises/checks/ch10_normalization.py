@@ -69,6 +69,19 @@ def both_stacks(deepnorm_constants, rng):
     pair("decoder", decoder, math.exp(math.log(3 * m) / 4), math.exp(-math.log(12 * m) / 4))
 
 
+@check("deepnorm_constants")
+def one_layer(deepnorm_constants):
+    """a single layer, in either stack, and in both"""
+    for stacks in ((1, 0), (0, 1)):
+        found = two(deepnorm_constants(*stacks))
+        pair(f"only layer of {stacks}", found[stacks.index(1)], math.sqrt(math.sqrt(2)), 1 / math.sqrt(math.sqrt(8)))
+        if found[stacks.index(0)] is not None:
+            raise CheckFailed(f"the stack of 0 layers must have None, got {found[stacks.index(0)]!r}.")
+    encoder, decoder = two(deepnorm_constants(1, 1))
+    pair("encoder of one layer", encoder, 0.81, 0.87)
+    pair("decoder of one layer", decoder, math.sqrt(math.sqrt(3)), 1 / math.sqrt(math.sqrt(12)))
+
+
 # --- block_backward ---
 
 
@@ -153,8 +166,18 @@ def plain_is_plain(initial_std):
 
 @check("initial_std")
 def an_unknown_rule_is_refused(initial_std):
-    """a rule that does not exist: ValueError"""
-    check_raises('rule "gpt3"', ValueError, initial_std, "gpt3", 512, 32, True)
+    """a rule that does not exist, wherever its name stands in the alphabet, for both kinds of matrices: ValueError"""
+    for rule in ("gpt3", "GPT2", "gpt2-medium", "neo", "aaa", "zzz", ""):
+        for writes in (True, False):
+            check_raises(f'rule "{rule}", writes={writes}', ValueError, initial_std, rule, 512, 32, writes)
+
+
+@check("initial_std")
+def one_layer_of_width_one(initial_std):
+    """width 1, 1 layer: no rule leaves its formula"""
+    check_close("gpt2, writing", initial_std("gpt2", 1, 1, True), 0.02 / math.sqrt(2), 1e-12)
+    check_close("neox, writing", initial_std("neox", 1, 1, True), 2.0, 1e-12)
+    check_close("neox, reading", initial_std("neox", 1, 1, False), math.sqrt(0.4), 1e-12)
 
 
 inputs_stay_unchanged("block_backward")

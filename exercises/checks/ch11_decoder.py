@@ -76,12 +76,40 @@ def both_spellings_of_the_base(read_config):
 
 
 @check("read_config")
+def several_words_at_once(read_config):
+    """where several words are there, the one named first counts; an empty or null newer place takes nothing away"""
+    plain = {"n_layer": 2, "n_embd": 6, "n_head": 1}
+    nested = {"a nested base was preferred": 500.0}
+    for more, base, causes in (
+        ({"rope_theta": 600.0, "rope_parameters": {"rope_theta": 500.0}}, 600.0, nested),
+        ({"rotary_emb_base": 700, "rope_parameters": {"rope_theta": 500.0}}, 700, nested),
+        ({"rope_theta": 600.0, "rotary_emb_base": 700}, 600.0, None),
+        ({"rope_theta": 600.0, "rope_parameters": {"rope_type": "default"}}, 600.0, None),
+        ({"rope_theta": 600.0, "rope_parameters": {"rope_theta": None}}, 600.0, None),
+        ({"rope_theta": 600.0, "rope_parameters": None}, 600.0, None),
+        ({"rope_theta": None, "rope_parameters": {"rope_theta": 500.0}}, 500.0, None),
+        ({"rope_theta": None, "rotary_emb_base": 700, "rope_parameters": {}}, 700, None),
+        ({"rope_parameters": {"rope_theta": None}}, None, None),
+        ({"rope_parameters": {"rope_type": "default"}}, None, None),
+    ):
+        check_equal(f"the base of {more}", read_config({**plain, **more})["base"], base, causes)
+    config = {"num_layers": 4, "n_layer": 3, "num_hidden_layers": 2, "d_model": 40, "n_embd": 30, "hidden_size": 20,
+              "num_heads": 8, "n_head": 6, "num_attention_heads": 5,
+              "ffn_dim": 9, "n_inner": 8, "intermediate_size": 7}  # fmt: skip
+    check_equal("the shape", read_config(config), shape(2, 20, 5, 5, 4, 7, None, True))
+    rest = {key: value for key, value in config.items() if key not in ("num_hidden_layers", "hidden_size")}
+    rest |= {"num_attention_heads": None, "intermediate_size": None}
+    check_equal("the shape without the first words", read_config(rest), shape(3, 30, 6, 6, 5, 8, None, True))
+
+
+@check("read_config")
 def what_is_missing_is_named(read_config):
     """without layers, width or heads there is no model: ValueError"""
     whole = {"num_hidden_layers": 2, "hidden_size": 6, "num_attention_heads": 2}
     for key in whole:
         rest = {other: value for other, value in whole.items() if other != key}
         check_raises(f"a config without {key}", ValueError, read_config, rest)
+        check_raises(f"a config where {key} is null", ValueError, read_config, {**whole, key: None})
 
 
 # --- residual_step ---
@@ -149,6 +177,17 @@ def one_norm_for_two_functions(residual_step, rng):
 
 
 @check("residual_step")
+def one_token(residual_step, rng):
+    """a single token: functions in parallel without a norm, three of them behind one, two behind two"""
+    x, (f, g, n, m) = rng.normal(size=(1, 3)), parts(rng)
+    causes = {"only one of the functions counts": x + f(x)}
+    check_close("y, no norm", residual_step(x, [f, g], []), x + f(x) + g(x), 1e-9, causes)
+    got = residual_step(x, [f, g, n], [m])
+    check_close("y, one norm for three", got, x + f(m(x)) + g(m(x)) + n(m(x)), 1e-9)
+    check_close("y, two norms", residual_step(x, [f, g], [n, m]), x + f(n(x)) + g(m(x)), 1e-9)
+
+
+@check("residual_step")
 def keeps_float32(residual_step, rng):
     """float32 in, float32 out"""
     x = rng.normal(size=(4, 3)).astype(np.float32)
@@ -207,6 +246,16 @@ def grouped_of_falcon(split_qkv, rng):
 
 
 @check("split_qkv")
+def any_number_of_heads(split_qkv, rng):
+    """one key-value head for all, one head at all, heads of width 1, five key-value heads; both orders"""
+    for heads, groups, head_dim in ((4, 1, 3), (1, 1, 2), (6, 3, 1), (10, 5, 2), (8, 1, 1)):
+        for order in ("thirds", "grouped"):
+            q, k, v, whole = fused(rng, heads, groups, head_dim, order)
+            for name, mine, right in zip("qkv", three(split_qkv(whole, heads, groups, order)), (q, k, v), strict=True):
+                check_close(f"{name} of {heads} heads in {groups} groups, {order}", mine, right, 1e-12)
+
+
+@check("split_qkv")
 def biases_too(split_qkv, rng):
     """a bias has rows only"""
     q, k, v, whole = fused(rng, 4, 2, 3, "grouped", width=1)
@@ -216,8 +265,9 @@ def biases_too(split_qkv, rng):
 
 @check("split_qkv")
 def an_unknown_order_is_refused(split_qkv, rng):
-    """an order that is neither: ValueError"""
-    check_raises('order "halves"', ValueError, split_qkv, rng.normal(size=(9, 2)), 3, 3, "halves")
+    """an order that is neither, wherever its name stands in the alphabet: ValueError"""
+    for order in ("halves", "zigzag", "Thirds", "thirdsome", "", "a"):
+        check_raises(f'order "{order}"', ValueError, split_qkv, rng.normal(size=(9, 2)), 3, 3, order)
 
 
 # --- load_weights and save_weights ---
@@ -270,6 +320,14 @@ def turned_where_the_table_says_so(load_weights, rng):
     same("ours", load_weights(TABLE, theirs, 3), ours)
 
 
+@check("load_weights")
+def twelve_layers(load_weights, rng):
+    """layers with two digits in their numbers, and none at all"""
+    for layers in (12, 1, 0):
+        theirs, ours = checkpoint(rng, layers)
+        same(f"ours, {layers} layers", load_weights(TABLE, theirs, layers), ours)
+
+
 def names_in(message_of, names, function, *arguments):
     check_raises(message_of, ValueError, function, *arguments)
     try:
@@ -299,6 +357,17 @@ def surplus_tensors_are_named(load_weights, rng):
     names_in("a file with two tensors more", list(more), load_weights, TABLE, {**theirs, **more}, 2)
 
 
+@check("load_weights")
+def missing_and_surplus_at_once(load_weights, rng):
+    """one tensor too few and one or two too many, in a model of twelve layers: a ValueError that names all of them"""
+    gone = "model.layers.11.fc.weight"
+    for more in (["model.layers.12.ln.weight"], ["model.layers.12.ln.weight", "model.layers.1.extra"]):
+        theirs, _ = checkpoint(rng, 12)
+        theirs.pop(gone)
+        theirs |= dict.fromkeys(more, np.ones(4))
+        names_in("a file with other tensors", [gone, *more], load_weights, TABLE, theirs, 12)
+
+
 @check("save_weights")
 def there_and_back(save_weights, rng):
     """what was loaded is saved as it was: names, shapes, values"""
@@ -308,9 +377,10 @@ def there_and_back(save_weights, rng):
 
 @check("save_weights")
 def a_fresh_model_is_saved_complete(save_weights, rng):
-    """one layer, and a table with its rows in another order"""
-    theirs, ours = checkpoint(rng, 1)
-    same("theirs", save_weights(TABLE[::-1], ours, 1), theirs)
+    """one layer, none, and twelve; a table with its rows in another order"""
+    for layers in (1, 0, 12):
+        theirs, ours = checkpoint(rng, layers)
+        same(f"theirs, {layers} layers", save_weights(TABLE[::-1], ours, layers), theirs)
 
 
 @check("save_weights")
@@ -320,6 +390,8 @@ def nothing_is_left_behind(save_weights, rng):
     names_in("an array more", ["layers.5.norm"], save_weights, TABLE, {**ours, "layers.5.norm": np.ones(4)}, 2)
     rest = {name: array for name, array in ours.items() if name != "layers.1.up"}
     names_in("an array missing", ["layers.1.up"], save_weights, TABLE, rest, 2)
+    both = {**rest, "layers.2.up": np.ones((4, 9)), "other": np.ones(2)}
+    names_in("two arrays more and one missing", ["layers.1.up", "layers.2.up", "other"], save_weights, TABLE, both, 2)
 
 
 inputs_stay_unchanged("read_config", "residual_step", "split_qkv", "load_weights", "save_weights")

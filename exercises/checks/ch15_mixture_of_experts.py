@@ -37,7 +37,9 @@ def pair(result, names):
 
 def routed(rng, tokens=9, count=5, k=2):
     """Logits without near-ties, and who is chosen."""
-    logits = rng.permuted(np.tile(np.arange(count) * 0.7, (tokens, 1)), axis=1) + 0.1 * rng.random((tokens, count))
+    logits = rng.permuted(np.tile(np.arange(count) * 0.7 - 1.2, (tokens, 1)), axis=1) + 0.1 * rng.random(
+        (tokens, count)
+    )
     return logits, np.array([choose(row, k) for row in logits])
 
 
@@ -70,6 +72,35 @@ def ties(top_k_routing):
 
 
 @check("top_k_routing")
+def ties_among_many(top_k_routing, rng):
+    """64 experts, 8 chosen, few different logits: short rows are sorted stably by any method, long ones are not"""
+    logits = rng.integers(0, 4, size=(20, 64)) * 0.5
+    experts, _ = pair(top_k_routing(logits, 8), "experts, weights")
+    expected = np.array([choose(row, 8) for row in logits])
+    got = np.asarray(experts)
+    if (
+        got.shape == expected.shape
+        and (np.take_along_axis(logits, got, 1) == np.take_along_axis(logits, expected, 1)).all()
+    ):
+        causes = {"the right logits, but equal ones in any order: the sort is not stable": got}
+    else:
+        causes = {}
+    check_equal("experts", experts, expected, causes)
+
+
+@check("top_k_routing")
+def smallest_sizes(top_k_routing, rng):
+    """one expert, one token, all experts chosen"""
+    for tokens, count, k in ((1, 1, 1), (3, 1, 1), (1, 4, 2), (5, 4, 4), (2, 3, 1)):
+        logits, expected = routed(rng, tokens, count, k)
+        experts, weights = pair(top_k_routing(logits, k), "experts, weights")
+        name = f"for {tokens} tokens, {count} experts, k = {k}"
+        check_equal(f"experts {name}", experts, expected)
+        chosen = [[logits[n, e] for e in row] for n, row in enumerate(expected)]
+        check_close(f"weights {name}", weights, np.array([soft(row) for row in chosen]), 1e-12)
+
+
+@check("top_k_routing")
 def weights_sum_to_one(top_k_routing, rng):
     """the weights are the softmax over the chosen logits alone"""
     logits, expected = routed(rng, k=3)
@@ -88,12 +119,14 @@ def weights_sum_to_one(top_k_routing, rng):
 
 @check("top_k_routing")
 def large_logits(top_k_routing):
-    """logits of a thousand do not overflow"""
-    experts, weights = pair(
-        top_k_routing(np.array([[1000.0, 0.0, 1001.0], [-1000.0, -2000.0, -999.0]]), 2), "experts, weights"
+    """logits of a thousand do not overflow, nor such that lie far apart"""
+    logits = np.array(
+        [[1000.0, 0.0, 1001.0], [-1000.0, -2000.0, -999.0], [-3000.0, 0.0, 3000.0], [-1e6 - 1, -1e6, -1e6 - 3]]
     )
-    check_equal("experts", experts, np.array([[2, 0], [2, 0]]))
-    check_close("weights", weights, np.array([[1 / (1 + math.exp(-1)), 1 / (1 + math.e)]] * 2), 1e-9)
+    experts, weights = pair(top_k_routing(logits, 2), "experts, weights")
+    check_equal("experts", experts, np.array([[2, 0], [2, 0], [2, 1], [1, 0]]))
+    near = [1 / (1 + math.exp(-1)), 1 / (1 + math.e)]
+    check_close("weights", weights, np.array([near, near, [1.0, 0.0], near]), 1e-9)
 
 
 @check("top_k_routing")
@@ -148,6 +181,18 @@ def idle(dispatch, rng):
 
 
 @check("dispatch")
+def smallest_dispatch(dispatch, rng):
+    """one expert, one token, all experts chosen, rows of one number, no token at all"""
+    for tokens, count, k, width in ((1, 1, 1, 1), (4, 1, 1, 2), (1, 3, 2, 2), (3, 2, 2, 1), (0, 2, 1, 3)):
+        x, experts = rng.normal(size=(tokens, width)), routed(rng, tokens, count, k)[1].reshape(tokens, k).astype(int)
+        for e, (numbers, rows) in enumerate(parts_of(dispatch(x, experts, count), count)):
+            expected = [n for n in range(tokens) if e in experts[n].tolist()]
+            name = f"expert {e} of {count}, {tokens} tokens"
+            check_equal(f"tokens of {name}", np.asarray(numbers), np.array(expected, dtype=int))
+            check_equal(f"rows of {name}", rows, np.array([x[n] for n in expected]).reshape(-1, width))
+
+
+@check("dispatch")
 def keeps_float32_in_dispatch(dispatch, rng):
     """float32 in, float32 out, for idle experts too"""
     x = rng.normal(size=(5, 3)).astype(np.float32)
@@ -174,15 +219,16 @@ def case(rng, tokens=9, count=5, k=2, width=3):
 @check("combine")
 def matching(combine, rng):
     """every answer with the weight of its own token and expert"""
-    for k in (1, 2, 3):
+    for k in (2, 1, 3):
         weights, experts, answers, expected = case(rng, k=k)
         plain = np.zeros_like(expected)
         first = np.zeros_like(expected)
         for tokens, said in answers:
             plain[tokens] += said
             first[tokens] += weights[tokens, :1] * said
-        causes = {"the answers were added without weights": plain}
-        if k > 1:
+        causes = {"the weights were divided by their sum once more": expected / weights.sum(axis=1, keepdims=True)}
+        if k > 1:  # for a single choice, the two are the same
+            causes["the answers were added without weights"] = plain
             causes["every answer got the weight of the token's first choice"] = first
             causes["the answers were averaged"] = expected / k
         check_close(f"the output for k = {k}", combine(weights, experts, answers), expected, 1e-9, causes)
@@ -203,6 +249,15 @@ def idle_in_combine(combine, rng):
     answers = [(np.zeros(0, int), np.zeros((0, 2))), (np.arange(3), np.array([[1.0, 2.0]] * 3))]
     got = combine(np.array([[1.0], [0.5], [2.0]]), np.array([[1], [1], [1]]), answers)
     check_close("the output", got, np.array([[1.0, 2.0], [0.5, 1.0], [2.0, 4.0]]), 1e-12)
+
+
+@check("combine")
+def smallest_combine(combine, rng):
+    """one expert alone, one token, answers of one number"""
+    for tokens, count, k, width in ((1, 1, 1, 1), (4, 1, 1, 2), (1, 3, 2, 2), (3, 2, 2, 1)):
+        weights, experts, answers, expected = case(rng, tokens, count, k, width)
+        got = combine(weights, experts, answers)
+        check_close(f"the output for {tokens} tokens, {count} experts, k = {k}", got, expected, 1e-12)
 
 
 @check("combine")
@@ -270,6 +325,30 @@ def formula(balancing_loss, rng):
             * float(np.dot(shares, logits.mean(axis=0))),
         }
         check_close(f"the loss for k = {k}", got, by_formula(logits, experts, rows), 1e-9, causes)
+
+
+@check("balancing_loss")
+def logits_far_apart(balancing_loss):
+    """tokens with logits near 1000 and near -1000, and one with both: each token has its own maximum"""
+    near = [0.0, 1.0, -0.5]
+    logits = np.array([[1000 + z for z in near], [-1000 + z for z in near], [-2000.0, 2000.0, 0.0]])
+    experts = np.array([[1], [1], [0]])
+    got = balancing_loss(logits, experts)
+    first, second, _ = soft(near)
+    check_close("the loss", got, 3 * (2 / 3 * (2 * second + 1) / 3 + 1 / 3 * 2 * first / 3), 1e-9)
+
+
+@check("balancing_loss")
+def smallest_losses(balancing_loss, rng):
+    """one expert, one token, all experts chosen, a mask that hides nothing or all but one"""
+    for tokens, count, k in ((1, 1, 1), (3, 1, 1), (1, 4, 2), (4, 3, 3)):
+        logits, experts = routed(rng, tokens, count, k)
+        for mask in (None, np.ones(tokens, bool), np.arange(tokens) == 0):
+            rows = range(tokens) if mask is None else np.flatnonzero(mask)
+            name = (
+                f"the loss of {tokens} tokens, {count} experts, k = {k}, mask {None if mask is None else mask.tolist()}"
+            )
+            check_close(name, balancing_loss(logits, experts, mask), by_formula(logits, experts, rows), 1e-12)
 
 
 @check("balancing_loss")

@@ -1,7 +1,8 @@
 """What the grader looks at in chapter 16. Nothing is hidden: read on if a message leaves you wondering.
 
 No expected value comes from a recurrence over arrays. Scans are written as sums over all pairs of times, gradients are
-central differences of these sums, the exact step is an integral done by quadrature, convolutions are np.convolve.
+slopes of these sums, measured by a step into the complex plane, the exact step is an integral done by quadrature,
+convolutions are np.convolve.
 """
 
 from __future__ import annotations
@@ -67,6 +68,28 @@ def a_rate_of_zero(discretise):
 
 
 @check("discretise")
+def rates_that_grow(discretise):
+    """A = 0.5 and 2: nothing is said of the sign of A, and what grows is as exact as what decays"""
+    A, B = np.array([0.5, 2.0, -0.5, 0.0]), np.array([2.0, 1.0, 2.0, 3.0])
+    decay, gain = several(discretise(A, B, 0.8), 2, "decay and gain")
+    check_close("the decay", decay, np.array([math.e**0.4, math.e**1.6, math.e**-0.4, 1.0]), 1e-12)
+    causes = {"a positive rate was taken for zero": np.array([1.6, 0.8, 4 * (1 - math.e**-0.4), 2.4])}
+    wanted = np.array([4 * (math.e**0.4 - 1), (math.e**1.6 - 1) / 2, 4 * (1 - math.e**-0.4), 2.4])
+    check_close("the gain", gain, wanted, 1e-12, causes)
+
+
+@check("discretise")
+def small_steps(discretise):
+    """delta A 5e-4 to 1e-9: the gain to twelve digits, not Euler's, and no difference of nearly equal numbers"""
+    for z in (5e-4, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9):
+        A, delta = np.array([-1.0, -0.5, 0.5]), z
+        _, gain = several(discretise(A, np.full(3, 1 / delta), delta), 2, "decay and gain")
+        series = np.array([math.fsum((a * z) ** n / math.factorial(n + 1) for n in range(6)) for a in A.tolist()])
+        causes = {"this is Euler's delta B": np.ones(3)}
+        check_close(f"the gain for delta = {z}, B = 1 / delta", gain, series, 1e-12, causes)
+
+
+@check("discretise")
 def tiny_steps_keep_their_digits(discretise):
     """a step of 1e-10: the gain is delta B to ten digits"""
     _, gain = several(discretise(np.array([-1.0, -0.3]), np.array([1e10, 2e10]), 1e-10), 2, "decay and gain")
@@ -105,7 +128,7 @@ def scan_inputs(rng, steps=6, channels=3, width=2):
 def scan_by_sums(x, delta, A, B, C, D, state):
     """Every output as a sum over all inputs before it: each decays by exp(A times the steps since)."""
     elapsed = np.cumsum(delta, axis=0)  # (T, d)
-    y = np.zeros(x.shape)
+    y = np.zeros(x.shape, np.result_type(x, delta, A, B, C, D, state))
     for t in range(len(x)):
         h = np.exp(elapsed[t, :, None] * A) * state
         for s in range(t + 1):
@@ -124,6 +147,7 @@ def one_number_by_hand(scan):
         "y comes from the state before the input entered": np.array([[5 * 2 + 21.0]]),
         "D x is missing": np.array([[5 * state]]),
         "the state does not decay": np.array([[5 * 5 + 21.0]]),
+        "the state that was handed in is ignored": np.array([[5 * 3 + 21.0]]),
     }
     check_close("y", y, np.array([[5 * state + 21]]), 1e-12, causes)
     check_close("the last state", last, np.array([[state]]), 1e-12)
@@ -171,6 +195,40 @@ def pieces_are_the_whole(scan, rng):
 
 
 @check("scan")
+def five_hundred_steps(scan, rng):
+    """500 steps, in which the first input decays to nothing: no overflow and no 0 / 0"""
+    x, delta, A, B, C, D, state = scan_inputs(rng, steps=500, channels=2)
+    delta, A = delta + 1.0, A - 1.0
+    y, last = several(scan(x, delta, A, B, C, D, state), 2, "y and the last state")
+    elapsed, wanted = np.cumsum(delta, axis=0), []
+    for t in (0, 1, 250, 499):
+        shares = (
+            np.exp((elapsed[t] - elapsed[: t + 1])[:, :, None] * A) * (delta * x)[: t + 1, :, None] * B[: t + 1, None]
+        )
+        h = shares.sum(axis=0) + np.exp(elapsed[t][:, None] * A) * state
+        wanted.append((h * C[t]).sum(axis=1) + D * x[t])
+    if np.shape(y) != x.shape:
+        raise CheckFailed(f"y must have shape {x.shape}, got {np.shape(y)}.")
+    check_close("y after 1, 2, 251 and 500 steps", np.asarray(y)[[0, 1, 250, 499]], np.array(wanted), 1e-9)
+    check_close("the last state", last, h, 1e-9)
+
+
+@check("scan")
+def two_texts_in_turns(scan, rng):
+    """two texts, a step of each in turns, each from its own last state; one channel, one number of state"""
+    for channels, width in ((1, 1), (2, 3)):
+        texts = [scan_inputs(rng, steps=3, channels=channels, width=width) for _ in range(2)]
+        states, rows = [text[-1] for text in texts], [[], []]
+        for t in range(3):
+            for number, (x, delta, A, B, C, D, _) in enumerate(texts):
+                given = (x[t : t + 1], delta[t : t + 1], A, B[t : t + 1], C[t : t + 1], D, states[number])
+                y, states[number] = several(scan(*given), 2, "y and the last state")
+                rows[number].append(np.asarray(y))
+        for number, text in enumerate(texts):
+            check_close(f"y of text {number + 1}", np.concatenate(rows[number]), scan_by_sums(*text)[0], 1e-9)
+
+
+@check("scan")
 def keeps_float32_in_scan(scan, rng):
     """float32 in, float32 out"""
     arrays = scan_inputs(rng)
@@ -185,34 +243,34 @@ def keeps_float32_in_scan(scan, rng):
 NAMES = ("dx", "ddelta", "dA", "dB", "dC", "dD", "dstate")
 
 
-def gradients_by_differences(dy, arrays, step=1e-5):
-    """Every entry of every argument is moved up and down."""
-    found = []
-    for number, array in enumerate(arrays):
+def slopes_of_sums(dy, arrays):
+    """The slope of sum(dy * y) towards every entry of every argument.
+
+    f(x + ih) = f(x) + ih f'(x) + ...: the imaginary part is h times the slope, and no difference loses digits.
+    """
+    found, moved = [], [array.astype(complex) for array in arrays]
+    for array in moved:
         gradient = np.zeros(array.shape)
         for index in np.ndindex(array.shape):
-            losses = []
-            for sign in (1, -1):
-                moved = [a.copy() for a in arrays]
-                moved[number][index] += sign * step
-                losses.append((dy * scan_by_sums(*moved)[0]).sum())
-            gradient[index] = (losses[0] - losses[1]) / (2 * step)
+            array[index] += 1e-30j
+            gradient[index] = (dy * scan_by_sums(*moved)[0]).sum().imag / 1e-30
+            array[index] = array[index].real
         found.append(gradient)
     return found
 
 
 def compare_gradients(got, wanted, causes=None):
     for name, ours, theirs in zip(NAMES, several(got, 7, ", ".join(NAMES)), wanted, strict=True):
-        check_close(name, ours, theirs, 1e-6 * max(1.0, float(np.abs(theirs).max())), (causes or {}).get(name))
+        check_close(name, ours, theirs, 1e-10 * max(1.0, float(np.abs(theirs).max())), (causes or {}).get(name))
 
 
 @check("scan_backward")
 def the_last_step_alone(scan_backward, rng):
-    """a sequence of one step: every gradient against central differences"""
+    """a sequence of one step: every gradient against slopes measured one by one"""
     arrays = scan_inputs(rng, steps=1)
     x, delta, A, B, C, D, state = arrays
     dy = rng.normal(size=x.shape) + 2
-    wanted = gradients_by_differences(dy, arrays)
+    wanted = slopes_of_sums(dy, arrays)
     du = ((dy[0][:, None] * C[0]) * B[0]).sum(axis=1)
     causes = {
         "dx": {"dx lacks what passes beside the state, D dy": (delta * du), "dx lacks delta": du[None] + D * dy},
@@ -221,7 +279,40 @@ def the_last_step_alone(scan_backward, rng):
             "ddelta lacks the way through delta B x": wanted[1] - x * du,
         },
     }
-    compare_gradients(scan_backward(dy, *arrays), wanted, causes)
+    got = several(scan_backward(dy, *arrays), 7, ", ".join(NAMES))
+    # dC first: without the state that was handed in, ddelta looks as if the exponential had been forgotten
+    empty = slopes_of_sums(dy, (*arrays[:-1], np.zeros_like(state)))
+    check_close("dC", got[4], wanted[4], 1e-10, {"the state that was handed in is ignored": empty[4]})
+    compare_gradients(got, wanted, causes)
+
+
+@check("scan_backward")
+def smallest_scan(scan_backward, rng):
+    """one channel, one number of state, and one of them only"""
+    for steps, channels, width in ((1, 1, 1), (3, 1, 1), (2, 1, 3), (2, 3, 1)):
+        arrays = scan_inputs(rng, steps, channels, width)
+        dy = rng.normal(size=(steps, channels)) + 1
+        compare_gradients(scan_backward(dy, *arrays), slopes_of_sums(dy, arrays))
+
+
+@check("scan_backward")
+def three_hundred_steps(scan_backward, rng):
+    """300 steps, of which the last output alone counts: no overflow and no 0 / 0"""
+    x, delta, A, B, C, D, state = scan_inputs(rng, steps=300, channels=2)
+    delta, A = delta + 1.0, A - 1.0
+    dy = np.zeros((300, 2))
+    dy[-1] = rng.normal(size=2) + 3
+    got = several(scan_backward(dy, x, delta, A, B, C, D, state), 7, ", ".join(NAMES))
+    elapsed = np.cumsum(delta, axis=0)
+    reached = (
+        np.exp((elapsed[-1] - elapsed)[:, :, None] * A) * C[-1]
+    )  # (T, d, N): what is left of an input, as it is read
+    wanted = delta * (reached * B[:, None]).sum(axis=2) * dy[-1]
+    wanted[-1] += D * dy[-1]
+    check_close("dx", got[0], wanted, 1e-9)
+    for name, gradient in zip(NAMES, got, strict=True):
+        if not np.isfinite(gradient).all():
+            raise CheckFailed(f"{name} is not finite.", "products over all steps run to 0: go back step by step.")
 
 
 @check("scan_backward")
@@ -231,10 +322,10 @@ def what_later_steps_report(scan_backward, rng):
     dy = np.zeros((4, 2))
     dy[-1] = rng.normal(size=2) + 3
     got = several(scan_backward(dy, *arrays), 7, ", ".join(NAMES))
-    wanted = gradients_by_differences(dy, arrays)
+    wanted = slopes_of_sums(dy, arrays)
     for position in (0, 1, 3, 6):
         causes = {"the gradient of the state does not travel back": np.zeros_like(wanted[position])}
-        check_close(NAMES[position], got[position], wanted[position], 1e-6, causes if position == 6 else None)
+        check_close(NAMES[position], got[position], wanted[position], 1e-10, causes if position == 6 else None)
 
 
 @check("scan_backward")
@@ -242,7 +333,7 @@ def sums_over_the_right_axes(scan_backward, rng):
     """six steps, three channels, four numbers of state, all gradients"""
     arrays = scan_inputs(rng, steps=6, channels=3, width=4)
     dy = rng.normal(size=(6, 3))
-    compare_gradients(scan_backward(dy, *arrays), gradients_by_differences(dy, arrays))
+    compare_gradients(scan_backward(dy, *arrays), slopes_of_sums(dy, arrays))
 
 
 @check("scan_backward")
@@ -250,7 +341,7 @@ def is_linear_in_dy(scan_backward, rng):
     """twice the gradient of y gives twice all gradients, wherever the loss came from"""
     arrays = scan_inputs(rng, steps=3)
     dy = rng.normal(size=(3, 3)) + 1
-    wanted = gradients_by_differences(dy, arrays)
+    wanted = slopes_of_sums(dy, arrays)
     compare_gradients(scan_backward(-2 * dy, *arrays), [-2 * gradient for gradient in wanted])
 
 
@@ -259,7 +350,7 @@ def keeps_float32_in_scan_backward(scan_backward, rng):
     """float32 in, float32 out"""
     arrays, dy = scan_inputs(rng, steps=3), rng.normal(size=(3, 3))
     got = several(scan_backward(dy.astype(np.float32), *(a.astype(np.float32) for a in arrays)), 7, ", ".join(NAMES))
-    for name, ours, theirs in zip(NAMES, got, gradients_by_differences(dy, arrays), strict=True):
+    for name, ours, theirs in zip(NAMES, got, slopes_of_sums(dy, arrays), strict=True):
         check_close(name, ours, theirs.astype(np.float32), 1e-5 * max(1.0, 10 * float(np.abs(theirs).max())))
 
 

@@ -113,6 +113,17 @@ def returns_real_numbers(fft_convolution, rng):
 
 
 @check("fft_convolution")
+def any_length(fft_convolution, rng):
+    """1, 2, 3, 7, 8 and 9 steps, one channel and several; an even and an odd length need the same room"""
+    for shape in ((1, 1), (2, 3), (3, 1), (7, 7), (8, 2), (9, 1)):
+        x, h = rng.normal(size=shape) + 2, rng.normal(size=shape) + 2
+        causes = {"the end comes round to the beginning": circular(x, h)} if len(x) > 1 else {}
+        check_close(
+            f"y for {shape[0]} steps, {shape[1]} channels", fft_convolution(x, h), convolved(x, h), 1e-9, causes
+        )
+
+
+@check("fft_convolution")
 def is_fast(fft_convolution, rng):
     """32,768 steps: T log T products, not T squared; at most 40 times what three transforms take here"""
     x, h = rng.normal(size=(2**15, 1)), rng.normal(size=(2**15, 1)) / 100
@@ -224,6 +235,16 @@ def the_end_does_not_come_round(fft_convolution_backward, rng):
 
 
 @check("fft_convolution_backward")
+def any_length_backward(fft_convolution_backward, rng):
+    """1, 2, 3, 7, 8 and 9 steps, one channel and several"""
+    for shape in ((1, 1), (2, 3), (3, 1), (7, 7), (8, 2), (9, 1)):
+        dy, x, h = (rng.normal(size=shape) + 2 for _ in range(3))
+        got = pair(fft_convolution_backward(dy, x, h), "dx and dh")
+        for name, mine, right in zip(("dx", "dh"), got, gradients(dy, x, h), strict=True):
+            check_close(f"{name} for {shape[0]} steps, {shape[1]} channels", mine, right, 1e-9)
+
+
+@check("fft_convolution_backward")
 def keeps_float32_in_fft_convolution_backward(fft_convolution_backward, rng):
     """float32 in, float32 out"""
     dy, x, h = rng.normal(size=(3, 6, 2)).astype(np.float32)
@@ -287,6 +308,15 @@ def a_pole_at_zero(modal_filter):
 
 
 @check("modal_filter")
+def smallest_filters(modal_filter, rng):
+    """one tap, one channel, one mode; and as many taps as channels as modes"""
+    for channels, width, length in ((3, 2, 1), (1, 1, 1), (1, 3, 4), (3, 3, 3)):
+        poles, residues = modes(rng, channels, width)
+        name = f"h of {channels} channels, {width} modes, {length} taps"
+        check_close(name, modal_filter(poles, residues, length), written_out(poles, residues, length), 1e-9)
+
+
+@check("modal_filter")
 def keeps_single_precision_in_modal_filter(modal_filter, rng):
     """complex64 in, float32 out"""
     poles, residues = modes(rng)
@@ -343,6 +373,23 @@ def the_present_input_passes_by(modal_step, rng):
         "y", y, residues.real.sum(axis=-1) * x + D * x, 1e-9, {"D is added, not D x": residues.real.sum(-1) * x + D}
     )
     check_complex("the new state", state, np.stack([x, x], axis=1) + 0j, 1e-12)
+
+
+@check("modal_step")
+def two_texts_in_turns(modal_step, rng):
+    """two texts, a step of each in turns, each from a state of its own; a pole of 0 among others"""
+    poles, residues = modes(rng, 2, 3)
+    poles[0, 0] = 0
+    x, states, rows = rng.normal(size=(2, 5, 2)), [np.zeros((2, 3), complex)] * 2, [[], []]
+    for t in range(5):
+        for text in range(2):
+            y, states[text] = pair(
+                modal_step(x[text, t], states[text], poles, residues, np.zeros(2)), "y and the new state"
+            )
+            rows[text].append(np.asarray(y))
+    for text in range(2):
+        wanted = convolved(x[text], written_out(poles, residues, 5))
+        check_close(f"all outputs of text {text + 1}", np.stack(rows[text]), wanted, 1e-9)
 
 
 @check("modal_step")
@@ -407,6 +454,24 @@ def continues_from_a_state(state_after, rng):
         "the old state fades once too seldom": empty + power(poles, 5) * state,
     }
     check_complex("the state", state_after(x, state, poles), faded(x, state, poles), 1e-9, causes)
+
+
+@check("state_after")
+def a_pole_of_zero(state_after, rng):
+    """p = 0 forgets all but the last input: 0^0 is 1; one input alone, too"""
+    poles = modes(rng)[0]
+    poles[0, 0] = poles[2] = 0
+    for length in (4, 1):
+        x, state = rng.normal(size=(length, 3)) + 2, np.ones((3, 2), complex)
+        check_complex(f"the state after {length}", state_after(x, state, poles), faded(x, state, poles), 1e-9)
+
+
+@check("state_after")
+def three_hundred_inputs(state_after, rng):
+    """300 inputs that fade within a few steps: no overflow and no 0 / 0"""
+    poles, x = modes(rng)[0] * 0.1, rng.normal(size=(300, 3)) + 2
+    state = np.ones((3, 2), complex)
+    check_complex("the state", state_after(x, state, poles), faded(x[-40:], 0 * state, poles), 1e-9)
 
 
 @check("state_after")

@@ -114,6 +114,16 @@ def scores_agree(halves_from_interleaved, rng):
 
 
 @check("halves_from_interleaved")
+def smallest_heads(halves_from_interleaved, rng):
+    """heads of one pair stay as they are; one input; four heads of width 4"""
+    for heads, width, inputs in ((3, 2, 2), (1, 2, 1), (2, 6, 1), (4, 4, 16)):
+        weight = rng.normal(size=(heads * width, inputs)) * 10
+        rows = [h * width + r for h in range(heads) for r in [*range(0, width, 2), *range(1, width, 2)]]
+        name = f"the rows of {heads} heads of width {width}, {inputs} inputs"
+        check_close(name, halves_from_interleaved(weight, heads), weight[rows], 1e-12)
+
+
+@check("halves_from_interleaved")
 def returns_new_rows(halves_from_interleaved, rng):
     """a new array, of the dtype that came in"""
     weight = rng.normal(size=(8, 4)).astype(np.float32)
@@ -134,6 +144,16 @@ def lens(states, norm_weight, head, eps):
     return np.exp(logits - np.logaddexp.reduce(logits, axis=-1)[..., None])
 
 
+def without(logits):
+    """The softmax alone."""
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+def eps_beside(states, weight, head, eps):
+    return without(states / (np.sqrt((states**2).mean(-1, keepdims=True)) + eps) * weight @ head.T)
+
+
 def a_model(rng, layers=3, tokens=4, hidden=6, vocabulary=9):
     growth = 4.0 ** np.arange(layers)[:, None, None]
     states = rng.normal(size=(layers, tokens, hidden)) * growth + 0.3
@@ -144,19 +164,19 @@ def a_model(rng, layers=3, tokens=4, hidden=6, vocabulary=9):
 def reads_a_state_by_hand(logit_lens, rng):
     """states that grow from layer to layer, as real ones do"""
     states, weight, head = a_model(rng)
-
-    def without(x):
-        shares = np.exp(x - x.max(-1, keepdims=True))
-        return shares / shares.sum(-1, keepdims=True)
-
     centred = states - states.mean(-1, keepdims=True)
     causes = {
         "the final norm is missing": without(states @ head.T),
         "the weight of the norm is missing": lens(states, np.ones_like(weight), head, 1e-5),
+        "the sum of squares stands where their mean should: scaled by the width": lens(
+            states / 6**0.5, weight / 6**0.5, head, 1e-5 / 6
+        ),
+        "eps is missing": lens(states, weight, head, 0.0),
+        "eps stands beside the root": eps_beside(states, weight, head, 1e-5),
         "the mean was subtracted": lens(centred, weight, head, 1e-5),
         "these are logits, not probabilities": np.log(lens(states, weight, head, 1e-5)),
     }
-    check_close("the probabilities", logit_lens(states, weight, head), lens(states, weight, head, 1e-5), 1e-6, causes)
+    check_close("the probabilities", logit_lens(states, weight, head), lens(states, weight, head, 1e-5), 1e-10, causes)
 
 
 @check("logit_lens")
@@ -167,19 +187,31 @@ def eps_is_used(logit_lens, rng):
     expected = lens(states, weight, head, 0.04)
     causes = {
         "eps is built in": lens(states, weight, head, 1e-5),
-        "eps stands beside the root": np.exp(
-            np.log(lens(states / (np.sqrt((states**2).mean(-1, keepdims=True)) + 0.04), weight, head, 0.0))
-        ),
+        "eps stands beside the root": eps_beside(states, weight, head, 0.04),
+        "eps is missing": lens(states, weight, head, 0.0),
     }
-    check_close("the probabilities", logit_lens(states, weight, head, 0.04), expected, 1e-6, causes)
+    check_close("the probabilities", logit_lens(states, weight, head, 0.04), expected, 1e-10, causes)
 
 
 @check("logit_lens")
 def large_logits(logit_lens, rng):
-    """logits of several thousands: no overflow, and still right"""
+    """logits of several thousands, in some rows near each other, in others not: no overflow, and still right"""
     states, weight, head = a_model(rng)
     expected = lens(states, weight, 1000 * head, 1e-5)
-    check_close("the probabilities", logit_lens(states, weight, 1000 * head), expected, 1e-6)
+    check_close("the probabilities", logit_lens(states, weight, 1000 * head), expected, 1e-8)
+    states[0, :, 0], states[1, :, 0] = 1e6, -1e6  # so that all logits of a row are large, up or down
+    head[:, 0], weight[0] = 2000.0, 1.0
+    expected = lens(states, weight, head, 1e-5)
+    check_close("the probabilities near 2000 and -2000", logit_lens(states, weight, head), expected, 1e-8)
+
+
+@check("logit_lens")
+def smallest_lens(logit_lens, rng):
+    """one layer, one token, one number a state, one word"""
+    for layers, tokens, hidden, vocabulary in ((1, 1, 6, 5), (1, 4, 1, 3), (2, 1, 3, 1), (4, 4, 4, 4)):
+        states, weight, head = a_model(rng, layers, tokens, hidden, vocabulary)
+        name = f"the probabilities for {layers} layers, {tokens} tokens, hidden {hidden}, {vocabulary} words"
+        check_close(name, logit_lens(states, weight, head), lens(states, weight, head, 1e-5), 1e-10)
 
 
 @check("logit_lens")

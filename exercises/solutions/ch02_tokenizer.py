@@ -64,6 +64,9 @@ def pair_counts(words: dict[tuple[int, ...], int]) -> dict[tuple[int, int], int]
             "When the walk stands on the last id there is no right neighbour. Copy that id, too."
         ),
         "IndexError: list index out of range": ("Look at ids[i + 1] only after checking that i + 1 < len(ids)."),
+        "ids_of_several_digits: the ids were replaced as text": (
+            "As text, '11 2' holds '1 2'. Compare numbers: walk over the list, not over a text of it."
+        ),
         "finds_only_that_pair: other pairs are merged, too": (
             "Both ids have to match, in this order: (ids[i], ids[i + 1]) == pair. If they do not, step on by one."
         ),
@@ -172,6 +175,9 @@ def train(words: list[bytes], vocab_size: int) -> list[tuple[int, int]]:
         "KeyError": (
             "Most pairs of neighbours were never merged. Treat them as having infinite rank: rank.get(pair, "
             "float('inf'))."
+        ),
+        "another_tokenizer: this is the answer to the call before": (
+            "What is remembered must be remembered for the word and the merges together; better keep nothing."
         ),
         "agrees_with_all_merges_in_order: ids start at 0 instead of 256": "merges[i] makes the id 256 + i.",
     },

@@ -149,6 +149,9 @@ def softmax_vjp(gradient: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
             "Two nodes may share an input. Remember in a set which nodes were opened, and skip those that "
             "come up again."
         ),
+        "in_time_proportional_to_edges: a list is searched": (
+            "`node in list` compares with one entry after the other; `node in set` finds it in one step."
+        ),
         "stopped after 10 seconds": (
             "Without that set, every path is walked: b = a + a; c = b + b; ... has 2^n of them."
         ),
@@ -199,6 +202,9 @@ def topological_order(root: Hashable, inputs: dict[Hashable, tuple[Hashable, ...
         ),
         "integers_and_float32: the wrong dtype, or zero everywhere": (
             "Adding 1e-5 to an integer array changes nothing. Convert x to float64 first."
+        ),
+        "any_order_in_memory: numbers were written to a copy": (
+            "x.ravel() of a transposed array is a copy, and so are changes made in it. Index x itself: x[index]."
         ),
         "any_shape: a matrix, or a single number, as input": (
             "np.ndindex(x.shape) yields the index of every number, whatever the number of axes."

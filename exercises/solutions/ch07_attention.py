@@ -1,7 +1,8 @@
 """Chapter 7 exercises: scaled dot-product attention, its backward, behind a cache, and one block of keys at a time.
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. T queries, S keys, D the width of
-queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D).
+queries and keys, E that of values. Leading axes (...) are batch and heads. Scores are always q·k / sqrt(D). They may be
+of any size, in each row another: nothing overflows, and a hidden key stays hidden, however large its score.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from llm_from_scratch.grading import task
             "The forbidden keys are already in the sum by which everything was divided. Mask the scores instead."
         ),
         "large_scores: got nan": "Subtract each row's maximum before taking exp.",
+        "rows_far_apart: got nan, an overflow": "Each row has its own maximum: scores.max(axis=-1, keepdims=True).",
+        "rows_far_apart: keys of the future are seen": "-10,000 is a score like others. -np.inf is below all of them.",
     },
     why="""A dictionary lookup that can be differentiated: keys are compared by a product instead of by equality, and
     all values are averaged instead of one returned. Dividing by sqrt(D) keeps the spread of the scores independent of
@@ -59,6 +62,8 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
         ),
         "in_pieces: new tokens see each other's future": "A piece of several tokens is causal within itself, too.",
         "an_empty_cache: TypeError: 'NoneType'": "Without a past, the keys are the new ones alone.",
+        "far_apart_in_pieces: got nan, an overflow": "Subtract each row's own maximum before taking exp.",
+        "two_texts_in_turns": "What is remembered comes in as `past` and goes out again: keep nothing in the function.",
         "the_cache_grows: keys after 5 tokens": "Return all keys and values, old and new, in their order.",
     },
     why="""While a model writes, the keys and values of everything so far are kept, and only new tokens bring queries.
@@ -98,7 +103,10 @@ def cached_attention(
     difficulty="hard",
     minutes=40,
     hints={
-        "values: dv is wrong": "y = P v is a matrix product. Its second factor gets P transposed times dy.",
+        "values: P is not transposed": "y = P v is a matrix product. Its second factor gets P transposed times dy.",
+        "values: the mask is missing in the weights": (
+            "P of the forward is masked, so P computed again in the backward must be, too. No other mask is needed."
+        ),
         "queries_and_keys: each weight was treated on its own": (
             "The weights of a row share one sum: dS = P * (dP - (P * dP).sum(axis=-1, keepdims=True))."
         ),
@@ -144,6 +152,7 @@ def attention_backward(
             "When the largest score grows from m to m', multiply the sum and the unfinished answer by exp(m - m')."
         ),
         "large_scores_in_blocks: got nan": "The running maximum must never fall: it is max(m, the block's maximum).",
+        "queries_far_apart: got nan, an overflow": "Each query has its own maximum: scores.max(axis=1, keepdims=True).",
         "RuntimeWarning: invalid value encountered in subtract": (
             "Begin with m = -inf: exp(-inf - m') is 0, as it should be. Only -inf - (-inf) is not a number."
         ),

@@ -1,7 +1,8 @@
 """Chapter 8 exercises: attention that remembers less: fewer key-value heads, windows, and the cache they save.
 
 Everything here is a pure function on arrays; nothing that was handed in is changed. B rows of a batch, H query heads,
-K key-value heads, T queries, S keys, D the width of a head. Positions count from 0.
+K key-value heads, T queries, S keys, D the width of a head. Positions count from 0. Scores may be of any size, in every
+row another one: nothing overflows, and a key that must not be seen is not, however large its score.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from llm_from_scratch.grading import task
         ),
         "one_head_each: with K = H this is plain attention": "Then every query head has a key-value head of its own.",
         "large_scores: expected a number, got nan": "Subtract each row's maximum before taking exp.",
+        "rows_far_apart: got nan, an overflow": "Each row has its own maximum: scores.max(axis=-1, keepdims=True).",
+        "the_future_is_hidden": "-10,000 is a score like others. -np.inf is below all of them.",
         "ValueError: operands could not be broadcast": (
             "Reshape q to (B, K, H/K, T, D) and give k and v an axis of length 1 in the same place."
         ),
@@ -64,6 +67,7 @@ def grouped_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray
         "with_remembered_keys: queries were counted from 0": (
             "The first query stands behind the remembered keys: query t is at position offset + t, key j at position j."
         ),
+        "smallest_and_largest: a window of 1 is a window": "Ask `if window is None`: only None means no window.",
         "TypeError: ufunc 'bitwise_and'": "Put parentheses around the comparisons: (a <= b) & (c < d).",
     },
     why="""0 <= i - j < W is the convention of flash-attention and of the transformers library. Mistral's own one-file

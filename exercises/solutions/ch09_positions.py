@@ -30,6 +30,12 @@ from llm_from_scratch.grading import task
         "pairs_slow_down: all pairs turn equally fast": (
             "Pair i turns by base ** (-2 i / D) radians a position: the first by 1, the last by almost 1 / base."
         ),
+        "each_call_by_itself: a table of angles was kept": (
+            "A table belongs to its positions, its base and its pairs: make it anew, or keep it under all of these."
+        ),
+        "far_positions_in_float32: the angles were computed in float32": (
+            "positions * frequency in float64; only cos and sin are converted to x.dtype."
+        ),
         "far_positions_in_float32: must have dtype float32, got float64": (
             "Compute cos and sin in float64, then convert them to x.dtype before they meet x."
         ),

@@ -29,6 +29,9 @@ from llm_from_scratch.grading import task
         "both_spellings_of_the_base: the base of a newer file is not found": (
             'Newer files keep it one level down: config["rope_parameters"]["rope_theta"].'
         ),
+        "several_words_at_once: a nested base was preferred": (
+            "rope_theta counts before rotary_emb_base, and both before what rope_parameters holds, which may be empty."
+        ),
         "what_is_missing_is_named: no error": (
             "Layers, width and heads have no default. A reader that guesses them loads a wrong model without a word."
         ),
@@ -50,7 +53,8 @@ def read_config(config: dict) -> dict:
     key_value_heads: num_key_value_heads, else as many as heads. head_dim: head_dim, else width // heads.
     inner, of the feed-forward part: intermediate_size, n_inner or ffn_dim, else four times the width.
     base: rope_theta, or rotary_emb_base, or rope_theta inside rope_parameters, else None.
-    tied: tie_word_embeddings, else True. A key with the value None counts as absent, everywhere.
+    tied: tie_word_embeddings, else True. Where several words are there, the one named first counts. A key with the
+    value None counts as absent, everywhere.
 
     >>> shape = read_config({"n_layer": 12, "n_embd": 768, "n_head": 12, "n_inner": None})
     >>> shape["layers"], shape["inner"], shape["key_value_heads"], shape["head_dim"]
@@ -151,6 +155,9 @@ def residual_step(
         "grouped_of_falcon: ValueError: cannot reshape array": (
             "A group has heads // key_value_heads queries, one key and one value: that many times head_dim rows."
         ),
+        "any_number_of_heads: a wrong shape": (
+            "Keys and values have key_value_heads heads each: heads + 2 * key_value_heads in all, also where that is 1."
+        ),
         "biases_too: an IndexError or a wrong shape": (
             "A bias has rows and nothing else. Keep whatever axes come behind the rows: reshape(groups, -1, "
             "*fused.shape[1:])."
@@ -205,6 +212,9 @@ def split_qkv(
         ),
         "missing_tensors_are_named: KeyError": (
             "Collect all missing names first, and raise one ValueError that contains them."
+        ),
+        "missing_and_surplus_at_once: the message does not name": (
+            "Look for both before you raise: what is missing and what is left over belong into one message."
         ),
         "surplus_tensors_are_named: no error": (
             "A tensor that no row accounts for means that the file is another model: nothing may be left over."

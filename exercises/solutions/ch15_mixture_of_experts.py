@@ -1,7 +1,7 @@
 """Chapter 15 exercises: routing tokens to a few of many experts, and keeping the experts evenly busy.
 
 Plain NumPy, pure functions: nothing that was handed in is changed, float32 in gives float32 out. What an expert
-computes does not matter here; it maps the rows it is given.
+computes does not matter here; it maps the rows it is given. Logits may be of any size, in every row another one.
 
 Symbols: N tokens, D numbers each, E experts, k of them chosen for each token.
 """
@@ -23,6 +23,9 @@ from llm_from_scratch.grading import task
         ),
         "ties: the higher number was chosen": (
             "Reversing an ascending sort reverses ties, too. Sort -logits instead, with kind='stable'."
+        ),
+        "ties_among_many: the sort is not stable": (
+            "np.argsort keeps equal entries in their order only with kind='stable', and np.argpartition never does."
         ),
         "weights_sum_to_one: the softmax over all experts was not divided by the sum of the chosen": (
             "Each row of weights sums to 1: take the softmax of the k chosen logits alone."
@@ -98,6 +101,7 @@ def dispatch(x: np.ndarray, experts: np.ndarray, count: int) -> list[tuple[np.nd
             "A token's weight for expert e stands in the column in which its row of `experts` says e: "
             "weights[experts == e], row by row, are the weights of exactly these tokens, in order."
         ),
+        "matching: the weights were divided by their sum": "They are used as they come, whatever their sum is.",
         "adds_up: the second answer replaced the first": (
             "y[tokens] = ... overwrites what another expert has said about these tokens. Add."
         ),
@@ -140,6 +144,7 @@ def combine(weights: np.ndarray, experts: np.ndarray, answers: list[tuple[np.nda
         "formula: P was computed from the chosen experts only": (
             "P_e is the mean probability of expert e among all experts, chosen or not."
         ),
+        "logits_far_apart: got nan, an overflow": "Subtract each token's own maximum before exp: max(axis=1).",
         "padding: padded tokens were counted": (
             "The mask concerns three places: the assignments, the probabilities, and the number of tokens."
         ),

@@ -30,6 +30,10 @@ from llm_from_scratch.grading import task
         "a_rate_of_zero: expected": (
             "Where A is 0 the integral is simply delta, but the formula says 0 / 0. Put delta there."
         ),
+        "rates_that_grow: a positive rate was taken for zero": "Only where A is exactly 0 the integral is delta.",
+        "small_steps: this is Euler's delta B": (
+            "However small the step, exp(A s) is not 1: np.expm1 needs no case for small steps."
+        ),
         "tiny_steps_keep_their_digits": (
             "exp(z) - 1 subtracts two nearly equal numbers when z is small. np.expm1(z) does not."
         ),
@@ -69,6 +73,12 @@ def discretise(A: np.ndarray, B: np.ndarray, delta: float) -> tuple[np.ndarray, 
     hints={
         "one_number_by_hand: y comes from the state before the input entered": (
             "The state moves first, then it is read: y[t] uses the h that already holds x[t]."
+        ),
+        "one_number_by_hand: the state that was handed in is ignored": (
+            "A text may go on from an earlier piece: h begins as `state`, and decays like any other."
+        ),
+        "five_hundred_steps: got nan": (
+            "The product of all decays runs to 0, and 0 / 0 is not a number. Let the state decay step by step."
         ),
         "agrees_with_the_sum_over_the_past: the decay ignores the step size": (
             "Every channel has its own step at every time: the decay is exp(delta[t, :, None] * A), (d, N)."
@@ -120,6 +130,9 @@ def scan(
     minutes=60,
     hints={
         "the_last_step_alone: dx lacks": ("x goes two ways: through delta * B into the state, and past it through D."),
+        "the_last_step_alone: the state that was handed in is ignored": (
+            "Run the forward from `state`, not from zeros: every gradient that meets h sees it."
+        ),
         "the_last_step_alone: ddelta lacks": (
             "delta stands twice in the recurrence: in front of B x, and inside the exponential."
         ),

@@ -139,6 +139,7 @@ def modal_filter(poles: np.ndarray, residues: np.ndarray, length: int) -> np.nda
             "Multiply the whole state by its pole, then add x to every mode of its channel: x[:, None]."
         ),
         "the_present_input_passes_by": "D x stands beside the filter: add it to y, not to the state.",
+        "two_texts_in_turns": "The state comes in and goes out again: keep nothing in the function.",
         "inputs_unchanged": "Return a new state: state * poles + ..., not state *= poles.",
     },
     why="""The convolution of one more input costs N products a channel, however long the text is, and the memory is N
@@ -174,6 +175,8 @@ def modal_step(
             "The last input has just entered and has not faded: its power is 0. The first one has faded T - 1 times."
         ),
         "agrees_with_the_sum": "All modes of a channel hear the same input: x[:, :, None] times powers (T, d, N).",
+        "a_pole_of_zero: got nan": "0^0 is 1, and log(0) is no number: raise the poles themselves to powers.",
+        "three_hundred_inputs: got nan": "Divide by nothing that has faded: each input needs its power T - 1 - t only.",
         "continues_from_a_state": "What was there before fades with every step of the prompt: T times.",
     },
     why="""A prompt is read at once, by FFT; but then one wants to go on token by token and needs the state as if all

@@ -32,6 +32,7 @@ WRONGS = {
         "updates the parameter in place": ("return parameter - lr * m_hat / (np.sqrt(v_hat) + eps), m, v",
                                            "parameter -= lr * m_hat / (np.sqrt(v_hat) + eps); return parameter, m, v",
                                            "inputs_unchanged"),
+        "squares in float32": ("* gradient**2", "* gradient.astype(np.float32) ** 2", "averages"),
         "returns the parameter only": ("+ eps), m, v", "+ eps)", "several_steps"),
     },
     "adamw_step": {
@@ -85,6 +86,9 @@ WRONGS = {
         "a NumPy scalar as norm": ("norm = math.sqrt(", "norm = np.sqrt(", "reports_the_norm_before_clipping"),
         "a generator instead of a list": ("return [g * factor for g in gradients]", "return (g * factor for g in gradients)",
                                           "above_the_limit"),
+        "clips from 0.9 times the limit": ("if norm > limit", "if norm > 0.9 * limit", "below_the_limit"),
+        "adds 1e-6 to the norm": ("limit / norm if norm > limit else 1.0", "min(1.0, limit / (norm + 1e-6))", "exactly_at_the_limit"),
+        "sums the squares in float32": ("np.square(g, dtype=np.float64)", "np.square(g.astype(np.float32))", "reports_the_norm_before_clipping"),
         "clips at twice the limit": ("if norm > limit", "if norm > 2 * limit", "just_above_the_limit"),
     },
     "cosine_schedule": {
@@ -106,6 +110,7 @@ WRONGS = {
         "the floor as a fraction of the peak": ("floor + (peak - floor)", "floor * peak + (peak - floor * peak)", "decay"),
         "the peak one step late": ("(step - warmup_steps) /", "(step + 1 - warmup_steps) /", "decay"),
         "constant": ("return floor + (peak - floor) *", "return peak  #", "decay"),
+        "the angle in float32": ("math.pi * progress)", "float(np.float32(math.pi * progress)))", "decay"),
         "returns an array": ("return floor + (peak - floor)", "return np.array([floor]) + (peak - floor)", "decay"),
     },
 }  # fmt: skip

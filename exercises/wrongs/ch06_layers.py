@@ -63,6 +63,7 @@ WRONGS = {
             "r = 1 / (np.sqrt((x * x).mean(axis=-1, keepdims=True)) + eps)",
             "rms_eps",
         ),
+        "rounded to float32 inside": ("n = x * r", "n = (x * r).astype(np.float32).astype(x.dtype)", "rms_dx"),
         "float64 creep": ("n = x * r", "n = x * r.astype(np.float64)", "rms_keeps_float32"),
         "writes into dy": ("c = dy * weight", "dy *= weight; c = dy; dy = c / weight", "inputs_unchanged"),
     },
@@ -96,6 +97,16 @@ WRONGS = {
             "layer_batches",
         ),
         "eps left out": ("keepdims=True) + eps)", "keepdims=True))", "layer_eps"),
+        "eps outside of the root": (
+            "r = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)",
+            "r = 1 / (np.sqrt((centred * centred).mean(axis=-1, keepdims=True)) + eps)",
+            "layer_eps",
+        ),
+        "rounded to float32 inside": (
+            "c = dy * weight",
+            "c = (dy * weight).astype(np.float32).astype(dy.dtype)",
+            "layer_dx",
+        ),
         "float64 creep": ("n = centred * r", "n = centred * r.astype(np.float64)", "layer_keeps_float32"),
         "centres x in place": (
             "centred = x - x.mean",
@@ -121,6 +132,12 @@ WRONGS = {
             "below = 1 / (1 + np.exp(-1.702 * x))",
             "slopes",
         ),
+        "Phi in float32": ("for value in x.ravel()", "for value in x.astype(np.float32).ravel()", "slopes"),
+        "the density in float32": (
+            "np.exp(-0.5 * x * x)",
+            "np.exp(-0.5 * x * x).astype(np.float32).astype(x.dtype)",
+            "slopes",
+        ),
         "flattens": (".reshape(x.shape)", "; x, dy = x.ravel(), dy.ravel()", "slopes"),
         "float64 creep": ("(below + x * density)).astype(x.dtype)", "(below + x * density))", "gelu_shapes_and_dtype"),
         "scales x in place": ("density = np.exp", "x *= 1.000000000001; density = np.exp", "inputs_unchanged"),
@@ -137,7 +154,18 @@ WRONGS = {
             "(g * sigmoid * u)[..., : x.shape[-1]]",
             "one_token",
         ),
+        "the gates in float32": (
+            "g, u = x @ gate,",
+            "g, u = (x @ gate).astype(np.float32).astype(x.dtype),",
+            "one_token",
+        ),
+        "works on squares only": (
+            "g, u = x @ gate, x @ up",
+            "g, u = x @ gate.T.reshape(gate.shape), x @ up",
+            "one_token",
+        ),
         "overflows": (STABLE, "1 / (1 + np.exp(-g))", "large_gates"),
+        "a limit of float64 only": (STABLE, "1 / (1 + np.exp(np.minimum(-g, 700)))", "large_gates"),
         "clips the gates": ("g, u = x @ gate, x @ up", "g, u = np.clip(x @ gate, -50, 50), x @ up", "large_gates"),
         "one row only": (
             "g, u = x @ gate, x @ up",
@@ -162,7 +190,17 @@ WRONGS = {
         "dup without the curve": ("(dy * gate * s)", "(dy * gate)", "dup"),
         "dup without the gate": ("(dy * gate * s)", "(dy * s)", "dup"),
         "dup times up": ("(dy * gate * s)", "(dy * gate * s * up)", "dup"),
+        "a limit of float64 only": (
+            STABLE_BACKWARD,
+            "1 / (1 + np.exp(np.clip(-gate, -700, 700)))",
+            "large_gates_backward",
+        ),
         "overflows": (STABLE_BACKWARD, "1 / (1 + np.exp(-gate))", "large_gates_backward"),
+        "the sigmoid in float32": (
+            "dgate = dy * up",
+            "s = s.astype(np.float32).astype(gate.dtype); dgate = dy * up",
+            "dgate",
+        ),
         "float64 creep": (
             "return dgate.astype(gate.dtype)",
             "return dgate.astype(np.float64)",

@@ -29,6 +29,40 @@ WRONGS = {
             "by_hand",
         ),
         "overflows": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "large_scores"),
+        "one maximum for all rows": ("scores.max(axis=-1, keepdims=True)", "scores.max()", "rows_far_apart"),
+        "one maximum for each column": (
+            "scores.max(axis=-1, keepdims=True)",
+            "scores.max(axis=-2, keepdims=True)",
+            "rows_far_apart",
+        ),
+        "one maximum for each matrix": (
+            "scores.max(axis=-1, keepdims=True)",
+            "scores.max(axis=(-1, -2), keepdims=True)",
+            "rows_far_apart",
+        ),
+        "the mean for the maximum": (
+            "scores.max(axis=-1, keepdims=True)",
+            "scores.mean(axis=-1, keepdims=True, where=np.isfinite(scores))",
+            "rows_far_apart",
+        ),
+        "scores are clipped": (
+            "np.exp(scores - scores.max(axis=-1, keepdims=True))",
+            "np.exp(np.clip(scores, -700, 700))",
+            "rows_far_apart",
+        ),
+        "minus 10,000 for minus infinity": ("scores, -np.inf)", "scores, -1e4)", "rows_far_apart"),
+        "10,000 taken off": ("scores, -np.inf)", "scores, scores - 1e4)", "the_future_is_hidden"),
+        "one maximum, before the mask": (
+            "np.exp(scores - scores.max(axis=-1, keepdims=True))",
+            "np.exp(scores - (q @ k.swapaxes(-1, -2)).max(axis=-1, keepdims=True) / math.sqrt(q.shape[-1]))",
+            "the_future_is_hidden",
+        ),
+        "a token alone is squeezed": ("    scores = q @", "    q = q.squeeze()\n    scores = q @", "smallest_sizes"),
+        "the first batch row for all": (
+            "(weights @ v /",
+            "(weights @ (v if v.ndim < 3 else 0 * v + v[:1]) /",
+            "any_batch_axes",
+        ),
         "float64 creep": (".astype(q.dtype)", ".astype(np.float64)", "keeps_float32"),
         "batch axes turned round": ("k.swapaxes(-1, -2)", "k.T", "any_batch_axes"),
         "scales q in place": (
@@ -73,6 +107,15 @@ WRONGS = {
             "the_cache_grows",
         ),
         "no scale": (" / math.sqrt(q.shape[-1])", "", "an_empty_cache"),
+        "scaled by D": ("math.sqrt(q.shape[-1])", "q.shape[-1]", "an_empty_cache"),
+        "no maximum": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "far_apart_in_pieces"),
+        "one maximum for all rows": ("scores.max(axis=-1, keepdims=True)", "scores.max()", "far_apart_in_pieces"),
+        "minus 10,000 for minus infinity": ("scores, -np.inf)", "scores, -1e4)", "far_apart_in_pieces"),
+        "one cache for all texts": (
+            "if past is not None:",
+            "cache = globals().setdefault('cache', {})\n    past = cache.get('past') if past is not None else None\n    if past is not None:",
+            "two_texts_in_turns",
+        ),
         "returns y only": ("keepdims=True), (k, v)", "keepdims=True)", "an_empty_cache"),
         "rounds the remembered keys in place": (
             "if past is not None:",
@@ -81,6 +124,7 @@ WRONGS = {
         ),
     },
     "attention_backward": {
+        "scaled by D": ("1 / math.sqrt(q.shape[-1])", "1 / q.shape[-1]", "values"),
         "all zero": ("return dS @ k, dS.swapaxes(-1, -2) @ q, dv", "return 0 * q, 0 * k, 0 * v", "values"),
         "without delta": ("(dP - delta)", "dP", "queries_and_keys"),
         "delta over queries": (
@@ -113,6 +157,9 @@ WRONGS = {
             "dS = P * (dP - delta) * scale + (P == 0) * 1e-3",
             "hidden_keys",
         ),
+        "one maximum for all rows": ("scores.max(axis=-1, keepdims=True)", "scores.max()", "rows_far_apart_backward"),
+        "minus 10,000 for minus infinity": ("* scale, -np.inf)", "* scale, -1e4)", "rows_far_apart_backward"),
+        "weights in float32": ("P /= P.sum", "P = P.astype(np.float32).astype(q.dtype); P /= P.sum", "heads"),
         "heads summed": ("dv = P.swapaxes(-1, -2) @ dy", "dv = P.T @ dy", "heads"),
         "overflows": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "large_scores_backward"),
         "writes into dy": ("delta = (dy *", "dy *= 1.0000001\n    delta = (dy *", "inputs_unchanged"),
@@ -140,6 +187,16 @@ WRONGS = {
             "np.zeros((len(q), 1))",
             "large_scores_in_blocks",
         ),
+        "the maximum begins at 0": ("np.full((len(q), 1), -np.inf)", "np.zeros((len(q), 1))", "very_small_scores"),
+        "the maximum begins at -1000": (
+            "np.full((len(q), 1), -np.inf)",
+            "np.full((len(q), 1), -1e3)",
+            "very_small_scores",
+        ),
+        "one maximum for all queries": ("scores.max(axis=1, keepdims=True)", "scores.max()", "queries_far_apart"),
+        "the mean for the maximum": ("scores.max(axis=1", "scores.mean(axis=1", "a_wide_spread"),
+        "the smallest for the largest": ("scores.max(axis=1", "scores.min(axis=1", "a_wide_spread"),
+        "the first score of a block": ("scores.max(axis=1, keepdims=True)", "scores[:, :1]", "a_wide_spread"),
         "keeps the blocks": (
             "for keys, values in blocks:",
             "for keys, values in list(blocks):",
@@ -151,6 +208,7 @@ WRONGS = {
             "two_blocks",
         ),
         "no scale": (" / math.sqrt(q.shape[1])", "", "one_block"),
+        "scaled by D": ("math.sqrt(q.shape[1])", "q.shape[1]", "one_block"),
         "only the last block": (
             "answer = answer * factor + share @ values",
             "answer, total = share @ values, share.sum(axis=1, keepdims=True)",
@@ -205,6 +263,27 @@ WRONGS = {
         "overflows": (
             "safe = np.where(np.isneginf(largest), 0.0, largest)",
             "safe = 0.0 * np.where(np.isneginf(largest), 0.0, largest)",
+            "far_apart",
+        ),
+        "the first one subtracted": (
+            "largest = np.maximum(log_sum_exp1, log_sum_exp2)",
+            "largest = log_sum_exp1",
+            "far_apart",
+        ),
+        "the second one subtracted": (
+            "largest = np.maximum(log_sum_exp1, log_sum_exp2)",
+            "largest = log_sum_exp2",
+            "far_apart",
+        ),
+        "the smaller one subtracted": (
+            "np.maximum(log_sum_exp1, log_sum_exp2)",
+            "np.minimum(log_sum_exp1, log_sum_exp2)",
+            "far_apart",
+        ),
+        "one maximum for all queries": ("np.where(np.isneginf(largest), 0.0, largest)", "np.max(largest)", "far_apart"),
+        "the mean subtracted": (
+            "largest = np.maximum(log_sum_exp1, log_sum_exp2)",
+            "largest = (log_sum_exp1 + log_sum_exp2) / 2",
             "far_apart",
         ),
         "nan where nothing was seen": (

@@ -17,6 +17,21 @@ WRONGS = {
         "the 2 is missing": ("(-2.0 *", "(-1.0 *", "halves"),
         "all pairs alike": ("base ** (-2.0 * np.arange(width // 2) / width)", "np.ones(width // 2)", "pairs_slow_down"),
         "the base is built in": ("frequency = base **", "frequency = 10000.0 **", "pairs_slow_down"),
+        "a table kept from the first call": (
+            "cos, sin = np.cos(angles)",
+            "angles = globals().setdefault('kept', {}).setdefault(angles.shape, angles); cos, sin = np.cos(angles)",
+            "each_call_by_itself",
+        ),
+        "frequencies kept for each width": (
+            "angles = positions[:, None] *",
+            "frequency = globals().setdefault('kept', {}).setdefault(width, frequency); angles = positions[:, None] *",
+            "each_call_by_itself",
+        ),
+        "one token is squeezed": (
+            "return turned",
+            "return turned.squeeze(-2) if len(positions) == 1 and x.ndim > 2 else turned",
+            "smallest_sizes",
+        ),
         "one sign wrong": ("second * cos + first * sin", "second * cos - first * sin", "one_radian"),
         "float64 creep": ("turned = np.empty_like(x)", "turned = np.empty(x.shape)", "far_positions_in_float32"),
         "angles in float32": (
@@ -49,6 +64,11 @@ WRONGS = {
             "pairs.swapaxes(1, 2)",
             "pairs[:, ::-1].swapaxes(1, 2)",
             "scores_agree",
+        ),
+        "one input is squeezed": (
+            "pairs = weight.reshape(heads, -1, 2, inputs)",
+            "pairs = weight.reshape(heads, -1, 2, inputs) if inputs > 1 else weight.reshape(heads, 2, -1, inputs)",
+            "smallest_heads",
         ),
         "permutes in place": (
             "return pairs.swapaxes(1, 2).reshape(weight.shape)",
@@ -110,6 +130,7 @@ WRONGS = {
             "np.broadcast_to(np.tril(shifted[(0,) * len(lead)]), scores.shape).copy()",
             "batches_and_heads",
         ),
+        "leading axes of 1 are lost": ("return np.tril(shifted)", "return np.tril(shifted.squeeze())", "one_token"),
         "float64 creep": (
             "np.zeros((*lead, length, 1), scores.dtype)",
             "np.zeros((*lead, length, 1))",

@@ -33,6 +33,7 @@ WRONGS = {
             "((2 * m) ** 0.25, (8 * m) ** -0.25)",
             "both_stacks",
         ),
+        "a single layer is none": ("if not n or not m:", "if n < 2 or m < 2:", "one_layer"),
         "nothing is scaled": (
             "alone = ((2 * (n + m)) ** 0.25, (8 * (n + m)) ** -0.25)",
             "alone = (1.0, 1.0)",
@@ -100,6 +101,21 @@ WRONGS = {
         "the 5 is missing": ("2 / (5 * width)", "2 / width", "neox_has_two_rules"),
         "variance for standard deviation": ("math.sqrt(2 / (5 * width))", "2 / (5 * width)", "neox_has_two_rules"),
         "plain is scaled, too": ('if rule == "gpt2":', 'if rule in ("gpt2", "plain"):', "plain_is_plain"),
+        "a rule that begins like GPT-2's": (
+            'if rule == "gpt2":',
+            'if rule.startswith("gpt2"):',
+            "an_unknown_rule_is_refused",
+        ),
+        "refused only where the stream is written": (
+            'if rule != "plain":',
+            'if rule != "plain" and writes:',
+            "an_unknown_rule_is_refused",
+        ),
+        "a single layer is not scaled": (
+            "if writes else 0.02",
+            "if writes and layers > 1 else 0.02",
+            "one_layer_of_width_one",
+        ),
         "any rule is plain": ('if rule != "plain":', "if False:", "an_unknown_rule_is_refused"),
     },
 }

@@ -27,6 +27,27 @@ WRONGS = {
         "inner defaults to the width": ("default=4 * width", "default=width", "gpt2_s_words"),
         "a base is assumed": ("default=nested)", "default=10000.0)", "gpt2_s_words"),
         "the newer place of the base is unknown": ("default=nested)", "default=None)", "both_spellings_of_the_base"),
+        "a nested base is preferred": (
+            'first("rope_theta", "rotary_emb_base", default=nested)',
+            'nested if nested is not None else first("rope_theta", "rotary_emb_base")',
+            "several_words_at_once",
+        ),
+        "the newer place hides the older": (
+            'first("rope_theta", "rotary_emb_base", default=nested)',
+            'nested if config.get("rope_parameters") is not None else first("rope_theta", "rotary_emb_base")',
+            "several_words_at_once",
+        ),
+        "the newer place must hold a base": ('.get("rope_theta")', '["rope_theta"]', "several_words_at_once"),
+        "the last word counts": (
+            "next((config[key] for key in keys if config.get(key) is not None), default)",
+            "([default] + [config[key] for key in keys if config.get(key) is not None])[-1]",
+            "several_words_at_once",
+        ),
+        "null layers pass": (
+            "        if value is None:",
+            "        if value is None and not any(v is None for v in config.values()):",
+            "what_is_missing_is_named",
+        ),
         "NeoX's word for the base is unknown": (
             '"rope_theta", "rotary_emb_base", default',
             '"rope_theta", default',
@@ -95,6 +116,16 @@ WRONGS = {
             "inputs = inputs or [x]",
             "one_norm_for_two_functions",
         ),
+        "as many inputs as tokens": (
+            "(inputs or [x]) * len(functions)",
+            "(inputs or [x]) * len(x)",
+            "one_token",
+        ),
+        "two functions at most": (
+            "(inputs or [x]) * len(functions)",
+            "(inputs or [x]) * 2",
+            "one_token",
+        ),
         "float64 creep": ("y = alpha * (", "y = np.float64(alpha) * (", "keeps_float32"),
         "adds in place": (
             "y = alpha * (inputs[0] if residual_is_normed else x)",
@@ -140,6 +171,19 @@ WRONGS = {
             "len(fused) // (3 * heads)",
             "thirds_of_gpt2",
         ),
+        "heads + 2 + kv": ("(heads + 2 * key_value_heads)", "(heads + 2 + key_value_heads)", "any_number_of_heads"),
+        "one key-value head is many": (
+            "keys = heads * head_dim, key_value_heads * head_dim",
+            "keys = heads * head_dim, max(2, key_value_heads) * head_dim",
+            "any_number_of_heads",
+        ),
+        "orders compared": ('if order == "thirds":', 'if order >= "thirds":', "an_unknown_order_is_refused"),
+        "any order that begins so": (
+            'if order == "thirds":',
+            'if order.startswith("thirds"):',
+            "an_unknown_order_is_refused",
+        ),
+        "any case": ('if order == "thirds":', 'if order.lower() == "thirds":', "an_unknown_order_is_refused"),
         "matrices only": ("rest = fused.shape[1:]", "rest = (fused.shape[1],)", "biases_too"),
         "any order is accepted": ('if order != "grouped":', "if False:", "an_unknown_order_is_refused"),
         "zeros": (
@@ -192,6 +236,31 @@ WRONGS = {
             "missing_tensors_are_named",
         ),
         "surplus tensors are ignored": ("if missing or surplus:", "if missing:", "surplus_tensors_are_named"),
+        "ten layers at most": (
+            'for i in range(layers if "{i}" in ours else 1)',
+            'for i in range(min(layers, 10) if "{i}" in ours else 1)',
+            "twelve_layers",
+        ),
+        "every row once a layer": (
+            'for i in range(layers if "{i}" in ours else 1)',
+            "for i in range(layers)",
+            "twelve_layers",
+        ),
+        "surplus forgotten when something is missing": (
+            'raise ValueError(f"missing: {missing}, not expected: {surplus}")',
+            'raise ValueError(f"missing: {missing}" if missing else f"not expected: {surplus}")',
+            "missing_and_surplus_at_once",
+        ),
+        "missing forgotten when something is left over": (
+            'raise ValueError(f"missing: {missing}, not expected: {surplus}")',
+            'raise ValueError(f"not expected: {surplus}" if surplus else f"missing: {missing}")',
+            "missing_and_surplus_at_once",
+        ),
+        "as many as expected will do": (
+            "if missing or surplus:",
+            "if len(stored) != len(expected):",
+            "missing_and_surplus_at_once",
+        ),
         "only the first missing name": (
             'f"missing: {missing}, not expected: {surplus}"',
             'f"missing: {missing[:1]}, not expected: {surplus}"',
@@ -219,6 +288,11 @@ WRONGS = {
             "a_fresh_model_is_saved_complete",
         ),
         "always two layers": ("in table], ours, layers)", "in table], ours, 2)", "a_fresh_model_is_saved_complete"),
+        "ten layers at most": (
+            "in table], ours, layers)",
+            "in table], {n: a for n, a in ours.items() if not n.startswith(('layers.10.', 'layers.11.'))}, min(layers, 10))",
+            "a_fresh_model_is_saved_complete",
+        ),
         "what has no row is dropped": (
             "return load_weights(",
             "known = {n.format(i=i) for n, _, _ in table for i in range(layers)}; ours = {n: a for n, a in ours.items() if n in known}; return load_weights(",

@@ -1,5 +1,6 @@
 """Wrong solutions of chapter 18: name -> (text in the worked solution, what replaces it, the check that must fail)."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 WRONGS = {
@@ -68,6 +69,11 @@ WRONGS = {
         "halves in the wrong order": ("pairs.swapaxes(1, 2)", "pairs.swapaxes(1, 2)[:, ::-1]", "rows_go_home"),
         "heads in the wrong order": ("pairs.swapaxes(1, 2)", "pairs.swapaxes(1, 2)[::-1]", "each_head_by_itself"),
         "head axis exchanged with pairs": ("pairs.swapaxes(1, 2)", "pairs.swapaxes(0, 2)", "each_head_by_itself"),
+        "one input is squeezed": (
+            "return pairs.swapaxes(1, 2).reshape(-1, inputs)",
+            "return pairs.squeeze().swapaxes(1, 2).reshape(-1, inputs) if inputs == 1 else pairs.swapaxes(1, 2).reshape(-1, inputs)",
+            "smallest_heads",
+        ),
         "returns a changed input": (
             "return pairs.swapaxes(1, 2).reshape(-1, inputs)",
             "weight[...] = pairs.swapaxes(1, 2).reshape(-1, inputs); return weight",
@@ -112,6 +118,22 @@ WRONGS = {
             "large_logits",
         ),
         "one maximum for everything": ("logits.max(axis=-1, keepdims=True)", "logits.max()", "large_logits"),
+        "float32 inside": (
+            "logits = (states * scale * norm_weight) @ head.T",
+            "logits = ((states * scale * norm_weight).astype(np.float32) @ head.T.astype(np.float32)).astype(states.dtype)",
+            "reads_a_state_by_hand",
+        ),
+        "the mean taken off": (
+            "logits.max(axis=-1, keepdims=True)",
+            "logits.mean(axis=-1, keepdims=True)",
+            "large_logits",
+        ),
+        "one layer is squeezed": (
+            "return shares / shares.sum(axis=-1, keepdims=True)",
+            "return (shares / shares.sum(axis=-1, keepdims=True)).squeeze()",
+            "smallest_lens",
+        ),
+        "eps is missing": ("+ eps)", ")", "eps_is_used"),
         "eps is built in": ("+ eps)", "+ 1e-5)", "eps_is_used"),
         "eps beside the root": (
             "(np.mean(states * states, axis=-1, keepdims=True) + eps) ** -0.5",

@@ -146,7 +146,7 @@ def clip_by_global_norm(gradients, limit):
     norm = float(np.linalg.norm(flat))
     if norm != norm or norm == float("inf"):
         raise ValueError("non-finite")
-    scale = min(1.0, limit / (norm + 1e-6))                       # PyTorch's 1e-6
+    scale = min(1.0, limit / max(norm, 1e-300))
     return [(scale * g).astype(g.dtype) for g in gradients], norm
 
 def cosine_schedule(step, peak, warmup_steps, total_steps, floor=0.0):
@@ -349,6 +349,176 @@ def state_after(x, state, poles):
         state = poles * state + row[:, None]
     return state
 """,
+    "ch10_normalization": """
+import numpy as np
+
+def deepnorm_constants(encoder_layers, decoder_layers):
+    N, M = float(encoder_layers), float(decoder_layers)
+    if N == 0:
+        return None, (float(np.sqrt(np.sqrt(2 * M))), float(1 / np.sqrt(np.sqrt(8 * M))))
+    if M == 0:
+        return deepnorm_constants(0, N)[::-1]
+    product = N**0.25 * M**0.0625
+    return (0.81 * product, 0.87 / product), ((3 * M) ** 0.25, 1 / (12 * M) ** 0.25)
+
+def block_backward(dy, attention_vjp, feed_forward_vjp, parallel, alpha=1.0):
+    dx = np.multiply(dy, alpha, dtype=dy.dtype)
+    dx += feed_forward_vjp(dy.copy())
+    if parallel:
+        dx += attention_vjp(dy)
+        return dx
+    return np.multiply(dx, alpha, dtype=dy.dtype) + attention_vjp(dx)
+
+def initial_std(rule, width, layers, writes):
+    rules = {
+        ("gpt2", True): lambda: 0.02 * (2 * layers) ** -0.5,
+        ("neox", True): lambda: 2 / layers / width**0.5,
+        ("neox", False): lambda: (0.4 / width) ** 0.5,
+    }
+    if rule not in ("gpt2", "neox", "plain"):
+        raise ValueError(rule)
+    return rules.get((rule, bool(writes)), lambda: 0.02)()
+""",
+    "ch11_decoder": """
+import re
+import numpy as np
+
+def read_config(config):
+    given = {key: value for key, value in config.items() if value is not None}
+    def pick(words, default=None):
+        for word in words.split():
+            if word in given:
+                return given[word]
+        return default
+    needed = [pick("num_hidden_layers n_layer num_layers"), pick("hidden_size n_embd d_model"),
+              pick("num_attention_heads n_head num_heads")]
+    if None in needed:
+        raise ValueError("layers, width or heads are missing")
+    layers, width, heads = needed
+    base = pick("rope_theta rotary_emb_base")
+    if base is None and "rope_parameters" in given:
+        base = given["rope_parameters"].get("rope_theta")
+    return {
+        "tied": pick("tie_word_embeddings", True), "base": base,
+        "inner": pick("intermediate_size n_inner ffn_dim", width * 4),
+        "head_dim": pick("head_dim", width // heads), "key_value_heads": pick("num_key_value_heads", heads),
+        "heads": heads, "width": width, "layers": layers,
+    }
+
+def residual_step(x, functions, norms, norm_after=None, alpha=1.0, residual_is_normed=False):
+    normed = [n(x) for n in norms] or [x]
+    total = (normed[0] if residual_is_normed else x) * alpha
+    for i in range(len(functions)):
+        total = total + functions[i](normed[i if len(normed) > 1 else 0])
+    return norm_after(total) if norm_after else total
+
+def split_qkv(fused, heads, key_value_heads, order):
+    D = fused.shape[0] // (heads + key_value_heads + key_value_heads)
+    blocks = np.split(fused, heads + 2 * key_value_heads)
+    share = heads // key_value_heads
+    if order == "thirds":
+        kind = [0] * heads + [1] * key_value_heads + [2] * key_value_heads
+    elif order == "grouped":
+        kind = ([0] * share + [1, 2]) * key_value_heads
+    else:
+        raise ValueError(order)
+    return tuple(np.concatenate([b for b, k in zip(blocks, kind) if k == want]) for want in range(3))
+
+def load_weights(table, stored, layers):
+    ours, used, missing = {}, set(), []
+    for mine, theirs, turned in table:
+        for i in range(layers) if "{i}" in theirs else [None]:
+            name = theirs.replace("{i}", str(i))
+            used.add(name)
+            if name in stored:
+                ours[mine.replace("{i}", str(i))] = np.transpose(stored[name]).copy() if turned else stored[name]
+            else:
+                missing.append(name)
+    left = [name for name in stored if name not in used]
+    if left or missing:
+        raise ValueError(" ".join(["no row for", *left, "no tensor for", *missing]))
+    return ours
+
+def save_weights(table, ours, layers):
+    theirs, arrays = {}, dict(ours)
+    missing = []
+    for mine, name, turned in table:
+        for i in range(layers) if "{i}" in name else [None]:
+            key = mine.replace("{i}", str(i))
+            if key not in arrays:
+                missing.append(key)
+                continue
+            array = arrays.pop(key)
+            theirs[name.replace("{i}", str(i))] = array.T if turned else array
+    if missing or arrays:
+        raise ValueError(f"{missing} {list(arrays)}")
+    return theirs
+""",
+    "ch15_mixture_of_experts": """
+import numpy as np
+
+def top_k_routing(logits, k):
+    experts = np.empty((len(logits), k), int)
+    rest = logits.copy()
+    for j in range(k):
+        experts[:, j] = rest.argmax(axis=1)                # the first of equal ones
+        rest[np.arange(len(rest)), experts[:, j]] = -np.inf
+    chosen = logits[np.arange(len(logits))[:, None], experts]
+    shares = np.exp(chosen - chosen[:, :1])
+    return experts, shares / shares.sum(1)[:, None]
+
+def dispatch(x, experts, count):
+    parts = []
+    for e in range(count):
+        tokens = np.unique(np.where(experts == e)[0])
+        parts.append((tokens, x.take(tokens, axis=0)))
+    return parts
+
+def combine(weights, experts, answers):
+    y = np.zeros((weights.shape[0], answers[0][1].shape[1]), answers[0][1].dtype)
+    for n in range(len(weights)):
+        for j, e in enumerate(experts[n]):
+            tokens, said = answers[e]
+            y[n] += weights[n, j] * said[np.searchsorted(tokens, n)]
+    return y
+
+def balancing_loss(logits, experts, mask=None):
+    mask = np.ones(len(logits), bool) if mask is None else mask
+    N, E = mask.sum(), logits.shape[1]
+    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    P = np.where(mask[:, None], np.exp(log_p), 0).sum(0) / N
+    f = (np.eye(E)[experts].sum(1) * mask[:, None]).sum(0) / N
+    return float(E * f @ P)
+""",
+    "ch18_real_model": """
+import numpy as np
+
+def dequantize_q4_1(blocks):
+    half = np.ascontiguousarray(blocks[:, :4]).view(np.dtype("<f2")).astype(np.float32)
+    out = np.empty((len(blocks), 32), np.float32)
+    out[:, :16] = blocks[:, 4:] % 16
+    out[:, 16:] = blocks[:, 4:] // 16
+    out *= half[:, :1]
+    out += half[:, 1:]
+    return out
+
+def halves_from_interleaved(weight, heads):
+    width = len(weight) // heads
+    rows = np.arange(len(weight)).reshape(heads, width)
+    return weight[np.concatenate([rows[:, 0::2], rows[:, 1::2]], axis=1).ravel()]
+
+def logit_lens(states, norm_weight, head, eps=1e-5):
+    root = np.sqrt(np.einsum("ltd,ltd->lt", states, states) / states.shape[-1] + states.dtype.type(eps))
+    logits = np.einsum("ltd,vd->ltv", states / root[..., None] * norm_weight, head)
+    return np.exp(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
+
+def chatml(messages, default_system, add_generation_prompt):
+    talk = [(m["role"], m["content"]) for m in messages]
+    if talk and talk[0][0] != "system":
+        talk = [("system", default_system)] + talk
+    parts = [f"<|im_start|>{role}\\n{content}<|im_end|>\\n" for role, content in talk]
+    return "".join(parts + ["<|im_start|>assistant\\n"] * add_generation_prompt)
+""",
     "ch16_state_space_models": """
 import math
 import numpy as np
@@ -398,6 +568,10 @@ def fixed_kernel(delta, A, B, C, D, length):
 """,
 }
 CHAPTERS = {chapter.name: chapter for chapter in find_chapters(find_exercises())}
+
+
+def test_every_chapter_has_another_right_solution():
+    assert set(RIGHT) == set(CHAPTERS)
 
 
 @pytest.mark.parametrize("name", RIGHT)
