@@ -5,15 +5,11 @@ The names below are loaded when first used, so that importing the package costs 
 
 from __future__ import annotations
 
-import os
-import sys
-
-# `python -m` puts the current folder first, where somebody's own json.py or random.py would stand in for Python's.
-if sys.argv[:1] == ["-m"] and sys.path[:1] == [os.getcwd()]:
-    sys.path.append(sys.path.pop(0))
-
 import importlib
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` itself may be a file of the user's: see __main__.py
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
