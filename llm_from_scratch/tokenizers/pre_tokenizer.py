@@ -17,7 +17,7 @@ from ..kernels import splitting
 from ..kernels.dispatch import backend
 from ..kernels.splitting import LETTER, NUMBER, SCHEMES, SPACE, character_classes
 from .byte_level import to_bytes
-from .steps import make_steps, split_pattern
+from .steps import check_byte_level, make_steps, split_pattern
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 _GPT2 = {**_BYTE_LEVEL, "use_regex": True}
@@ -117,6 +117,7 @@ class PreTokenizer:
     def _set(self, described: list[dict[str, Any]]) -> None:
         self._described = described
         self._steps = make_steps(described)
+        check_byte_level(described)
         # A space in front of the whole text (RoBERTa's way) leaves the words as they are otherwise.
         first = described[0] if described else {}
         self.prefix_space = first.get("type") == "ByteLevel" and bool(first.get("add_prefix_space", True))
@@ -194,6 +195,9 @@ class PreTokenizer:
             elif everywhere and solid and after != before:
                 return at
         return 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PreTokenizer.from_json, (self.to_json(),)
 
     def __repr__(self) -> str:
         return f"PreTokenizer({self.pattern!r})" if self.pattern else f"PreTokenizer.from_json({self.to_json()})"

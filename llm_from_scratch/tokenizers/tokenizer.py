@@ -19,6 +19,7 @@ from .checks import check_text, check_training
 from .encoding import Encoder
 from .formats import load, save_directory
 from .formats.parts import template
+from .normalizers import Normalizer
 from .pre_tokenizer import PreTokenizer
 from .streams import LARGE, StreamDecoder, segments
 from .training import Source, count_words, learn, progress_bar
@@ -85,14 +86,15 @@ class Tokenizer(Vocabulary):
         self.normalizer = normalizer
         self.post_processor = post_processor
         contents = {token.id: token.content.encode("utf-8") for token in added_tokens}
-        self._finish({**tokens, **contents}, 0, AddedTokens(added_tokens))
+        if normalizer not in (None, "NFC"):
+            raise ValueError(f"normalizer must be None or 'NFC', got {normalizer!r}")
+        added = AddedTokens(added_tokens, Normalizer({"type": normalizer}) if normalizer else None)
+        self._finish({**tokens, **contents}, 0, added)
         self._ids = {token: number for number, token in tokens.items() if number not in contents and token}
         used = self.merges
         if used.size and not (0 <= used.min() and used.max() < len(self._bytes)):
             raise ValueError(f"merges name ids outside [0, {len(self._bytes)})")
-        self._encode = Encoder(
-            self._ids, self.merges, self.pre_tokenizer, ignore_merges=ignore_merges, normalizer=normalizer, ranks=ranks
-        )
+        self._encode = Encoder(self._ids, self.merges, self.pre_tokenizer, ignore_merges=ignore_merges, ranks=ranks)
         self._before, self._after = template(post_processor, self.added_tokens)
         self.roles = {role: token for role, token in (roles or {}).items() if token in self.added_tokens.by_content}
 
