@@ -77,6 +77,20 @@ def _to_byte_level(texts: list[str]) -> list[str]:
     return [to_characters(text.encode("utf-8")) for text in texts]
 
 
+def flat(described: Any) -> list[dict[str, Any]]:
+    """The steps of a pre-tokenizer, those of sequences in a row. ValueError for what is no step."""
+    if described is None:
+        return []
+    if isinstance(described, dict) and described.get("type") == "Sequence":
+        inner = described.get("pretokenizers")
+        if not isinstance(inner, list) or not all(isinstance(step, dict) for step in inner):
+            raise ValueError("pre_tokenizer of type Sequence needs a list of objects named 'pretokenizers'")
+        return [step for part in inner for step in flat(part)]
+    if not isinstance(described, dict):
+        raise ValueError(f"pre_tokenizer must be an object or null, got {described!r:.80}")
+    return [described]
+
+
 def make_steps(described: list[dict[str, Any]]) -> list[Step]:
     """Functions for the steps that a `tokenizer.json` describes. ValueError names what is not supported."""
     steps: list[Step] = []
