@@ -192,3 +192,41 @@ def split_pattern(settings: dict[str, Any]) -> str:
     raise ValueError(
         f"pre_tokenizer Split needs a pattern of the form {{'Regex': ...}} or {{'String': ...}}, got {pattern!r:.80}"
     )
+
+
+class Steps:
+    """A pre-tokenizer in general: texts in, words out. `first` says that a text stands at the very beginning.
+
+    >>> Steps({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}).words("a b", first=True)
+    ['▁a', '▁b']
+    """
+
+    can_stream = False
+
+    def __init__(self, described: Any):
+        self.described = described
+        steps = flat(described)
+        self._prefix = ""
+        for place, step in enumerate(steps):
+            if step.get("type") == "Metaspace" and prepend_scheme(step) == "first":
+                if place:
+                    raise ValueError("pre_tokenizer Metaspace with prepend_scheme 'first' behind another step")
+                self._prefix = step.get("replacement", "▁")
+        self._steps = make_steps(steps)
+        self.pattern = " + ".join(step["type"] for step in steps) or None
+
+    def words(self, text: str, *, first: bool) -> list[str]:
+        """The words of a text."""
+        if first and self._prefix and not text.startswith((self._prefix, " ")):
+            text = self._prefix + text
+        texts = [text]
+        for step in self._steps:
+            texts = step(texts)
+        return texts
+
+    def to_json(self) -> Any:
+        """The "pre_tokenizer" of a `tokenizer.json`."""
+        return self.described
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Steps, (self.described,)

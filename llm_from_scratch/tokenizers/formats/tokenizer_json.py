@@ -18,9 +18,11 @@ from ...files.atomic import write_json
 from ..added_tokens import AddedToken
 from ..byte_level import to_bytes, to_characters
 from ..character_bpe import CharacterBPE
+from ..decoders import TokenDecoder
+from ..normalizers import Normalizer
 from ..pieces import Borders
 from ..pre_tokenizer import PreTokenizer
-from ..steps import flat
+from ..steps import Steps, flat
 from ..unigram import Unigram
 from . import sentencepiece_json, sentencepiece_model
 from .parts import (
@@ -54,6 +56,10 @@ def load(path: Path, around: Surroundings) -> dict[str, Any]:
 
 
 def _arguments(content: dict[str, Any], added: list[AddedToken], path: Path) -> dict[str, Any]:
+    Steps(content.get("pre_tokenizer"))  # whichever kind it becomes: what is not known is named
+    TokenDecoder(content.get("decoder"))
+    if content.get("normalizer") is not None:
+        Normalizer(content["normalizer"])
     described = content["model"]
     kind = described.get("type", "Unigram" if isinstance(described.get("vocab"), list) else "BPE")
     if kind == "Unigram":
@@ -157,7 +163,9 @@ def _added_token(entry: Any) -> AddedToken:
 
 def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
     owner = {number: text for text, number in vocabulary.items()}
-    for token in added:
+    for place, token in enumerate(added):
+        if not token.content or any(token.content == other.content for other in added[:place]):
+            raise ValueError(f"duplicate or empty added token {token.content!r}: give each once")
         if vocabulary.get(token.content, token.id) != token.id:
             raise ValueError(f"{token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else")
         if owner.get(token.id, token.content) != token.content:
@@ -165,14 +173,20 @@ def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
 
 
 def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: list[AddedToken]) -> bool:
-    """Is it what `Tokenizer` does, and no more?"""
-    model = content["model"]
-    if model.get("byte_fallback") or sum(step.get("type") == "ByteLevel" for step in flat(content.get("pre_tokenizer"))) != 1:
+    """Is it what `Tokenizer` does, and no more? ValueError where only a half of the file speaks of bytes."""
+    model, steps, decoder = content["model"], flat(content.get("pre_tokenizer")), content.get("decoder")
+    nested = isinstance(decoder, dict) and decoder.get("type") == "Sequence" and isinstance(decoder.get("decoders"), list)
+    decoders = list(map(_kind, decoder["decoders"] if nested else [decoder]))
+    count = sum(_kind(step) == "ByteLevel" for step in steps)
+    if count > 1:
+        raise ValueError("pre_tokenizer: two ByteLevel steps")
+    if not count and "ByteLevel" in decoders:
+        raise ValueError("pre_tokenizer has no ByteLevel step, and the decoder has one: this is not a byte-level tokenizer")
+    if count and model.get("byte_fallback"):
+        raise ValueError("byte_fallback marks a SentencePiece tokenizer, a ByteLevel step another kind")
+    if not count or decoders not in (["ByteLevel"], ["ByteLevel", "Fuse"]):
         return False
-    decoders = content.get("decoder")
-    decoders = decoders.get("decoders") if isinstance(decoders, dict) and decoders.get("type") == "Sequence" else [decoders]
-    kinds = [step.get("type") if isinstance(step, dict) else step for step in decoders or ()]
-    if kinds not in (["ByteLevel"], ["ByteLevel", "Fuse"]) or _steps(content.get("normalizer")) not in ([], ["NFC"]):
+    if _steps(content.get("normalizer")) not in ([], ["NFC"]):
         return False
     # A token that is not written in the byte-level alphabet is never met there, and must not be taken for another.
     strange = [t for t in vocabulary.keys() - {token.content for token in added} if to_bytes(t) is None]
@@ -243,6 +257,7 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
     in_order = behind == list(range(end, end + len(behind))) and len(spelt) == end - sum(n < end for n in added)
     used = set(tokenizer.merges.ravel().tolist())
     spelt |= {n: token.content for n, token in added.items() if n < end or n in used or not in_order}
+    pairs = [[spelt[left], spelt[right]] for left, right, _ in tokenizer.merges.tolist()]
     return _document(
         tokenizer,
         normalizer={"type": tokenizer.normalizer} if tokenizer.normalizer else None,
@@ -260,6 +275,6 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "byte_fallback": False,
             "ignore_merges": tokenizer.ignore_merges,
             "vocab": {spelt[number]: number for number in sorted(spelt)},
-            "merges": [[spelt[left], spelt[right]] for left, right, _ in tokenizer.merges.tolist()],
+            "merges": pairs if any(" " in token for pair in pairs for token in pair) else list(map(" ".join, pairs)),
         },
     )
