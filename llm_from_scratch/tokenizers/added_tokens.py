@@ -101,15 +101,13 @@ class AddedTokens:
         `normalized` token has no place in the text, only the stretch between other tokens in which it was found.
         """
         found: list[Segment] = []
-        at = 0
-        for part, number in self._cut(text, contents, False, accept):
+        for start, end, number in self._cut(text, contents, False, accept):
             if number >= 0:
-                found.append((part, number))
-            else:
-                plain = part if self.normalizer is None else self.normalizer(part)
-                whole = None if accept is None else _whole(accept, at, at + len(part), self.normalizer is None)
-                found += self._cut(plain, contents, True, whole)
-            at += len(part)
+                found.append((text[start:end], number))
+                continue
+            plain = text[start:end] if self.normalizer is None else self.normalizer(text[start:end])
+            inside = None if accept is None else _inside(accept, start, end, self.normalizer is None)
+            found += [(plain[a:b], number) for a, b, number in self._cut(plain, contents, True, inside)]
         return found
 
     def longest(self, contents: frozenset[str]) -> int:
@@ -146,7 +144,8 @@ class AddedTokens:
 
     def _cut(
         self, text: str, contents: frozenset[str], normalized: bool, accept: Accept | None
-    ) -> Iterator[Segment]:
+    ) -> Iterator[tuple[int, int, int]]:
+        """Where added tokens and the plain stretches between them begin and end, and the id or -1."""
         matcher = self._matcher(contents, normalized)
         at = look = 0
         while matcher is not None:
@@ -163,22 +162,21 @@ class AddedTokens:
             if token.lstrip:
                 while start > at and text[start - 1] in WHITE_SPACE:
                     start -= 1
-            if token.rstrip:
+            if token.rstrip:  # the next token may begin in what is taken here, as in the library
                 while end < len(text) and text[end] in WHITE_SPACE:
                     end += 1
             if start > at:
-                yield text[at:start], -1
-            yield text[start:end], token.id
+                yield at, start, -1
+            yield start, end, token.id
             at = end
-            look = max(look, end)
         if at < len(text):
-            yield text[at:], -1
+            yield at, len(text), -1
 
 
 def _word_at(text: str, place: int) -> bool:
     return 0 <= place < len(text) and _WORD.match(text[place]) is not None
 
 
-def _whole(accept: Accept, begin: int, end: int, exact: bool) -> Accept:
+def _inside(accept: Accept, begin: int, end: int, exact: bool) -> Accept:
     """The question about a place in a stretch, which begins and ends there, as one about the whole text."""
     return (lambda a, b: accept(begin + a, begin + b)) if exact else (lambda a, b: accept(begin, end))

@@ -18,7 +18,7 @@ from .checks import check_ids, utf8
 from .decoders import TokenDecoder
 from .normalizers import Normalizer
 from .steps import Steps
-from .streams import StreamDecoder
+from .streams import StreamDecoder, slices
 from .tokenizer import Tokenizer
 from .unigram import Unigram
 
@@ -30,7 +30,6 @@ class PipelineTokenizer(Tokenizer):
     described:     the object "model" of the file, kept for saving
     normalizer, pre_tokenizer, decoder, post_processor: the objects of those names
 
-    A text that comes in pieces is held whole before it is encoded: these parts may look anywhere.
     """
 
     kind = "pipeline"
@@ -48,8 +47,8 @@ class PipelineTokenizer(Tokenizer):
         post_processor: Mapping[str, Any] | None = None,
         roles: Mapping[str, str] | None = None,
     ):
-        # No text may become a special token unless it is allowed to, whatever the model would make of it.
-        self.model = model.without({token.id for token in added_tokens if token.special})
+        self.model = model
+        self._models: dict[frozenset[int], CharacterBPE | Unigram] = {}
         self.described = dict(described)
         self.normalizer = None if normalizer is None else Normalizer(normalizer)  # type: ignore[assignment]
         self.pre_tokenizer = Steps(pre_tokenizer)  # type: ignore[assignment]
@@ -71,14 +70,28 @@ class PipelineTokenizer(Tokenizer):
         parts = list(self.encode_chunks([text], allowed_special=allowed_special))
         return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
-    def _encode_segments(self, found: Iterable[Segment]) -> Iterator[np.ndarray]:
+    def encode_chunks(
+        self, chunks: Iterable[str], *, allowed_special: Collection[str] | str = ()
+    ) -> Iterator[np.ndarray]:
+        """Encode a text that comes in pieces, which are joined first: the parts may look anywhere."""
+        contents = self.added_tokens.choose(allowed_special)
+        text = chunks if isinstance(chunks, str) else "".join(slices(chunks))
+        yield from self._encode_segments(self.added_tokens.segments(text, contents), contents)
+
+    def _encode_segments(
+        self, found: Iterable[Segment], allowed: frozenset[str] = frozenset()
+    ) -> Iterator[np.ndarray]:
+        # No text may become a special token that is not allowed, whatever the model would make of it.
+        kept = frozenset(number for token, number in self.added_tokens.special.items() if token not in allowed)
+        if kept not in self._models:
+            self._models[kept] = self.model.without(kept)
         first = True
         for text, number in found:
             if number >= 0:
                 yield np.array([number], np.int32)
             else:
                 utf8(text)
-                yield self.model(self.pre_tokenizer.words(text, first=first))  # type: ignore[call-arg]
+                yield self._models[kept](self.pre_tokenizer.words(text, first=first))  # type: ignore[call-arg]
             first = False
 
     # --- Ids to text ------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..added_tokens import AddedToken
 from ..pre_tokenizer import PreTokenizer
 from .parts import check_vocabulary, ordinary_tokens, read_json, read_merges
 from .surroundings import Surroundings
@@ -35,13 +34,11 @@ def load(directory: Path, around: Surroundings) -> dict[str, Any]:
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]
     merges = read_merges([line for line in lines if line], vocabulary, path)
-    added = [AddedToken(END_OF_TEXT, vocabulary[END_OF_TEXT])] if END_OF_TEXT in vocabulary else []
     return {
         "tokens": ordinary_tokens(vocabulary),
         "vocabulary": vocabulary,
         "merges": merges,
-        "added_tokens": added,
-        "roles": dict.fromkeys(("bos", "eos", "unk"), END_OF_TEXT) if added else {},
+        "roles": dict.fromkeys(("bos", "eos", "unk"), END_OF_TEXT),
         "begin_end": (False, False),
         **_style(around),
     }

@@ -172,6 +172,9 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
         added[wish.content] = AddedToken(
             wish.content, number, special, **(flags or {"normalized": not special})
         )
+    for content in roles.values():  # the format's own
+        if content and content not in added and content in vocabulary:
+            added[content] = AddedToken(content, vocabulary[content])
     made["added_tokens"] = sorted(added.values(), key=lambda token: token.id)
     made["roles"] = {role: token for role, token in roles.items() if token}
     if "tokens" in made:  # what is not written in the byte-level alphabet, or is special, is no ordinary token
