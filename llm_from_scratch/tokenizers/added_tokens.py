@@ -66,6 +66,9 @@ class AddedTokens:
         if len(self.by_id) != len(self.by_content):
             raise ValueError("two added tokens have the same id")
         self.normalizer = normalizer
+        for token in tokens:
+            if token.normalized and normalizer is not None and not normalizer(token.content):
+                raise ValueError(f"the added token {token.content!r} is nothing once it is normalised")
         self._plain = frozenset(token.content for token in tokens if not token.special)
         self._special = frozenset(self.by_content) - self._plain
         self._matchers: dict[tuple[frozenset[str], bool], tuple[regex.Pattern, dict[str, AddedToken]] | None] = {}
@@ -136,7 +139,6 @@ class AddedTokens:
             look = self.normalizer if normalized and self.normalizer is not None else str
             # Of two that look the same once normalised the later one counts.
             sought = {look(token.content): token for token in sorted(chosen, key=lambda token: token.id)}
-            sought.pop("", None)
             # The first alternative that fits wins, hence the longest first.
             pattern = "|".join(map(regex.escape, sorted(sought, key=len, reverse=True)))
             self._matchers[contents, normalized] = (regex.compile(pattern), sought) if sought else None
@@ -162,12 +164,14 @@ class AddedTokens:
             if token.lstrip:
                 while start > at and text[start - 1] in WHITE_SPACE:
                     start -= 1
+                start = max(start, at)
             if token.rstrip:  # the next token may begin in what is taken here, as in the library
                 while end < len(text) and text[end] in WHITE_SPACE:
                     end += 1
             if start > at:
                 yield at, start, -1
-            yield start, end, token.id
+            if end > start:
+                yield start, end, token.id
             at = end
         if at < len(text):
             yield at, len(text), -1

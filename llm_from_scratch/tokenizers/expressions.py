@@ -14,12 +14,16 @@ import regex
 # the syntax.
 _NESTED_SET = regex.compile(r"(?<!\\)(?:\\\\)*\[\^?(?:[^\]\[\\]|\\.)+\[(?!:)")
 _SYNTAX = regex.compile(
-    r"\\x\{(?P<code>[0-9A-Fa-f]{1,8})\}|\\(?P<escaped>.)|(?P<opening>\[)\^?\]?|(?P<closing>\])"
+    r"\\x\{(?P<code>[0-9A-Fa-f]{1,8})\}|\\(?P<escaped>.)|(?P<posix>\[:\^?[a-z]+:\])|(?P<opening>\[)\^?\]?|(?P<closing>\])"
     r"|(?P<group>\(\?[a-zA-Z-]*[:)])|(?P<repeated>\{[0-9,]+\}\+)|(?P<operator>&&|\|\||--|~~)",
     regex.DOTALL,
 )
 _HEX = {"h": "0-9A-Fa-f", "H": "^0-9A-Fa-f"}
-_ELSE = {"Z": r"(?=\n?\Z)", "z": r"\Z"}
+# Oniguruma's letters of words; outside a set these six count, too.
+_WORD, _LATIN = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}", "²³¹¼½¾"
+_ELSE = {"Z": r"(?=\n?\Z)", "z": r"\Z", "w": f"[{_WORD}{_LATIN}]", "W": f"[^{_WORD}{_LATIN}]"}
+_POSIX = {"[:digit:]": r"\d", "[:alnum:]": r"\p{Alphabetic}\p{Nd}", "[:word:]": _WORD}
+_SAME = frozenset(f"[:{name}:]" for name in "alpha upper lower space xdigit cntrl".split())
 _REFUSED = frozenset("KRXGyYOgkmM")  # commands of one library only
 
 
@@ -52,7 +56,7 @@ def compile_pattern(pattern: str) -> regex.Pattern:
 
 
 def _translate(pattern: str) -> str:
-    r"""Spell out `\h` and `\H` (hexadecimal digits), `\z`, `\Z`, `\x{...}` and `(?m)`; refuse what else differs."""
+    r"""Spell out `\h`, `\H` (hexadecimal digits), `\w`, `\W`, `\z`, `\Z`, `\x{...}`, `(?m)`; refuse what else differs."""
     depth = 0  # of sets
 
     def spell(match: regex.Match) -> str:
@@ -60,6 +64,10 @@ def _translate(pattern: str) -> str:
         kind, found = match.lastgroup, match[0]
         if kind == "opening":
             depth += 1
+        elif kind == "posix" and depth and found not in _SAME:
+            if found not in _POSIX:
+                raise ValueError(f"the pattern {pattern!r:.200} uses {found}, which is not supported")
+            return _POSIX[found]
         elif kind == "closing":
             depth = max(0, depth - 1)
         elif kind == "code":
@@ -67,6 +75,8 @@ def _translate(pattern: str) -> str:
         elif kind == "escaped" and match["escaped"] in _HEX and not (depth and match["escaped"] == "H"):
             letters = _HEX[match["escaped"]]
             return letters if depth else f"[{letters}]"
+        elif kind == "escaped" and match["escaped"] == "w" and depth:
+            return _WORD
         elif kind == "escaped" and not depth and match["escaped"] in _ELSE:
             return _ELSE[match["escaped"]]
         elif found == "(?m)" and "." not in pattern:

@@ -113,9 +113,10 @@ class Tokenizer(Vocabulary):
         """What goes around a text, and which special token has which role."""
         self.post_processor = post_processor
         self._before, self._after = template(post_processor, self.added_tokens)
-        beyond = next((number for number in self._before + self._after if number >= len(self._bytes)), None)
-        if beyond is not None:
-            raise ValueError(f"post_processor adds the id {beyond}, but this vocabulary has ids below {len(self._bytes)}")
+        known = {number for number, token in enumerate(self._bytes) if token is not None}
+        unknown = next((number for number in self._before + self._after if number not in known), None)
+        if unknown is not None:
+            raise ValueError(f"post_processor adds the id {unknown}, for which this vocabulary has no token")
         self.roles = {role: token for role, token in (roles or {}).items() if token in self.added_tokens.by_content}
 
     # --- Making one -------------------------------------------------------------------------------------------

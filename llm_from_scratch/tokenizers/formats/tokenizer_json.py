@@ -66,8 +66,8 @@ def _arguments(content: dict[str, Any], added: list[AddedToken], path: Path) -> 
         model: Any = _unigram(described)
         vocabulary = model.ids
     elif kind == "BPE":
-        _check_bpe(described)
         vocabulary = check_vocabulary(described.get("vocab"), path)
+        _check_bpe(described)
         merges = read_merges(_list(described, "merges"), vocabulary, path)
         model = None
     else:
@@ -128,8 +128,8 @@ def _check_bpe(model: dict[str, Any]) -> None:
             model.pop(name, None)
         if not isinstance(model.get(name, False), bool):
             raise ValueError(f"model setting {name} must be true or false, got {model[name]!r:.80}")
-    unknown, vocabulary = model.get("unk_token"), model.get("vocab")
-    if unknown is not None and (not isinstance(unknown, str) or unknown not in (vocabulary or {})):
+    unknown = model.get("unk_token")
+    if unknown is not None and (not isinstance(unknown, str) or unknown not in model["vocab"]):
         raise ValueError(f"unk_token {unknown!r:.80} is not in the vocabulary")
 
 
