@@ -130,6 +130,7 @@ class SentencePieceTokenizer(Tokenizer):
         if unknown is not None:
             self._begins[unknown] = False
         self._special = set(added.special.values())
+        self._borders = set(added.by_id) - self._inline
         self._surround(post_processor, roles)
 
     @classmethod
@@ -179,12 +180,12 @@ class SentencePieceTokenizer(Tokenizer):
     # --- Ids to text ------------------------------------------------------------------------------------------
 
     def _spell(self, numbers: list[int], skip: bool, beginning: bool) -> tuple[bytes, bool]:
-        """Without the space that `encode` put in front; it is taken away again after a special token that is shown."""
+        """Without the space that `encode` put in front; it is taken away again after a border that is shown."""
         parts: list[bytes] = []
         strips = self.prefix != "never" or self.squeeze
         for number in numbers:
-            if number in self._special and not (number == self._unknown and self.unknown_text is not None):
-                if not skip:
+            if number in self._borders and not (number == self._unknown and self.unknown_text is not None):
+                if not (skip and number in self._special):
                     parts.append(self.added_tokens.by_id[number].content.encode("utf-8"))
                     beginning = self.prefix == "always"
                 continue

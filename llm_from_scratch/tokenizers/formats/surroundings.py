@@ -181,7 +181,8 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
         alone = {token.id for token in added.values() if to_bytes(token.content) is None}
         alone |= {token.id for token in added.values() if token.special and len(token.content) > 1}
         made["tokens"] = {number: token for number, token in made["tokens"].items() if number not in alone}
-    if "pieces" in made:
+    if "pieces" in made:  # found in the text as it stands, so that each stretch between them is a new beginning
+        made["added_tokens"] = [dataclasses.replace(token, normalized=False) for token in made["added_tokens"]]
         special = {token.content for token in added.values() if token.special}
         made["pieces"] = [
             dataclasses.replace(piece, kind=Kind.CONTROL) if piece.kind == Kind.NORMAL and piece.text in special else piece
@@ -198,7 +199,7 @@ def _rename(made: dict[str, Any], number: int) -> bool:
         return False
     old = pieces[number].text
     made["pieces"] = [*pieces[:number], Piece("", 0.0, Kind.UNUSED), *pieces[number + 1 :]]
-    made["roles"] = {role: token for role, token in made["roles"].items() if token != old}
+    made["roles"] = {role: token for role, token in made.get("roles", {}).items() if token != old}
     return True
 
 
