@@ -1,4 +1,4 @@
-"""BPE over characters as the library `tokenizers` has it: merges are listed, unknown characters become bytes or `<unk>`.
+"""BPE over characters as the library `tokenizers` has it: unknown characters become bytes or `<unk>`.
 
 The general model of `tokenizer.json`. The two usual cases, byte-level BPE and LLaMA's, have faster encoders of their
 own (`encoding.py`, `pieces.py`).

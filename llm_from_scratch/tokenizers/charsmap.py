@@ -54,7 +54,7 @@ class Charsmap:
         return found
 
     def by_grapheme(self, text: str) -> str:
-        """As the library `tokenizers` applies it: to whole user-perceived characters if they are short, else by code."""
+        """As the library `tokenizers` applies it: to whole graphemes if they are short, else by code."""
         if not hasattr(self, "_known"):
             self._known: dict[str, str] = {}
         return "".join([self._known.get(part) or self._replace(part) for part in _GRAPHEME.findall(text)])

@@ -56,7 +56,7 @@ def compile_pattern(pattern: str) -> regex.Pattern:
 
 
 def _translate(pattern: str) -> str:
-    r"""Spell out `\h`, `\H` (hexadecimal digits), `\w`, `\W`, `\z`, `\Z`, `\x{...}`, `(?m)`; refuse what else differs."""
+    r"""Spell out `\h`, `\H` (hexadecimal), `\w`, `\W`, `\z`, `\Z`, `\x{...}`, `(?m)`; refuse what else differs."""
     depth = 0  # of sets
 
     def spell(match: regex.Match) -> str:

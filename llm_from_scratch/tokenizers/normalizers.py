@@ -29,8 +29,8 @@ class Normalizer:
     'hi fish'
     >>> Normalizer({"type": "Nmt"})
     Traceback (most recent call last):
-    ValueError: normalizer 'Nmt' is not supported: expected one of ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'Strip', \
-'StripAccents', 'Replace', 'Prepend', 'Precompiled', 'Sequence']
+    ValueError: normalizer 'Nmt' is not supported: expected one of ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', \
+'Strip', 'StripAccents', 'Replace', 'Prepend', 'Precompiled', 'Sequence']
     """
 
     def __init__(self, described: Any):

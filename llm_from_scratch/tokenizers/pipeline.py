@@ -78,9 +78,7 @@ class PipelineTokenizer(Tokenizer):
         text = chunks if isinstance(chunks, str) else "".join(slices(chunks))
         yield from self._encode_segments(self.added_tokens.segments(text, contents), contents)
 
-    def _encode_segments(
-        self, found: Iterable[Segment], allowed: frozenset[str] = frozenset()
-    ) -> Iterator[np.ndarray]:
+    def _encode_segments(self, found: Iterable[Segment], allowed: frozenset[str] = frozenset()) -> Iterator[np.ndarray]:
         # No text may become a special token that is not allowed, whatever the model would make of it.
         kept = frozenset(number for token, number in self.added_tokens.special.items() if token not in allowed)
         if kept not in self._models:

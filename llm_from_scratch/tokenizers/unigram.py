@@ -26,9 +26,7 @@ class Unigram:
     [3, 1, 4, 0, 2]
     """
 
-    def __init__(
-        self, pieces: Sequence[tuple[str, float]], unknown: int | None = None, *, byte_fallback: bool = False
-    ):
+    def __init__(self, pieces: Sequence[tuple[str, float]], unknown: int | None = None, *, byte_fallback: bool = False):
         self.ids = {text: number for number, (text, _) in enumerate(pieces)}
         self._scores = [score for _, score in pieces]
         self._prefixes = {text[:end] for text in self.ids for end in range(1, len(text) + 1)}

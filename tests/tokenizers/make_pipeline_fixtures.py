@@ -1,10 +1,11 @@
 """Freeze how the library tokenizers reads many ways to write a tokenizer.json: python make_pipeline_fixtures.py
 
-Three small models trained on fixtures/texts.json (BPE over characters, byte-level BPE, unigram), each under normalizers,
-pre-tokenizers, decoders and flags of added tokens; random strings with composed letters, runs of spaces and the texts of
-added tokens. Writes fixtures/pipelines.json: the changes to a model's file, texts, ids, and decoded texts.
+Three small models trained on fixtures/texts.json (BPE over characters, byte-level BPE, unigram), each under
+normalizers, pre-tokenizers, decoders and flags of added tokens; random strings with composed letters, runs of spaces and
+the texts of added tokens. Writes fixtures/pipelines.json: the changes to a model's file, texts, ids, and decoded texts.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import json
@@ -86,12 +87,23 @@ def cases() -> dict[str, dict[str, Any]]:
                 parts = {"normalizer": normalizer, "pre_tokenizer": kept, "decoder": LLAMA}
                 made[f"{model} {name} {added}"] = {"model": model, "added": added, **parts}
         for name, pre_tokenizer in WORDS.items():
-            made[f"{model} {name}"] = {"model": model, "added": "plain", "pre_tokenizer": pre_tokenizer, "decoder": LLAMA}
+            made[f"{model} {name}"] = {
+                "model": model,
+                "added": "plain",
+                "pre_tokenizer": pre_tokenizer,
+                "decoder": LLAMA,
+            }
         for added in ADDED:
             parts = {"pre_tokenizer": words, "decoder": {**words, "type": "Metaspace"}}
             made[f"{model} added {added}"] = {"model": model, "added": added, **parts}
         for flag in ("byte_fallback", "fuse_unk", "ignore_merges")[: 3 if model == "bpe" else 1]:
-            made[f"{model} {flag}"] = {"model": model, "added": "plain", "pre_tokenizer": words, "decoder": None, "flag": flag}
+            made[f"{model} {flag}"] = {
+                "model": model,
+                "added": "plain",
+                "pre_tokenizer": words,
+                "decoder": None,
+                "flag": flag,
+            }
     for name, normalizer in NORMALIZERS.items():
         for added in ("plain", "normalized"):
             made[f"byte {name} {added}"] = {"model": "byte", "added": added, "normalizer": normalizer,
@@ -105,7 +117,10 @@ def cases() -> dict[str, dict[str, Any]]:
 def train(kind: str) -> dict[str, Any]:
     special: dict[str, Any] = {"special_tokens": SPECIAL, "show_progress": False}
     if kind == "unigram":
-        tokenizer, trainer = Tokenizer(models.Unigram()), trainers.UnigramTrainer(vocab_size=350, unk_token="<unk>", **special)
+        tokenizer, trainer = (
+            Tokenizer(models.Unigram()),
+            trainers.UnigramTrainer(vocab_size=350, unk_token="<unk>", **special),
+        )
     else:
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if kind == "bpe" else None))
         alphabet = pre.ByteLevel.alphabet() if kind == "byte" else []
@@ -130,7 +145,9 @@ def document(base: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
                 model["vocab"][name] = len(model["vocab"])
             else:
                 model["vocab"].append([name, -30.0])
-    texts = model["vocab"] if isinstance(model["vocab"], dict) else {text: n for n, (text, _) in enumerate(model["vocab"])}
+    texts = (
+        model["vocab"] if isinstance(model["vocab"], dict) else {text: n for n, (text, _) in enumerate(model["vocab"])}
+    )
     new = len(texts)
     for entry in ADDED[case["added"]]:
         number = texts.get(entry["content"], new)
@@ -141,7 +158,10 @@ def document(base: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     rng = random.Random(0)
-    texts = ["".join(rng.choice([" ", "  ", "", ""]) + rng.choice(PIECES) for _ in range(rng.randint(0, 9))) for _ in range(4000)]
+    texts = [
+        "".join(rng.choice([" ", "  ", "", ""]) + rng.choice(PIECES) for _ in range(rng.randint(0, 9)))
+        for _ in range(4000)
+    ]
     bases = {kind: train(kind) for kind in ("bpe", "byte", "unigram")}
     frozen: dict[str, Any] = {}
     for name, case in cases().items():

@@ -1,4 +1,4 @@
-"""tokenizer.json in all its ways of being written, against the library tokenizers, frozen by make_pipeline_fixtures.py."""
+"""tokenizer.json in all its ways, against the library tokenizers, frozen by make_pipeline_fixtures.py."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def document(case: dict[str, Any]) -> dict[str, Any]:
                 model["vocab"][name] = len(model["vocab"])
             else:
                 model["vocab"].append([name, -30.0])
-    texts = model["vocab"] if isinstance(model["vocab"], dict) else {text: n for n, (text, _) in enumerate(model["vocab"])}
+    texts = (
+        model["vocab"] if isinstance(model["vocab"], dict) else {text: n for n, (text, _) in enumerate(model["vocab"])}
+    )
     new = len(texts)
     for entry in FROZEN["added"][case["added"]]:
         number = texts.get(entry["content"], new)
@@ -88,7 +90,9 @@ def test_streams_give_the_ids_of_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "SMALL", 4)
     chosen = [name for name in NAMES if FROZEN["cases"][name]["model"] == "byte" or "added" in name]
     made = [write(tmp_path / str(n), document(FROZEN["cases"][name])) for n, name in enumerate(chosen)]
-    pieces = st.lists(st.sampled_from(["low", " ", "  ", "<|x|>", "e\u0301", "é", "caf", "the ", "LOW", "\n", "<s>", "ß"]))
+    pieces = st.lists(
+        st.sampled_from(["low", " ", "  ", "<|x|>", "e\u0301", "é", "caf", "the ", "LOW", "\n", "<s>", "ß"])
+    )
 
     @given(pieces, st.sampled_from(made))
     def check(chunks, tokenizer):

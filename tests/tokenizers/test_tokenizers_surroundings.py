@@ -167,7 +167,13 @@ def test_a_placeholder_piece_may_be_renamed():
 
 
 def test_a_user_defined_token_is_a_border_unless_it_is_inline():
-    pieces = [Piece("<unk>", 0.0, Kind.UNKNOWN), Piece("▁"), Piece("h"), Piece("▁h", 1.0), Piece("<x>", 0.0, Kind.USER_DEFINED)]
+    pieces = [
+        Piece("<unk>", 0.0, Kind.UNKNOWN),
+        Piece("▁"),
+        Piece("h"),
+        Piece("▁h", 1.0),
+        Piece("<x>", 0.0, Kind.USER_DEFINED),
+    ]
     border = SentencePieceTokenizer(pieces, byte_fallback=False, inline=())
     inline = SentencePieceTokenizer(pieces, byte_fallback=False)
     assert border.encode("<x>h") == [4, 3] and inline.encode("<x>h") == [1, 4, 2]

@@ -48,7 +48,9 @@ def _style(around: Surroundings) -> dict[str, Any]:
     """How text is cut: the files do not say, the class of the tokenizer does."""
     name = around.tokenizer_class
     if name in _OTHERS:
-        raise ValueError(f"{around.settings_path}: tokenizer_class {name!r} is not supported: not GPT-2's way of cutting")
+        raise ValueError(
+            f"{around.settings_path}: tokenizer_class {name!r} is not supported: not GPT-2's way of cutting"
+        )
     if name == "Qwen2Tokenizer":
         return {"pre_tokenizer": PreTokenizer("qwen2"), "normalizer": "NFC"}
     if around.flag("add_prefix_space"):

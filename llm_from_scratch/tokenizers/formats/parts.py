@@ -12,7 +12,6 @@ import numpy as np
 from ..added_tokens import AddedToken, AddedTokens
 from ..byte_level import to_bytes, to_characters
 
-
 FLAGS = ("normalized", "single_word", "lstrip", "rstrip")
 
 
@@ -127,7 +126,10 @@ def template(post_processor: Any, added: AddedTokens) -> tuple[list[int], list[i
             raise ValueError("post_processor of type Sequence needs a list named 'processors'")
         # After one template the library takes what comes for a pair of texts.
         made = [template(step, added) for step in steps]
-        if sum(isinstance(step, Mapping) and step.get("type") in ("TemplateProcessing", "Sequence") for step in steps) > 1:
+        if (
+            sum(isinstance(step, Mapping) and step.get("type") in ("TemplateProcessing", "Sequence") for step in steps)
+            > 1
+        ):
             raise ValueError("post_processor of type Sequence with several templates is not supported")
         return next((sides for sides in made if sides != ([], [])), ([], []))
     if kind != "TemplateProcessing":

@@ -10,8 +10,8 @@ Read here once for all formats, in the transformers library's order:
 3. `added_tokens.json` (token -> id), unless there is an `added_tokens_decoder`.
 4. The format's own defaults.
 
-A role or additional special token that is in the vocabulary becomes a special token under its id. One that is nowhere is
-added behind the last id, as the transformers library does: the model then needs a row more. `null` takes a role away.
+A role or additional special token that is in the vocabulary becomes a special token under its id. One that is nowhere
+is added behind the last id, as the transformers library does: the model then needs a row more. `null` takes a role away.
 `add_bos_token` and `add_eos_token` are the checkpoint's word on what `add_special_tokens` does, also where
 `tokenizer.json` says otherwise; a template with more than these two tokens (GLM's) is left alone.
 """
@@ -169,9 +169,7 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
         special = wish.special
         if before is not None and not wish.rules:
             flags, special = {name: getattr(before, name) for name in FLAGS}, special or before.special
-        added[wish.content] = AddedToken(
-            wish.content, number, special, **(flags or {"normalized": not special})
-        )
+        added[wish.content] = AddedToken(wish.content, number, special, **(flags or {"normalized": not special}))
     for content in roles.values():  # the format's own
         if content and content not in added and content in vocabulary:
             added[content] = AddedToken(content, vocabulary[content])
@@ -185,7 +183,9 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
         made["added_tokens"] = [dataclasses.replace(token, normalized=False) for token in made["added_tokens"]]
         special = {token.content for token in added.values() if token.special}
         made["pieces"] = [
-            dataclasses.replace(piece, kind=Kind.CONTROL) if piece.kind == Kind.NORMAL and piece.text in special else piece
+            dataclasses.replace(piece, kind=Kind.CONTROL)
+            if piece.kind == Kind.NORMAL and piece.text in special
+            else piece
             for piece in made["pieces"]
         ]
     made["post_processor"] = _post_processor(made, around)

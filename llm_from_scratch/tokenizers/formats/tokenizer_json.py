@@ -12,8 +12,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...files.atomic import write_json
 from ..added_tokens import AddedToken
 from ..byte_level import to_bytes, to_characters
@@ -175,13 +173,17 @@ def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
 def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: list[AddedToken]) -> bool:
     """Is it what `Tokenizer` does, and no more? ValueError where only a half of the file speaks of bytes."""
     model, steps, decoder = content["model"], flat(content.get("pre_tokenizer")), content.get("decoder")
-    nested = isinstance(decoder, dict) and decoder.get("type") == "Sequence" and isinstance(decoder.get("decoders"), list)
+    nested = (
+        isinstance(decoder, dict) and decoder.get("type") == "Sequence" and isinstance(decoder.get("decoders"), list)
+    )
     decoders = list(map(_kind, decoder["decoders"] if nested else [decoder]))
     count = sum(_kind(step) == "ByteLevel" for step in steps)
     if count > 1:
         raise ValueError("pre_tokenizer: two ByteLevel steps")
     if not count and "ByteLevel" in decoders:
-        raise ValueError("pre_tokenizer has no ByteLevel step, and the decoder has one: this is not a byte-level tokenizer")
+        raise ValueError(
+            "pre_tokenizer has no ByteLevel step, and the decoder has one: this is not a byte-level tokenizer"
+        )
     if count and model.get("byte_fallback"):
         raise ValueError("byte_fallback marks a SentencePiece tokenizer, a ByteLevel step another kind")
     if not count or decoders not in (["ByteLevel"], ["ByteLevel", "Fuse"]):
@@ -190,7 +192,9 @@ def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: l
         return False
     # A token that is not written in the byte-level alphabet is never met there, and must not be taken for another.
     strange = [t for t in vocabulary.keys() - {token.content for token in added} if to_bytes(t) is None]
-    return not any(model.get("ignore_merges") or to_characters(token.encode("utf-8")) in vocabulary for token in strange)
+    return not any(
+        model.get("ignore_merges") or to_characters(token.encode("utf-8")) in vocabulary for token in strange
+    )
 
 
 def _steps(normalizer: Any) -> list[Any]:
