@@ -11,8 +11,8 @@ Read here once for all formats, in the transformers library's order:
 4. The format's own defaults.
 
 A role or additional special token that is in the vocabulary becomes a special token under its id. One that is nowhere
-is added behind the last id, as the transformers library does: the model then needs a row more. `null` takes a role away.
-`add_bos_token` and `add_eos_token` are the checkpoint's word on what `add_special_tokens` does, also where
+is added behind the last id, as the transformers library does: the model then needs a row more. `null` takes a role
+away. `add_bos_token` and `add_eos_token` are the checkpoint's word on what `add_special_tokens` does, also where
 `tokenizer.json` says otherwise; a template with more than these two tokens (GLM's) is left alone.
 """
 
