@@ -5,6 +5,7 @@ make either. `naive` is the algorithm as one would first write it, to read befor
 """
 
 from .added_tokens import AddedToken, AddedTokens
+from .pipeline import PipelineTokenizer
 from .pre_tokenizer import ALIASES, NAMES, PreTokenizer
 from .sentencepiece import SentencePieceTokenizer
 from .streams import StreamDecoder
@@ -15,6 +16,7 @@ __all__ = [
     "NAMES",
     "AddedToken",
     "AddedTokens",
+    "PipelineTokenizer",
     "PreTokenizer",
     "SentencePieceTokenizer",
     "StreamDecoder",

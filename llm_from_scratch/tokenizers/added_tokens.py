@@ -7,28 +7,45 @@ runs of spaces) are ordinary text and always recognised.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import regex
 
+from .normalizers import WHITE_SPACE, Normalizer
+
+_WORD = regex.compile(r"\w")
+
 
 @dataclass(frozen=True)
 class AddedToken:
-    """One added token. `normalized` ones are looked for after the others, as `tokenizer.json` has it."""
+    """One added token, its flags as `tokenizer.json` has them.
+
+    normalized:     looked for after the others, in the normalised text, where it stands in its normalised form
+    single_word:    found only between signs that are no letters, digits or underscores
+    lstrip, rstrip: takes the white space to its left or right with it
+    """
 
     content: str
     id: int
     special: bool = True
     normalized: bool = False
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
 
 
 Segment = tuple[str, int]
-"""A stretch of plain text and -1, or the content of an added token and its id."""
+"""A stretch of plain text and -1, or the text at which an added token was found and its id."""
+
+Accept = Callable[[int, int], bool]
+"""Given where a special token was found in a text (start, end): may it be one here?"""
 
 
 class AddedTokens:
     """Finds added tokens in text, the longest at the leftmost place.
+
+    normalizer: what the tokenizer does to plain text; tokens that are `normalized` are looked for behind it
 
     >>> found = AddedTokens([AddedToken("<|end|>", 0), AddedToken("<|end|><|end|>", 1)])
     >>> found.segments("a<|end|><|end|>b<|end|>", found.choose("all"))
@@ -37,7 +54,7 @@ class AddedTokens:
     [('a<|end|>', -1)]
     """
 
-    def __init__(self, tokens: Collection[AddedToken] = ()):
+    def __init__(self, tokens: Collection[AddedToken] = (), normalizer: Normalizer | None = None):
         self.by_content: dict[str, AddedToken] = {}
         for token in tokens:
             if not token.content:
@@ -48,8 +65,13 @@ class AddedTokens:
         self.by_id = {token.id: token for token in tokens}
         if len(self.by_id) != len(self.by_content):
             raise ValueError("two added tokens have the same id")
+        self.normalizer = normalizer
+        for token in tokens:
+            if token.normalized and normalizer is not None and not normalizer(token.content):
+                raise ValueError(f"the added token {token.content!r} is nothing once it is normalised")
         self._plain = frozenset(token.content for token in tokens if not token.special)
-        self._matchers: dict[frozenset[str], list[regex.Pattern]] = {}
+        self._special = frozenset(self.by_content) - self._plain
+        self._matchers: dict[tuple[frozenset[str], bool], tuple[regex.Pattern, dict[str, AddedToken]] | None] = {}
 
     @property
     def special(self) -> dict[str, int]:
@@ -75,38 +97,90 @@ class AddedTokens:
                 )
         return chosen | self._plain
 
-    def segments(self, text: str, contents: frozenset[str]) -> list[Segment]:
-        """Cut a text at added tokens; empty stretches are left out."""
-        found: list[Segment] = [(text, -1)] if text else []
-        for matcher in self._matchers_for(contents):
-            found = [piece for segment in found for piece in self._cut(segment, matcher)]
+    def segments(self, text: str, contents: frozenset[str], accept: Accept | None = None) -> list[Segment]:
+        """Cut a text at added tokens and normalise what lies between them; empty stretches are left out.
+
+        accept: asked about each special token found, by its place in the text; where it says no the text is plain. A
+        `normalized` token has no place in the text, only the stretch between other tokens in which it was found.
+        """
+        found: list[Segment] = []
+        for start, end, number in self._cut(text, contents, False, accept):
+            if number >= 0:
+                found.append((text[start:end], number))
+                continue
+            plain = text[start:end] if self.normalizer is None else self.normalizer(text[start:end])
+            inside = None if accept is None else _inside(accept, start, end, self.normalizer is None)
+            found += [(plain[a:b], number) for a, b, number in self._cut(plain, contents, True, inside)]
         return found
 
     def longest(self, contents: frozenset[str]) -> int:
         """How many characters must be seen from a position on to know what begins there."""
-        return len(self._matchers_for(contents)) * max(map(len, contents), default=0)
+        stages = sum(self._matcher(contents, normalized) is not None for normalized in (False, True))
+        return stages * max(map(len, contents), default=0)
 
-    def _matchers_for(self, contents: frozenset[str]) -> list[regex.Pattern]:
-        if contents not in self._matchers:
-            made = []
-            for normalized in (False, True):
-                # The first alternative that fits wins, hence the longest first.
-                ordered = sorted((c for c in contents if self.by_content[c].normalized == normalized), key=len)
-                if ordered:
-                    made.append(regex.compile("|".join(map(regex.escape, reversed(ordered)))))
-            self._matchers[contents] = made
-        return self._matchers[contents]
+    def can_stream(self, contents: frozenset[str]) -> bool:
+        """Can a text be cut beside these tokens? Not if they look at what is around them, or at normalised text."""
+        composed = self.normalizer is not None and self.normalizer.described == {"type": "NFC"}
 
-    def _cut(self, segment: Segment, matcher: regex.Pattern) -> Iterator[Segment]:
-        text, number = segment
-        if number >= 0:
-            yield segment
-            return
-        at = 0
-        for match in matcher.finditer(text):
-            if match.start() > at:
-                yield text[at : match.start()], -1
-            yield match[0], self.by_content[match[0]].id
-            at = match.end()
+        def moves(token: AddedToken) -> bool:
+            # Composing letters leaves runs of spaces, GPT-NeoX's added tokens, where they are.
+            return token.normalized and self.normalizer is not None and not (composed and token.content.isspace())
+
+        return not any(
+            token.lstrip or token.rstrip or token.single_word or moves(token)
+            for token in map(self.by_content.__getitem__, contents)
+        )
+
+    def _matcher(
+        self, contents: frozenset[str], normalized: bool
+    ) -> tuple[regex.Pattern, dict[str, AddedToken]] | None:
+        if (contents, normalized) not in self._matchers:
+            chosen = [token for token in map(self.by_content.__getitem__, contents) if token.normalized == normalized]
+            look = self.normalizer if normalized and self.normalizer is not None else str
+            # Of two that look the same once normalised the later one counts.
+            sought = {look(token.content): token for token in sorted(chosen, key=lambda token: token.id)}
+            # The first alternative that fits wins, hence the longest first.
+            pattern = "|".join(map(regex.escape, sorted(sought, key=len, reverse=True)))
+            self._matchers[contents, normalized] = (regex.compile(pattern), sought) if sought else None
+        return self._matchers[contents, normalized]
+
+    def _cut(
+        self, text: str, contents: frozenset[str], normalized: bool, accept: Accept | None
+    ) -> Iterator[tuple[int, int, int]]:
+        """Where added tokens and the plain stretches between them begin and end, and the id or -1."""
+        matcher = self._matcher(contents, normalized)
+        at = look = 0
+        while matcher is not None:
+            match = matcher[0].search(text, look)
+            if match is None:
+                break
+            (start, end), token = match.span(), matcher[1][match[0]]
+            look = end
+            if token.single_word and (_word_at(text, start - 1) or _word_at(text, end)):
+                continue
+            if token.special and accept is not None and not accept(start, end):
+                look = start + 1
+                continue
+            if token.lstrip:
+                while start > at and text[start - 1] in WHITE_SPACE:
+                    start -= 1
+                start = max(start, at)
+            if token.rstrip:  # the next token may begin in what is taken here, as in the library
+                while end < len(text) and text[end] in WHITE_SPACE:
+                    end += 1
+            if start > at:
+                yield at, start, -1
+            if end > start:
+                yield start, end, token.id
+            at = end
         if at < len(text):
-            yield text[at:], -1
+            yield at, len(text), -1
+
+
+def _word_at(text: str, place: int) -> bool:
+    return 0 <= place < len(text) and _WORD.match(text[place]) is not None
+
+
+def _inside(accept: Accept, begin: int, end: int, exact: bool) -> Accept:
+    """The question about a place in a stretch, which begins and ends there, as one about the whole text."""
+    return (lambda a, b: accept(begin + a, begin + b)) if exact else (lambda a, b: accept(begin, end))

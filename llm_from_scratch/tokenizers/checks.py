@@ -18,6 +18,17 @@ def check_text(text: Any) -> None:
         raise TypeError(f"expected a str, got {type(text).__name__}")
 
 
+def utf8(text: str) -> bytes:
+    """The text as UTF-8. ValueError for a lone surrogate, which no UTF-8 text can hold."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the text holds a lone surrogate, {text[error.start]!r} at position {error.start}, which is no "
+            "character: clean it with text.encode('utf-8', 'replace').decode('utf-8')"
+        ) from None
+
+
 def check_ids(ids: Any, vocab_size: int) -> list[int]:
     """Ids as a list of int. TypeError for anything but integers, ValueError for ids outside [0, vocab_size).
 

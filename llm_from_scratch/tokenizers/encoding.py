@@ -5,7 +5,6 @@ Text repeats itself: of a million words some tens of thousands are distinct, and
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,11 +32,8 @@ class Encoder:
         pre_tokenizer: PreTokenizer,
         *,
         ignore_merges: bool = False,
-        normalizer: str | None = None,
         ranks: np.ndarray | None = None,
     ):
-        if normalizer not in (None, "NFC"):
-            raise ValueError(f"normalizer must be None or 'NFC', got {normalizer!r}")
         self._ids = ids
         self._merges = merges
         self._ranks = ranks
@@ -45,12 +41,9 @@ class Encoder:
         self._byte_ids = np.array([ids.get(bytes([byte]), -1) for byte in range(256)], np.int32)
         self._pre_tokenizer = pre_tokenizer
         self._ignore_merges = ignore_merges
-        self._normalizer = normalizer
 
     def __call__(self, text: str) -> np.ndarray:
         """The ids of a text, (n,) int32."""
-        if self._normalizer:
-            text = unicodedata.normalize("NFC", text)
         data, ends = self._pre_tokenizer.split(text)
         first, _, which = splitting.unique_words(data, ends)
         starts = np.concatenate(([0], ends))[first]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import bpe, splitting
+from .checks import utf8
 
 SPACE = "▁"
 
@@ -134,13 +135,7 @@ class Borders:
 
     def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """The text (spaces as spaces) as UTF-8 and where its words end: (n,) uint8, (k,) int64."""
-        try:
-            data = np.frombuffer(text.encode("utf-8"), np.uint8)
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"the text holds a lone surrogate, {text[error.start]!r} at position {error.start}, which is no "
-                "character: clean it with text.encode('utf-8', 'replace').decode('utf-8')"
-            ) from None
+        data = np.frombuffer(utf8(text), np.uint8)
         if not data.size:
             return data, np.empty(0, np.int64)
         if self.rule == "none":

@@ -17,7 +17,8 @@ from ..kernels import splitting
 from ..kernels.dispatch import backend
 from ..kernels.splitting import LETTER, NUMBER, SCHEMES, SPACE, character_classes
 from .byte_level import to_bytes
-from .steps import make_steps, split_pattern
+from .checks import utf8
+from .steps import check_byte_level, flat, make_steps, split_pattern
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 _GPT2 = {**_BYTE_LEVEL, "use_regex": True}
@@ -102,11 +103,8 @@ class PreTokenizer:
             raise ValueError(
                 f"pre_tokenizer must be an object with a ByteLevel step, got {described!r}: not a byte-level tokenizer"
             )
-        steps = described.get("pretokenizers") if described.get("type") == "Sequence" else [described]
-        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-            raise ValueError("pre_tokenizer of type Sequence needs a list of objects named 'pretokenizers'")
         made = cls.__new__(cls)
-        made._set(steps)
+        made._set(flat(described))
         return made
 
     def to_json(self) -> dict[str, Any]:
@@ -117,6 +115,7 @@ class PreTokenizer:
     def _set(self, described: list[dict[str, Any]]) -> None:
         self._described = described
         self._steps = make_steps(described)
+        check_byte_level(described)
         # A space in front of the whole text (RoBERTa's way) leaves the words as they are otherwise.
         first = described[0] if described else {}
         self.prefix_space = first.get("type") == "ByteLevel" and bool(first.get("add_prefix_space", True))
@@ -149,13 +148,7 @@ class PreTokenizer:
         """
         if self.prefix_space and text and not text.startswith(" "):
             text = " " + text
-        try:
-            raw = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"the text holds a lone surrogate, {text[error.start]!r} at position {error.start}, which is no "
-                "character: clean it with text.encode('utf-8', 'replace').decode('utf-8')"
-            ) from None
+        raw = utf8(text)
         if self._scheme is not None and backend() == "numba":
             data = np.frombuffer(raw, np.uint8)
             return data, splitting.split(data, character_classes(), self._scheme)
@@ -194,6 +187,9 @@ class PreTokenizer:
             elif everywhere and solid and after != before:
                 return at
         return 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PreTokenizer.from_json, (self.to_json(),)
 
     def __repr__(self) -> str:
         return f"PreTokenizer({self.pattern!r})" if self.pattern else f"PreTokenizer.from_json({self.to_json()})"

@@ -16,8 +16,7 @@ import numpy as np
 import regex
 
 from .added_tokens import AddedToken, AddedTokens, Segment
-from .formats.parts import template
-from .formats.sentencepiece_model import template_of
+from .formats.parts import template_of
 from .pieces import SPACE, Borders, Kind, Piece, PieceEncoder, byte_of, ranked_merges, sort_pieces
 from .sentencepiece_training import learn_pieces
 from .tokenizer import Tokenizer
@@ -99,6 +98,8 @@ class SentencePieceTokenizer(Tokenizer):
             self.merges, ranks, extra = ranked_merges(ids, scores)
         else:
             self.merges, extra = np.ascontiguousarray(merges, np.int32).reshape(-1, 3), []
+            plain = ~np.isin(self.merges[:, 2], list(added.special.values()))  # no text becomes a special token
+            self.merges = np.ascontiguousarray(self.merges[plain])
             ranks = np.arange(len(self.merges), dtype=np.int32)
             if self.merges.size and not (0 <= self.merges.min() and self.merges.max() < len(self.pieces)):
                 raise ValueError(f"merges name ids outside [0, {len(self.pieces)})")
@@ -129,9 +130,8 @@ class SentencePieceTokenizer(Tokenizer):
         if unknown is not None:
             self._begins[unknown] = False
         self._special = set(added.special.values())
-        self.post_processor = post_processor
-        self._before, self._after = template(post_processor, added)
-        self.roles = {role: token for role, token in (roles or {}).items() if token in added.by_content}
+        self._borders = set(added.by_id) - self._inline
+        self._surround(post_processor, roles)
 
     @classmethod
     def _train(  # type: ignore[override]
@@ -180,12 +180,12 @@ class SentencePieceTokenizer(Tokenizer):
     # --- Ids to text ------------------------------------------------------------------------------------------
 
     def _spell(self, numbers: list[int], skip: bool, beginning: bool) -> tuple[bytes, bool]:
-        """Without the space that `encode` put in front; it is taken away again after a special token that is shown."""
+        """Without the space that `encode` put in front; it is taken away again after a border that is shown."""
         parts: list[bytes] = []
         strips = self.prefix != "never" or self.squeeze
         for number in numbers:
-            if number in self._special and not (number == self._unknown and self.unknown_text is not None):
-                if not skip:
+            if number in self._borders and not (number == self._unknown and self.unknown_text is not None):
+                if not (skip and number in self._special):
                     parts.append(self.added_tokens.by_id[number].content.encode("utf-8"))
                     beginning = self.prefix == "always"
                 continue

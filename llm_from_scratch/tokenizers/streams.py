@@ -60,13 +60,16 @@ def segments(
     Memory: SMALL or a chunk (LARGE, if it is longer), plus the longest stretch without a place to cut, twice. Such a
     stretch is a run of letters, of digits or of signs: for published patterns with a hand-written splitter a run of
     one class, for other published patterns everything up to a space after a letter or digit. A regular expression of
-    one's own may look anywhere, so with one the whole stream is held.
+    one's own may look anywhere, and so may added tokens (see `AddedTokens.can_stream`): then the whole stream is held.
 
     >>> from llm_from_scratch.tokenizers import PreTokenizer
     >>> list(segments(["to b", "e or n", "ot"], PreTokenizer("gpt2"), AddedTokens(), frozenset()))
     [('to be or not', -1)]
     """
     ahead = added.longest(contents)
+    can_cut = words.can_stream and added.can_stream(contents)
+    written = AddedTokens(list(added.by_content.values()))  # finds them without changing the text between them
+    plain = added.normalizer or str
     held = ""  # begins where the last cut was
     searched = 0  # no place to cut before this one
     waiting: list[str] = []
@@ -75,23 +78,23 @@ def segments(
         waiting.append(piece)
         size += len(piece)
         # Look only when the text has grown by half, so that a stretch without a cut costs linear time in all.
-        if size < max(SMALL, len(held) // 2) or not words.can_stream:
+        if size < max(SMALL, len(held) // 2) or not can_cut:
             continue
         held += "".join(waiting)
         waiting, size = [], 0
         sure = len(held) - ahead  # what begins before is decided by what has been seen
         at = cut = 0
-        for text, number in added.segments(held, contents):
+        for text, number in written.segments(held, contents):
             end = at + len(text)
             if at > sure:
                 break
             if number >= 0 or (end <= sure and end < len(held)):
-                yield text, number
+                yield (text if number >= 0 else plain(text)), number
                 cut = end
             else:
                 inside = words.last_cut(text, max(0, searched - at), sure - at, at_spaces_only=at_spaces_only)
                 if inside > 0:
-                    yield text[:inside], -1
+                    yield plain(text[:inside]), -1
                     cut = at + inside
                 break
             at = end

@@ -7,6 +7,7 @@ which works on characters, is a subclass in `sentencepiece.py`; `Tokenizer.from_
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from .checks import check_text, check_training
 from .encoding import Encoder
 from .formats import load, save_directory
 from .formats.parts import template
+from .normalizers import Normalizer
 from .pre_tokenizer import PreTokenizer
 from .streams import LARGE, StreamDecoder, segments
 from .training import Source, count_words, learn, progress_bar
@@ -83,17 +85,38 @@ class Tokenizer(Vocabulary):
         self.merges = np.ascontiguousarray(merges, np.int32).reshape(-1, 3)
         self.ignore_merges = ignore_merges
         self.normalizer = normalizer
-        self.post_processor = post_processor
-        contents = {token.id: token.content.encode("utf-8") for token in added_tokens}
-        self._finish({**tokens, **contents}, 0, AddedTokens(added_tokens))
-        self._ids = {token: number for number, token in tokens.items() if number not in contents and token}
+        # What is one byte is needed by ordinary text, so that nothing can keep it for itself (a padding token "!").
+        added_tokens = [
+            dataclasses.replace(token, special=False) if len(tokens.get(token.id, b"")) == 1 else token
+            for token in added_tokens
+        ]
+        if normalizer not in (None, "NFC"):
+            raise ValueError(f"normalizer must be None or 'NFC', got {normalizer!r}")
+        added = AddedTokens(added_tokens, Normalizer({"type": normalizer}) if normalizer else None)
+        contents = {t.id: t.content.encode("utf-8") for t in added_tokens if len(tokens.get(t.id, b"")) != 1}
+        self._finish({**tokens, **contents}, 0, added)
+        special = set(added.special.values())
+        self.tokens = dict(tokens)
+        self._ids = {token: number for number, token in tokens.items() if number not in special and token}
         used = self.merges
         if used.size and not (0 <= used.min() and used.max() < len(self._bytes)):
             raise ValueError(f"merges name ids outside [0, {len(self._bytes)})")
+        # Nor may merges make a special token of plain text.
+        plain = ~np.isin(used[:, 2], list(special))
         self._encode = Encoder(
-            self._ids, self.merges, self.pre_tokenizer, ignore_merges=ignore_merges, normalizer=normalizer, ranks=ranks
-        )
+            self._ids, used[plain], self.pre_tokenizer, ignore_merges=ignore_merges,
+            ranks=None if ranks is None else np.ascontiguousarray(ranks)[plain],
+        )  # fmt: skip
+        self._surround(post_processor, roles)
+
+    def _surround(self, post_processor: Mapping[str, Any] | None, roles: Mapping[str, str] | None) -> None:
+        """What goes around a text, and which special token has which role."""
+        self.post_processor = post_processor
         self._before, self._after = template(post_processor, self.added_tokens)
+        known = {number for number, token in enumerate(self._bytes) if token is not None}
+        unknown = next((number for number in self._before + self._after if number not in known), None)
+        if unknown is not None:
+            raise ValueError(f"post_processor adds the id {unknown}, for which this vocabulary has no token")
         self.roles = {role: token for role, token in (roles or {}).items() if token in self.added_tokens.by_content}
 
     # --- Making one -------------------------------------------------------------------------------------------

@@ -168,7 +168,9 @@ def rename_token(content):
 
 DAMAGE = {
     "no model": (lambda c: c.pop("model"), "has no 'model'"),
-    "unigram": (set_in(["model", "type"], "Unigram"), "model type 'Unigram' is not supported"),
+    "word pieces": (set_in(["model", "type"], "WordPiece"), "model type 'WordPiece' is not supported"),
+    "words": (set_in(["model", "type"], "WordLevel"), "model type 'WordLevel' is not supported"),
+    "unigram": (set_in(["model", "type"], "Unigram"), "a Unigram vocabulary must be a list"),
     "byte fallback": (set_in(["model", "byte_fallback"], True), "byte_fallback"),
     "suffix": (set_in(["model", "end_of_word_suffix"], "</w>"), "end_of_word_suffix='</w>'"),
     "empty vocabulary": (set_in(["model", "vocab"], {}), "not empty"),
@@ -183,10 +185,12 @@ DAMAGE = {
     "merge of three": (set_in(["model", "merges"], lambda merges: [*merges, ["a", "b", "c"]]), "expected two tokens"),
     "merge of numbers": (set_in(["model", "merges"], lambda merges: [*merges, 5]), "expected two tokens"),
     "merges not a list": (set_in(["model", "merges"], {"a": "b"}), "'merges' must be a list"),
-    "normalizer": (set_in(["normalizer"], {"type": "Lowercase"}), "normalizer Lowercase is not supported"),
+    "normalizer": (set_in(["normalizer"], {"type": "Nmt"}), "normalizer 'Nmt' is not supported"),
+    "normalizer of BERT": (set_in(["normalizer"], {"type": "BertNormalizer"}), "'BertNormalizer' is not supported"),
     "no pre-tokenizer": (set_in(["pre_tokenizer"], None), "not a byte-level tokenizer"),
-    "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "decoder 'ByteLevel' is not supported for Sent"),
-    "type that is no word": (set_in(["pre_tokenizer"], {"type": []}), r"type must be a word, not \[\]"),
+    "metaspace": (set_in(["pre_tokenizer"], {"type": "Metaspace"}), "no ByteLevel step, and the decoder has one"),
+    "pre-tokenizer of BERT": (set_in(["pre_tokenizer"], {"type": "BertPreTokenizer"}), "'BertPreTokenizer' is not"),
+    "type that is no word": (set_in(["pre_tokenizer"], {"type": []}), r"step \[\] is not supported"),
     "two byte levels": (
         set_in(["pre_tokenizer"], {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}] * 2}), "two ByteLevel",
     ),
@@ -206,7 +210,7 @@ DAMAGE = {
         "names '<x>'",
     ),
     "added token stripping": (
-        set_in(["added_tokens"], [{"id": 0, "content": "<|endoftext|>", "lstrip": True}]), "lstrip",
+        set_in(["added_tokens"], [{"id": 0, "content": "<|endoftext|>", "lstrip": 1}]), "lstrip must be true",
     ),
     "added token without id": (set_in(["added_tokens"], [{"content": "<x>"}]), "needs a content and an id"),
     "added token moved": (set_in(["added_tokens"], [{"id": 9, "content": "<|endoftext|>"}]), "is 9 as an added token"),

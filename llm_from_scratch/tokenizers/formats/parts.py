@@ -10,13 +10,24 @@ from typing import Any
 import numpy as np
 
 from ..added_tokens import AddedToken, AddedTokens
-from ..byte_level import to_bytes
+from ..byte_level import to_bytes, to_characters
+
+FLAGS = ("normalized", "single_word", "lstrip", "rstrip")
 
 
-def added_token_json(token: AddedToken, *, normalized: bool) -> dict[str, Any]:
+def added_token_json(token: AddedToken) -> dict[str, Any]:
     """One entry of "added_tokens" in a tokenizer.json."""
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": normalized}
+    flags = {name: getattr(token, name) for name in FLAGS}
     return {"id": token.id, "content": token.content, **flags, "special": token.special}
+
+
+def check_flags(entry: Mapping[str, Any], where: str, special: bool) -> dict[str, bool]:
+    """The flags of an added token that is written out. ValueError for one that is neither true nor false."""
+    for name in (*FLAGS, "special"):
+        if not isinstance(entry.get(name, False), bool):
+            raise ValueError(f"{where}: {name} must be true or false, got {entry[name]!r:.80}")
+    normalized = entry.get("normalized", not (special or entry.get("special", False)))
+    return {"normalized": normalized, **{name: entry.get(name, False) for name in FLAGS[1:]}}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -71,6 +82,14 @@ def ordinary_tokens(vocabulary: Mapping[str, int]) -> dict[int, bytes]:
     return tokens
 
 
+def spell(token: bytes) -> str:
+    """How a file would write a token if it could hold any text: as text, or in the byte-level alphabet."""
+    try:
+        return token.decode("utf-8")
+    except UnicodeDecodeError:
+        return to_characters(token)
+
+
 def read_merges(lines: Iterable[Any], vocabulary: Mapping[str, int], path: Path) -> np.ndarray:
     """Merges as (m, 3) ids from "left right" strings or [left, right] pairs.
 
@@ -102,24 +121,78 @@ def template(post_processor: Any, added: AddedTokens) -> tuple[list[int], list[i
     if kind == "ByteLevel":  # concerns offsets only
         return [], []
     if kind == "Sequence":
-        before: list[int] = []
-        after: list[int] = []
-        for step in post_processor.get("processors", []):
-            first, last = template(step, added)
-            before, after = first + before, after + last
-        return before, after
+        steps = post_processor.get("processors")
+        if not isinstance(steps, list):
+            raise ValueError("post_processor of type Sequence needs a list named 'processors'")
+        # After one template the library takes what comes for a pair of texts.
+        made = [template(step, added) for step in steps]
+        if (
+            sum(isinstance(step, Mapping) and step.get("type") in ("TemplateProcessing", "Sequence") for step in steps)
+            > 1
+        ):
+            raise ValueError("post_processor of type Sequence with several templates is not supported")
+        return next((sides for sides in made if sides != ([], [])), ([], []))
     if kind != "TemplateProcessing":
         raise ValueError(
-            f"post_processor {kind!r} is not supported: expected ByteLevel, TemplateProcessing or Sequence"
+            f"post_processor {kind!r:.80} is not supported: expected ByteLevel, TemplateProcessing or Sequence"
         )
+    single = post_processor.get("single")
+    if not isinstance(single, list) or not all(isinstance(item, Mapping) and len(item) == 1 for item in single):
+        raise ValueError("post_processor TemplateProcessing needs a list of objects named 'single'")
     sides: tuple[list[int], list[int]] = ([], [])
-    side = 0
-    for item in post_processor.get("single", []):
-        if "Sequence" in item:
-            side = 1
-            continue
-        name = item.get("SpecialToken", {}).get("id")
+    texts = 0
+    for item in single:
+        ((name, value),) = item.items()
+        what = value.get("id") if isinstance(value, Mapping) else None
+        if name == "Sequence" and what == "A":
+            texts += 1
+        elif name == "SpecialToken" and isinstance(what, str):
+            sides[min(texts, 1)].extend(_template_ids(what, post_processor, added))
+        else:
+            raise ValueError(f"post_processor TemplateProcessing: {item!r:.120} is not supported for a single text")
+    if texts != 1:
+        raise ValueError(
+            f"post_processor TemplateProcessing holds the text {texts} times, which is not supported: expected once"
+        )
+    return sides
+
+
+def _template_ids(name: str, post_processor: Mapping[str, Any], added: AddedTokens) -> list[int]:
+    """The ids of one name in a template: those that the file lists beside it, else the added token's."""
+    listed = post_processor.get("special_tokens")
+    if listed is None:
         if name not in added.by_content:
             raise ValueError(f"post_processor names {name!r}, which is not an added token")
-        sides[side].append(added.by_content[name].id)
-    return sides
+        return [added.by_content[name].id]
+    entry = listed.get(name) if isinstance(listed, Mapping) else None
+    ids = entry.get("ids") if isinstance(entry, Mapping) else None
+    if not isinstance(ids, list) or not all(type(number) is int and 0 <= number < 1 << 31 for number in ids):
+        raise ValueError(f"post_processor names {name!r}, for which its special_tokens list no ids")
+    return ids
+
+
+def template_of(roles: Mapping[str, str], bos: bool, eos: bool) -> dict[str, Any] | None:
+    """What add_special_tokens puts around a text, written as in `tokenizer.json`."""
+    single: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
+    if bos and roles.get("bos"):
+        single.insert(0, {"SpecialToken": {"id": roles["bos"], "type_id": 0}})
+    if eos and roles.get("eos"):
+        single.append({"SpecialToken": {"id": roles["eos"], "type_id": 0}})
+    return {"type": "TemplateProcessing", "single": single} if len(single) > 1 else None
+
+
+def template_json(described: Mapping[str, Any] | None, added: AddedTokens) -> dict[str, Any] | None:
+    """A template with the ids of its tokens beside it and one for pairs, as the library `tokenizers` wants it."""
+    if described is None or described.get("type") != "TemplateProcessing" or "special_tokens" in described:
+        return None if described is None else dict(described)
+    names = [item["SpecialToken"]["id"] for item in described["single"] if "SpecialToken" in item]
+    second = [{kind: {**value, "type_id": 1} for kind, value in item.items()} for item in described["single"]]
+    for item in second:
+        if "Sequence" in item:
+            item["Sequence"]["id"] = "B"
+    ids = {name: added.by_content[name].id for name in names}
+    return {
+        **described,
+        "pair": described.get("pair") or [*described["single"], *second],
+        "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]} for name, number in ids.items()},
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...files.atomic import atomic_write
 from ..pieces import Kind, Piece
-from .parts import read_json
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from ..sentencepiece import SentencePieceTokenizer
@@ -79,10 +79,10 @@ def _model_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.Model"))
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The arguments of `SentencePieceTokenizer`; what goes around a text from `tokenizer_config.json` beside it.
+def load(path: Path, around: Surroundings) -> dict[str, Any]:
+    """The arguments of `SentencePieceTokenizer`. A text begins with the begin token, as LLaMA has it.
 
-    Without that file a text begins with the begin token and has nothing at its end, as LLaMA has it.
+    Whether also when a file beside it says otherwise, is seen to by `surroundings`.
     """
     from google.protobuf.message import DecodeError
 
@@ -134,16 +134,25 @@ def load(path: Path) -> dict[str, Any]:
         )
     if not any(piece.kind == Kind.UNKNOWN for piece in pieces):
         raise ValueError(f"{path}: no piece is marked as the unknown one")
-    around = surroundings(path.parent, pieces, _roles(model, pieces))
     return {
+        "vocabulary": {piece.text: number for number, piece in enumerate(pieces)},
         "kind": "sentencepiece",
         "pieces": pieces,
-        "prefix": "always" if normalizer.add_dummy_prefix else "never",
+        **_prefix(normalizer.add_dummy_prefix, around),
         "squeeze": normalizer.remove_extra_whitespaces,
         "byte_fallback": trainer.byte_fallback,
         "unknown_text": trainer.unk_surface,
-        **around,
+        "roles": _roles(model, pieces),
+        "begin_end": (True, False),
     }
+
+
+def _prefix(dummy: bool, around: Surroundings) -> dict[str, Any]:
+    """Where a space is put in front. `legacy: false` (LLaMA 2): not again behind a special token."""
+    wished = around.flag("add_prefix_space")
+    if not (dummy if wished is None else wished):
+        return {"prefix": "never"}
+    return {"prefix": "first", "double_prefix": False} if around.flag("legacy") is False else {"prefix": "always"}
 
 
 def _roles(model: Any, pieces: list[Piece]) -> dict[str, str]:
@@ -156,32 +165,6 @@ def _roles(model: Any, pieces: list[Piece]) -> dict[str, str]:
         for role, number in numbers.items()
         if 0 <= number < len(pieces) and pieces[number].kind in (Kind.CONTROL, Kind.UNKNOWN)
     }
-
-
-def surroundings(directory: Path, pieces: list[Piece], roles: dict[str, str]) -> dict[str, Any]:
-    """Roles, added tokens and the template of add_special_tokens, `tokenizer_config.json` having the last word."""
-    path = directory / "tokenizer_config.json"
-    settings = read_json(path) if path.is_file() else {}
-    special = {piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)}
-    for role in ("bos", "eos", "pad", "unk"):
-        token = settings.get(f"{role}_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        if token in special:
-            roles[role] = token
-    return {
-        "roles": roles,
-        "post_processor": template_of(roles, settings.get("add_bos_token", True), settings.get("add_eos_token", False)),
-    }
-
-
-def template_of(roles: dict[str, str], bos: bool, eos: bool) -> dict[str, Any] | None:
-    """What add_special_tokens puts around a text, written as in `tokenizer.json`."""
-    single: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
-    if bos and "bos" in roles:
-        single.insert(0, {"SpecialToken": {"id": roles["bos"], "type_id": 0}})
-    if eos and "eos" in roles:
-        single.append({"SpecialToken": {"id": roles["eos"], "type_id": 0}})
-    return {"type": "TemplateProcessing", "single": single} if len(single) > 1 else None
 
 
 def save(tokenizer: SentencePieceTokenizer, path: Path) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..added_tokens import AddedToken
 from ..pre_tokenizer import PreTokenizer
-from .parts import read_json
+from .parts import spell
+from .surroundings import Surroundings
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 4096  # bytes of a token (published ones have 128 or so): how it is joined takes time with the square of them
@@ -53,7 +54,7 @@ _XGEN_CODE = (
 XGEN_SIZE = 51200
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, around: Surroundings) -> dict[str, Any]:
     """The arguments of `Tokenizer`. ValueError names the line that is damaged, or what is unknown."""
     name = path.name.split(".")[0]
     if name not in KNOWN:
@@ -68,15 +69,15 @@ def load(path: Path) -> dict[str, Any]:
         special = {token: size + distance for token, distance in known.special.items()}
     else:
         special = {token: size + n for n, token in enumerate(known.special)}
-    settings_path = path.parent / "tokenizer_config.json"
-    settings = read_json(settings_path) if settings_path.is_file() else {}
-    if settings.get("tokenizer_class") == "XgenTokenizer":
+    if around.tokenizer_class == "XgenTokenizer":
         if known.pattern != "gpt2":
             raise ValueError(f"{path}: XGen's tokenizer stands on GPT-2's ranks, r50k_base.tiktoken")
         _add_xgen(ranks, special)
     merges, order = ranked_merges(ranks)
     return {
         "tokens": {number: token for token, number in ranks.items()},
+        "vocabulary": {spell(token): number for token, number in ranks.items()},
+        "begin_end": (False, False),
         "merges": merges,
         "ranks": order,
         "added_tokens": [AddedToken(token, number) for token, number in special.items()],

@@ -1,137 +1,225 @@
-"""`tokenizer.json`, the file of the library `tokenizers`, for byte-level BPE; SentencePiece's is handed on.
+"""`tokenizer.json`, the file of the library `tokenizers`: read as one of three kinds of tokenizer, and written.
 
-What changes the ids and is not known here is an error that names it, never passed over.
+Byte-level BPE and LLaMA's kind have classes of their own, the rest is a `PipelineTokenizer`. What changes the ids and
+is not known here is an error that names it, never passed over: models of type WordPiece and WordLevel, the
+post-processors and pre-tokenizers of BERT and RoBERTa, dropout, prefixes and suffixes of words.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.atomic import write_json
 from ..added_tokens import AddedToken
-from ..byte_level import to_characters
+from ..byte_level import to_bytes, to_characters
+from ..character_bpe import CharacterBPE
+from ..decoders import TokenDecoder
+from ..normalizers import Normalizer
 from ..pieces import Borders
 from ..pre_tokenizer import PreTokenizer
+from ..steps import Steps, flat
+from ..unigram import Unigram
 from . import sentencepiece_json, sentencepiece_model
-from .parts import added_token_json, check_vocabulary, ordinary_tokens, read_json, read_merges
+from .parts import (
+    added_token_json,
+    check_flags,
+    check_vocabulary,
+    ordinary_tokens,
+    read_json,
+    read_merges,
+    template_json,
+)
+from .surroundings import MOST, Surroundings
 
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
 
-ROLES = ("bos", "eos", "pad", "unk")
 
-
-def load(path: Path) -> dict[str, Any]:
-    """The arguments of `Tokenizer`; the roles of special tokens from `tokenizer_config.json` beside it, if there."""
+def load(path: Path, around: Surroundings) -> dict[str, Any]:
+    """The arguments of a tokenizer."""
     content = read_json(path)
-    model = content.get("model")
-    if not isinstance(model, dict):
+    if not isinstance(content.get("model"), dict):
         raise ValueError(f"{path} has no 'model': it is no tokenizer.json")
-    _check_model(model, path)
-    vocabulary = check_vocabulary(model.get("vocab"), path)
-    merges = read_merges(_list(model, "merges", path), vocabulary, path)
-    added = [_added_token(entry, path) for entry in _list(content, "added_tokens", path)]
-    for token in added:
-        if vocabulary.get(token.content, token.id) != token.id:
-            raise ValueError(
-                f"{path}: {token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else"
-            )
-    contents = {token.content for token in added}
-    tokens = ordinary_tokens({token: n for token, n in vocabulary.items() if token not in contents})
-    for token in added:
-        if token.id in tokens:
-            raise ValueError(f"{path}: the added token {token.content!r} has the id {token.id} of another token")
     for name in ("truncation", "padding"):
         if content.get(name) is not None:
-            warnings.warn(f"{path} asks for {name}, which is ignored here: ids are returned as they are", stacklevel=4)
-    if sentencepiece_json.is_sentencepiece(content):
-        made = sentencepiece_json.arguments(content, vocabulary, merges, added, path)
-        return {**made, "roles": _roles(path.parent, contents)}
-    if model.get("byte_fallback"):
-        raise ValueError(f"{path}: byte_fallback marks a SentencePiece tokenizer, a ByteLevel step another kind")
+            warnings.warn(f"{path} asks for {name}, which is ignored here: ids are returned as they are", stacklevel=5)
     try:
+        added = [_added_token(entry) for entry in _list(content, "added_tokens")]
+        return _arguments(_prefixed(content, around), added, path)
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+
+
+def _arguments(content: dict[str, Any], added: list[AddedToken], path: Path) -> dict[str, Any]:
+    Steps(content.get("pre_tokenizer"))  # whichever kind it becomes: what is not known is named
+    TokenDecoder(content.get("decoder"))
+    if content.get("normalizer") is not None:
+        Normalizer(content["normalizer"])
+    described = content["model"]
+    kind = described.get("type", "Unigram" if isinstance(described.get("vocab"), list) else "BPE")
+    if kind == "Unigram":
+        model: Any = _unigram(described)
+        vocabulary = model.ids
+    elif kind == "BPE":
+        vocabulary = check_vocabulary(described.get("vocab"), path)
+        _check_bpe(described)
+        merges = read_merges(_list(described, "merges"), vocabulary, path)
+        model = None
+    else:
+        raise ValueError(f"model type {kind!r:.80} is not supported: expected BPE or Unigram")
+    _check_added(added, vocabulary)
+    common = {
+        "vocabulary": vocabulary,
+        "added_tokens": added,
+        "post_processor": content.get("post_processor"),
+    }
+    if model is None and _is_byte_level(content, vocabulary, added):
         pre_tokenizer = PreTokenizer.from_json(content.get("pre_tokenizer"))
         return {
-            "tokens": tokens,
+            **common,
+            "tokens": ordinary_tokens(vocabulary),
             "merges": merges,
-            "added_tokens": added,
             "pre_tokenizer": pre_tokenizer,
-            "ignore_merges": bool(model.get("ignore_merges", False)),
-            "normalizer": _normalizer(content.get("normalizer")),
-            "post_processor": content.get("post_processor"),
-            "roles": _roles(path.parent, contents),
+            "ignore_merges": described.get("ignore_merges", False),
+            "normalizer": "NFC" if _steps(content.get("normalizer")) else None,
         }
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    if model is None and sentencepiece_json.is_sentencepiece(content, added):
+        return {**common, **sentencepiece_json.arguments(content, vocabulary, merges, added)}
+    if model is None:
+        unknown = described.get("unk_token")
+        model = CharacterBPE(
+            vocabulary,
+            merges,
+            unknown=None if unknown is None else vocabulary[unknown],
+            fuse=described.get("fuse_unk", False),
+            byte_fallback=described.get("byte_fallback", False),
+            ignore_merges=described.get("ignore_merges", False),
+        )
+    parts = {name: content.get(name) for name in ("normalizer", "pre_tokenizer", "decoder")}
+    return {**common, **parts, "kind": "pipeline", "model": model, "described": described}
 
 
-def _list(content: dict[str, Any], name: str, path: Path) -> list[Any]:
+def _prefixed(content: dict[str, Any], around: Surroundings) -> dict[str, Any]:
+    """`add_prefix_space` of tokenizer_config.json goes before that of a ByteLevel which stands alone."""
+    wished, described = around.flag("add_prefix_space"), content.get("pre_tokenizer")
+    if wished is not None and isinstance(described, dict) and described.get("type") == "ByteLevel":
+        return {**content, "pre_tokenizer": {**described, "add_prefix_space": wished}}
+    return content
+
+
+def _list(content: dict[str, Any], name: str) -> list[Any]:
     value = content.get(name) or []
     if not isinstance(value, list):
-        raise ValueError(f"{path}: {name!r} must be a list")
+        raise ValueError(f"{name!r} must be a list")
     return value
 
 
-def _check_model(model: dict[str, Any], path: Path) -> None:
-    kind = model.get("type", "BPE")
-    if kind != "BPE":
-        raise ValueError(f"{path}: model type {kind!r} is not supported: expected BPE")
+def _check_bpe(model: dict[str, Any]) -> None:
     for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(name):
-            raise ValueError(f"{path}: model setting {name}={model[name]!r} is not supported")
+            raise ValueError(f"model setting {name}={model[name]!r:.80} is not supported")
+    for name in ("fuse_unk", "byte_fallback", "ignore_merges"):
+        if model.get(name) is None:
+            model.pop(name, None)
+        if not isinstance(model.get(name, False), bool):
+            raise ValueError(f"model setting {name} must be true or false, got {model[name]!r:.80}")
+    unknown = model.get("unk_token")
+    if unknown is not None and (not isinstance(unknown, str) or unknown not in model["vocab"]):
+        raise ValueError(f"unk_token {unknown!r:.80} is not in the vocabulary")
 
 
-def _added_token(entry: Any, path: Path) -> AddedToken:
+def _unigram(model: dict[str, Any]) -> Unigram:
+    entries, unknown = model.get("vocab"), model.get("unk_id")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("a Unigram vocabulary must be a list of pieces and their scores, and not empty")
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
+            raise ValueError(f"piece {number} is {entry!r:.80}, expected a text and a score")
+        if type(entry[1]) not in (int, float) or not math.isfinite(entry[1]):
+            raise ValueError(f"piece {number}, {entry[0]!r:.80}, has the score {entry[1]!r:.80}, expected a number")
+    if len({text for text, _ in entries}) < len(entries):
+        raise ValueError("a piece stands twice in the vocabulary")
+    if unknown is not None and (type(unknown) is not int or not 0 <= unknown < len(entries)):
+        raise ValueError(f"unk_id is {unknown!r:.80}, but there are {len(entries)} pieces")
+    if not isinstance(model.get("byte_fallback", False), bool):
+        raise ValueError(f"model setting byte_fallback must be true or false, got {model['byte_fallback']!r:.80}")
+    pieces = [(text, float(score)) for text, score in entries]
+    return Unigram(pieces, unknown, byte_fallback=model.get("byte_fallback", False))
+
+
+def _added_token(entry: Any) -> AddedToken:
     if not isinstance(entry, dict) or not isinstance(entry.get("content"), str) or type(entry.get("id")) is not int:
-        raise ValueError(f"{path}: an added token needs a content and an id, got {entry!r}")
-    if not 0 <= entry["id"] < 100_000_000:
-        raise ValueError(f"{path}: added token {entry['content']!r} has the impossible id {entry['id']}")
-    for name in ("single_word", "lstrip", "rstrip"):
-        if entry.get(name):
-            raise ValueError(f"{path}: added token {entry['content']!r} sets {name}, which is not supported")
-    special = bool(entry.get("special", False))
-    return AddedToken(entry["content"], entry["id"], special, bool(entry.get("normalized", not special)))
+        raise ValueError(f"an added token needs a content and an id, got {entry!r:.120}")
+    if not 0 <= entry["id"] <= MOST:
+        raise ValueError(f"added token {entry['content']!r:.80} has the impossible id {entry['id']}")
+    flags = check_flags(entry, f"added token {entry['content']!r:.80}", False)
+    return AddedToken(entry["content"], entry["id"], entry.get("special", False), **flags)
 
 
-def _normalizer(described: Any) -> str | None:
-    steps = described.get("normalizers", []) if _kind(described) == "Sequence" else [described]
-    kinds = [_kind(step) for step in steps if step is not None]
-    if kinds in ([], ["NFC"]):
-        return kinds[0] if kinds else None
-    raise ValueError(f"normalizer {' + '.join(map(str, kinds))} is not supported: expected none, or NFC")
+def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
+    owner = {number: text for text, number in vocabulary.items()}
+    for place, token in enumerate(added):
+        if not token.content or any(token.content == other.content for other in added[:place]):
+            raise ValueError(f"duplicate or empty added token {token.content!r}: give each once")
+        if vocabulary.get(token.content, token.id) != token.id:
+            raise ValueError(f"{token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else")
+        if owner.get(token.id, token.content) != token.content:
+            raise ValueError(f"the added token {token.content!r} has the id {token.id} of another token")
+
+
+def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: list[AddedToken]) -> bool:
+    """Is it what `Tokenizer` does, and no more? ValueError where only a half of the file speaks of bytes."""
+    model, steps, decoder = content["model"], flat(content.get("pre_tokenizer")), content.get("decoder")
+    nested = (
+        isinstance(decoder, dict) and decoder.get("type") == "Sequence" and isinstance(decoder.get("decoders"), list)
+    )
+    decoders = list(map(_kind, decoder["decoders"] if nested else [decoder]))
+    count = sum(_kind(step) == "ByteLevel" for step in steps)
+    if count > 1:
+        raise ValueError("pre_tokenizer: two ByteLevel steps")
+    if not count and "ByteLevel" in decoders:
+        raise ValueError(
+            "pre_tokenizer has no ByteLevel step, and the decoder has one: this is not a byte-level tokenizer"
+        )
+    if count and model.get("byte_fallback"):
+        raise ValueError("byte_fallback marks a SentencePiece tokenizer, a ByteLevel step another kind")
+    if not count or decoders not in (["ByteLevel"], ["ByteLevel", "Fuse"]):
+        return False
+    if _steps(content.get("normalizer")) not in ([], ["NFC"]):
+        return False
+    # A token that is not written in the byte-level alphabet is never met there, and must not be taken for another.
+    strange = [t for t in vocabulary.keys() - {token.content for token in added} if to_bytes(t) is None]
+    return not any(
+        model.get("ignore_merges") or to_characters(token.encode("utf-8")) in vocabulary for token in strange
+    )
+
+
+def _steps(normalizer: Any) -> list[Any]:
+    """The kinds of a normalizer's steps."""
+    described = normalizer.get("normalizers") if _kind(normalizer) == "Sequence" else [normalizer]
+    return [_kind(step) for step in described or () if step is not None] if isinstance(described, list) else [described]
 
 
 def _kind(described: Any) -> Any:
     return described.get("type") if isinstance(described, dict) else described
 
 
-def _roles(directory: Path, contents: set[str]) -> dict[str, str]:
-    path = directory / "tokenizer_config.json"
-    if not path.is_file():
-        return {}
-    settings = read_json(path)
-    roles = {}
-    for role in ROLES:
-        token = settings.get(f"{role}_token")
-        if isinstance(token, dict):  # an added token written out
-            token = token.get("content")
-        if isinstance(token, str) and token in contents:
-            roles[role] = token
-    return roles
-
-
 def save_directory(tokenizer: Tokenizer, directory: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if isinstance(tokenizer.pre_tokenizer, Borders):
-        pieces: Any = tokenizer
-        write_json(directory / "tokenizer.json", sentencepiece_json.to_json(pieces))
-        if pieces.from_scores:
-            sentencepiece_model.save(pieces, directory / "tokenizer.model")
+    any_kind: Any = tokenizer
+    if tokenizer.kind == "pipeline":
+        content = pipeline_json(any_kind)
+    elif isinstance(tokenizer.pre_tokenizer, Borders):
+        content = sentencepiece_json.to_json(any_kind)
     else:
-        write_json(directory / "tokenizer.json", to_json(tokenizer))
+        content = to_json(tokenizer)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "tokenizer.json", content)
+    if getattr(tokenizer, "from_scores", False):
+        sentencepiece_model.save(any_kind, directory / "tokenizer.model")
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
@@ -140,24 +228,48 @@ def save_directory(tokenizer: Tokenizer, directory: Path) -> None:
     write_json(directory / "tokenizer_config.json", settings)
 
 
-def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The content of `tokenizer.json`."""
+def _document(tokenizer: Tokenizer, **parts: Any) -> dict[str, Any]:
     added = sorted(tokenizer.added_tokens.by_id.values(), key=lambda token: token.id)
-    spelt = {number: to_characters(token) for token, number in tokenizer.vocabulary.items()}
-    # Special tokens of low ids stand in the vocabulary too, as the library writes them itself.
-    first = min(spelt)
-    spelt |= {token.id: token.content for token in added if token.id < first}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [added_token_json(token, normalized=token.normalized) for token in added],
-        "normalizer": {"type": tokenizer.normalizer} if tokenizer.normalizer else None,
-        "pre_tokenizer": tokenizer.pre_tokenizer.to_json(),
-        "post_processor": tokenizer.post_processor
+        "added_tokens": [added_token_json(token) for token in added],
+        **parts,
+    }
+
+
+def pipeline_json(tokenizer: Any) -> dict[str, Any]:
+    """The content of `tokenizer.json` for a `PipelineTokenizer`: its parts as they were read."""
+    return _document(
+        tokenizer,
+        normalizer=tokenizer.normalizer and tokenizer.normalizer.described,
+        pre_tokenizer=tokenizer.pre_tokenizer.described,
+        post_processor=template_json(tokenizer.post_processor, tokenizer.added_tokens),
+        decoder=tokenizer.decoder.described,
+        model=tokenizer.described,
+    )
+
+
+def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The content of `tokenizer.json` for byte-level BPE."""
+    added = tokenizer.added_tokens.by_id
+    spelt = {number: to_characters(token) for number, token in tokenizer.tokens.items() if number not in added}
+    # The library gives an added token the next free id unless the vocabulary has it.
+    end = 1 + max(spelt, default=-1)
+    behind = sorted(number for number in added if number >= end)
+    in_order = behind == list(range(end, end + len(behind))) and len(spelt) == end - sum(n < end for n in added)
+    used = set(tokenizer.merges.ravel().tolist())
+    spelt |= {n: token.content for n, token in added.items() if n < end or n in used or not in_order}
+    pairs = [[spelt[left], spelt[right]] for left, right, _ in tokenizer.merges.tolist()]
+    return _document(
+        tokenizer,
+        normalizer={"type": tokenizer.normalizer} if tokenizer.normalizer else None,
+        pre_tokenizer=tokenizer.pre_tokenizer.to_json(),
+        post_processor=template_json(tokenizer.post_processor, tokenizer.added_tokens)
         or {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
+        decoder={"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        model={
             "type": "BPE",
             "dropout": None,
             "unk_token": None,
@@ -167,6 +279,6 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "byte_fallback": False,
             "ignore_merges": tokenizer.ignore_merges,
             "vocab": {spelt[number]: number for number in sorted(spelt)},
-            "merges": [f"{spelt[left]} {spelt[right]}" for left, right, _ in tokenizer.merges.tolist()],
+            "merges": pairs if any(" " in token for pair in pairs for token in pair) else list(map(" ".join, pairs)),
         },
-    }
+    )

@@ -1,0 +1,132 @@
+"""What is done to plain text before it is cut into words: the normalizers of `tokenizer.json`, a step a function.
+
+Each is text in, text out. Which letters compose with which is a matter of the Unicode version of the Python that runs
+this; the library `tokenizers` has its own, so that signs of the last years may differ.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from .charsmap import Charsmap
+from .expressions import compile_pattern, escape
+
+Step = Callable[[str], str]
+
+WHITE_SPACE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(
+    map(chr, range(0x2000, 0x200B))
+)
+"""The characters with Unicode's property White_Space (str.isspace counts four control characters more)."""
+
+
+class Normalizer:
+    """The "normalizer" of a `tokenizer.json`. ValueError names what is not supported.
+
+    >>> Normalizer({"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}]})("Ｈｉ ﬁsh")
+    'hi fish'
+    >>> Normalizer({"type": "Nmt"})
+    Traceback (most recent call last):
+    ValueError: normalizer 'Nmt' is not supported: expected one of ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', \
+'Strip', 'StripAccents', 'Replace', 'Prepend', 'Precompiled', 'Sequence']
+    """
+
+    def __init__(self, described: Any):
+        self.described = described
+        self.steps = _steps(described)
+
+    def __call__(self, text: str) -> str:
+        for step in self.steps:
+            text = step(text)
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Normalizer, (self.described,)
+
+    def __repr__(self) -> str:
+        return f"Normalizer({self.described!r})"
+
+
+def _steps(described: Any) -> list[Step]:
+    kind = described.get("type") if isinstance(described, dict) else described
+    if kind == "Sequence":
+        inner = described.get("normalizers")
+        if not isinstance(inner, list):
+            raise ValueError("normalizer of type Sequence needs a list named 'normalizers'")
+        return [step for part in inner for step in _steps(part)]
+    if not isinstance(kind, str) or kind not in _MAKERS:
+        raise ValueError(f"normalizer {kind!r} is not supported: expected one of {[*_MAKERS, 'Sequence']}")
+    return [_MAKERS[kind](described)]
+
+
+def _form(settings: dict[str, Any]) -> Step:
+    return functools.partial(unicodedata.normalize, settings["type"])
+
+
+def _lowercase(settings: dict[str, Any]) -> Step:
+    # Letter by letter: str.lower looks around a Σ, the library does not.
+    return lambda text: "".join([character.lower() for character in text])
+
+
+def _strip(settings: dict[str, Any]) -> Step:
+    white = "".join(WHITE_SPACE)
+    left, right = _flag(settings, "strip_left", True), _flag(settings, "strip_right", True)
+
+    def step(text: str) -> str:
+        text = text.lstrip(white) if left else text
+        return text.rstrip(white) if right else text
+
+    return step
+
+
+def _strip_accents(settings: dict[str, Any]) -> Step:
+    return lambda text: "".join([c for c in text if not unicodedata.category(c).startswith("M")])
+
+
+def _replace(settings: dict[str, Any]) -> Step:
+    content = _string(settings, "content")
+    pattern = pattern_of(settings, "normalizer Replace")
+    return lambda text: pattern.sub(lambda match: content, text)
+
+
+def _prepend(settings: dict[str, Any]) -> Step:
+    prefix = _string(settings, "prepend")
+    return lambda text: prefix + text if text else text
+
+
+def _precompiled(settings: dict[str, Any]) -> Step:
+    return Charsmap.from_base64(settings.get("precompiled_charsmap")).by_grapheme
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], Step]] = {
+    **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), _form),
+    "Lowercase": _lowercase,
+    "Strip": _strip,
+    "StripAccents": _strip_accents,
+    "Replace": _replace,
+    "Prepend": _prepend,
+    "Precompiled": _precompiled,
+}
+
+
+def pattern_of(settings: dict[str, Any], name: str) -> Any:
+    """The compiled {"Regex": ...} or {"String": ...} of a step."""
+    pattern = settings.get("pattern")
+    for kind, meaning in (("Regex", str), ("String", escape)):
+        if isinstance(pattern, dict) and len(pattern) == 1 and isinstance(pattern.get(kind), str) and pattern[kind]:
+            return compile_pattern(meaning(pattern[kind]))
+    raise ValueError(f"{name} needs a pattern of the form {{'Regex': ...}} or {{'String': ...}}, got {pattern!r:.80}")
+
+
+def _string(settings: dict[str, Any], name: str) -> str:
+    if not isinstance(settings.get(name), str):
+        raise ValueError(f"{settings['type']}: {name} must be a string, got {settings.get(name)!r:.80}")
+    return settings[name]
+
+
+def _flag(settings: dict[str, Any], name: str, default: bool) -> bool:
+    if not isinstance(settings.get(name, default), bool):
+        raise ValueError(f"{settings['type']}: {name} must be true or false, got {settings[name]!r:.80}")
+    return settings.get(name, default)
