@@ -18,6 +18,7 @@ import numpy as np
 
 from ..files.gguf import GgufFile
 from ..quantization import BLOCKS, FLOATS, dequantize
+from ..tokenizers.formats.gguf import model_ids
 
 _NAMES = {
     "token_embd": "model.embed_tokens",
@@ -123,11 +124,7 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
         if not factor:
             raise ValueError("the metadata has no llama.rope.scaling.factor")
         config["rope_scaling"] = {"type": "linear", "factor": float(factor)}
-    for role in ("bos", "eos"):
-        token = metadata.get(f"tokenizer.ggml.{role}_token_id")
-        if type(token) is int and token < table.shape[0]:
-            config[f"{role}_token_id"] = token
-    return config
+    return config | model_ids(metadata, table.shape[0])
 
 
 class _Entry(NamedTuple):

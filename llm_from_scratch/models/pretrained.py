@@ -16,6 +16,7 @@ import numpy as np
 from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
+from .config import TOKEN_KEYS, token_ids
 from .decoder import Decoder
 from .families import find_family, find_release
 from .gguf import GgufStore, config_from_metadata
@@ -48,6 +49,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
         model = Decoder(family.spec(complete), None, complete)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
+    model.generation_config = _read_generation_config(directory)
     store = open_checkpoint(directory)
     _check_room(model, wanted or np.dtype(np.float32))
     try:
@@ -138,6 +140,20 @@ def _read_config(directory: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{directory} has no config.json, which says what the weights are")
     return read_json_object(path)
+
+
+def _read_generation_config(directory: Path) -> dict[str, Any]:
+    """generation_config.json, where there is one; what it says of the ends of a text must be ids."""
+    path = directory / "generation_config.json"
+    if not path.exists():
+        return {}
+    settings = read_json_object(path)
+    try:
+        for key in TOKEN_KEYS:
+            token_ids(key, settings.get(key))
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return settings
 
 
 def _model_dtype(dtype: Any) -> np.dtype:
