@@ -50,7 +50,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
     model.generation_config = _read_generation_config(directory)
-    store = open_checkpoint(directory)
+    store = open_checkpoint(directory, allow_absent=True)
     _check_room(model, wanted or np.dtype(np.float32))
     try:
         steps = from_metadata(store.metadata)
