@@ -48,9 +48,9 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
     kind = metadata.get(_KEY + "model")
     if kind is None:
         raise ValueError("the file holds no tokenizer: tokenizer.ggml.model is missing")
-    if kind == "llama":
+    if isinstance(kind, str) and kind == "llama":
         return _sentencepiece(metadata)
-    if kind != "gpt2":
+    if not isinstance(kind, str) or kind != "gpt2":
         raise ValueError(
             f"tokenizer.ggml.model {kind!r} is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')"
         )
@@ -59,9 +59,9 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"tokenizer.ggml.pre {name!r} is not supported; known: {', '.join(PRE_TOKENIZERS)}")
     spelt = _strings(metadata, "tokens")
     types = _types(metadata, spelt)
-    numbers = {token: number for number, token in enumerate(spelt)}
-    if len(numbers) < len(spelt):
-        twice = next(token for number, token in enumerate(spelt) if numbers[token] != number)
+    numbers = {token: number for number, token in enumerate(spelt) if token}  # an empty one leaves a gap
+    twice = next((token for number, token in enumerate(spelt) if numbers.get(token, number) != number), None)
+    if twice is not None:
         raise ValueError(f"the token {twice!r} stands twice in the vocabulary")
     here = Path("tokenizer.ggml")  # for messages
     check_vocabulary(numbers, here)
@@ -91,7 +91,8 @@ def model_ids(metadata: Mapping[str, Any], size: int) -> dict[str, Any]:
     >>> model_ids({"tokenizer.ggml.tokens": ["a", "<|im_end|>", "!"], "tokenizer.ggml.eot_token_id": 2}, 3)
     {'bos_token_id': None, 'eos_token_id': [2, 1]}
     """
-    if metadata.get(_KEY + "model") == "llama":
+    kind = metadata.get(_KEY + "model")
+    if isinstance(kind, str) and kind == "llama":
         metadata = {**_SENTENCEPIECE, **metadata}
     spelt = metadata.get(_KEY + "tokens")
     roles = [_token_id(metadata, role, size) for role in _ENDS]
@@ -115,7 +116,9 @@ def _token_id(metadata: Mapping[str, Any], role: str, size: int) -> int | None:
 
 
 def _types(metadata: Mapping[str, Any], spelt: list[str]) -> list[Kind]:
-    """What each token is for. One whose name says that it ends a turn is a control token, whatever its type says."""
+    """What each token is for, as its type says; but what ends a turn by its name is a control token, and an empty one
+    is not used.
+    """
     types = metadata.get(_KEY + "token_type")
     if types is None:
         types = np.full(len(spelt), Kind.NORMAL)
@@ -125,7 +128,7 @@ def _types(metadata: Mapping[str, Any], spelt: list[str]) -> list[Kind]:
     for text, number in zip(spelt, types.tolist(), strict=True):
         if number not in Kind._value2member_map_:
             raise ValueError(f"tokenizer.ggml.token_type {number} of token {text!r} is unknown")
-        kinds.append(Kind.CONTROL if text in TURN_ENDS else Kind(number))
+        kinds.append(Kind.CONTROL if text in TURN_ENDS else Kind(number) if text else Kind.UNUSED)
     return kinds
 
 
