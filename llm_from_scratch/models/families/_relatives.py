@@ -56,8 +56,7 @@ def _slower_pairs(scaling: Config, base: float, dims: int) -> tuple[float, ...]:
 def _listed_factors(scaling: Config, dims: int) -> tuple[float, ...]:
     short, long = scaling.get("short_factor"), scaling.get("long_factor")
     scaling.ignore("factor", "original_max_position_embeddings")  # say when the long ones count, and the temperature
-    scaling.only("attention_factor", 1, 1.0)
-    if scaling.get("attention_factor") is None or short != long:
+    if scaling.get("attention_factor") != 1 or short != long:
         raise scaling.error("supported with attention_factor 1 and a long_factor equal to the short_factor only")
     plain = isinstance(long, (list, tuple)) and all(isinstance(f, (int, float)) and type(f) is not bool for f in long)
     if not plain or len(long) != dims // 2 or not all(0 < f < math.inf for f in long):
