@@ -245,7 +245,9 @@ class _Reader:
 def _alignment(metadata: Mapping[str, Any]) -> int:
     value = metadata.get("general.alignment", ALIGNMENT)
     if isinstance(value, bool) or not isinstance(value, int) or not 8 <= value <= 1 << 20 or value & (value - 1):
-        raise ValueError(f"general.alignment must be a power of 2 and a multiple of 8, at most 1,048,576, not {value!r}")
+        raise ValueError(
+            f"general.alignment must be a power of 2 and a multiple of 8, at most 1,048,576, not {value!r:.60}"
+        )
     return value
 
 

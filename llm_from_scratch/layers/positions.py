@@ -90,7 +90,9 @@ class Rotary:
         if self.factors is not None:
             fine = len(self.factors) == self.dims // 2 and all(0 < factor < np.inf for factor in self.factors)
             if not fine:
-                raise ValueError(f"rotary factors are {self.dims // 2} positive numbers, one a pair, not {self.factors}")
+                raise ValueError(
+                    f"rotary factors are {self.dims // 2} positive numbers, one a pair, not {self.factors}"
+                )
         if self.stretch is not None and self.dims == 2:
             raise ValueError("a single rotary pair has no slower one to stretch: a rising base needs dims of 4 or more")
 

@@ -65,7 +65,7 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
     metadata = file.metadata
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str) or architecture != "llama":
-        raise ValueError(f"the architecture {architecture!r} is not supported: of GGUF files only 'llama' is read")
+        raise ValueError(f"the architecture {architecture!r:.60} is not supported: of GGUF files only 'llama' is read")
 
     def get(key: str, kind: type, default: Any = None) -> Any:
         value = metadata.get("llama." + key, default)
@@ -77,7 +77,7 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
         if value is None:
             raise ValueError(f"the metadata has no llama.{key}")
         if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
-            raise ValueError(f"llama.{key} must be a number, not {value!r}")
+            raise ValueError(f"llama.{key} must be a number, not {value!r:.60}")
         return value
 
     if get("expert_count", int, 0):
@@ -91,7 +91,7 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
             )
     kind = metadata.get("llama.rope.scaling.type")
     if not (kind is None or isinstance(kind, str)) or kind not in (None, "none", "linear"):
-        raise ValueError(f"llama.rope.scaling.type {kind!r} is not supported; supported: none, linear")
+        raise ValueError(f"llama.rope.scaling.type {kind!r:.60} is not supported; supported: none, linear")
     heads, hidden = get("attention.head_count", int), get("embedding_length", int)
     if heads < 1 or hidden < 1:
         raise ValueError(f"impossible sizes: {heads} heads, width {hidden}")
@@ -139,7 +139,9 @@ def _factors(file: GgufFile, pairs: int) -> np.ndarray:
     """The divisors of `rope_freqs.weight` (LLaMA 3.1), one a rotary pair."""
     tensor = file.tensors[_FACTORS]
     if tensor.type.name not in FLOATS or tensor.shape != (pairs,):
-        raise ValueError(f"{_FACTORS} must be {pairs} numbers, one a rotary pair, not {tensor.type.name} {tensor.shape}")
+        raise ValueError(
+            f"{_FACTORS} must be {pairs} numbers, one a rotary pair, not {tensor.type.name} {tensor.shape}"
+        )
     found = dequantize(file[_FACTORS], tensor.type.name).astype(np.float64)
     if not (np.isfinite(found) & (found > 0)).all():
         raise ValueError(f"{_FACTORS} holds divisors that are not positive numbers")

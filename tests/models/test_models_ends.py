@@ -182,7 +182,9 @@ def test_gguf_ids_that_are_none_are_refused(role: str, value: Any, tmp_path: Pat
     path = _gguf(tmp_path / "m.gguf", 3, {f"tokenizer.ggml.{role}_token_id": value})
     readers = [lfs.from_pretrained] if role == "eot" else [lfs.from_pretrained, lfs.Tokenizer.from_pretrained]
     for reader in readers:
-        with pytest.raises(ValueError, match=rf"m\.gguf: tokenizer\.ggml\.{role}_token_id must be an id of the 264 tok"):
+        with pytest.raises(
+            ValueError, match=rf"m\.gguf: tokenizer\.ggml\.{role}_token_id must be an id of the 264 tok"
+        ):
             reader(path)
 
 

@@ -33,7 +33,9 @@ def learn_pieces(symbols, ends, counts, token_bytes, token_ends, new_tokens, min
 
 def _checked(name, symbols, ends, counts, token_bytes, token_ends):
     if symbols.size >= 2**31:
-        raise ValueError(f"{name}: the distinct words have {symbols.size:,} symbols, at most {2**31 - 1:,} can be linked")
+        raise ValueError(
+            f"{name}: the distinct words have {symbols.size:,} symbols, at most {2**31 - 1:,} can be linked"
+        )
     if symbols.dtype != np.int32 or token_bytes.dtype != np.uint8 or ends.size != counts.size:
         raise ValueError(f"{name}: expected int32 symbols, uint8 token_bytes, and one count a word")
     for what, borders, size in (("ends", ends, symbols.size), ("token_ends", token_ends, token_bytes.size)):

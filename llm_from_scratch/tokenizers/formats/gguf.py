@@ -52,11 +52,11 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
         return _sentencepiece(metadata)
     if not isinstance(kind, str) or kind != "gpt2":
         raise ValueError(
-            f"tokenizer.ggml.model {kind!r} is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')"
+            f"tokenizer.ggml.model {kind!r:.60} is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')"
         )
     name = metadata.get(_KEY + "pre")
     if not isinstance(name, str) or name not in PRE_TOKENIZERS:
-        raise ValueError(f"tokenizer.ggml.pre {name!r} is not supported; known: {', '.join(PRE_TOKENIZERS)}")
+        raise ValueError(f"tokenizer.ggml.pre {name!r:.60} is not supported; known: {', '.join(PRE_TOKENIZERS)}")
     spelt = _strings(metadata, "tokens")
     types = _types(metadata, spelt)
     numbers = {token: number for number, token in enumerate(spelt) if token}  # an empty one leaves a gap
@@ -98,7 +98,10 @@ def model_ids(metadata: Mapping[str, Any], size: int) -> dict[str, Any]:
     roles = [_token_id(metadata, role, size) for role in _ENDS]
     named = [number for number, text in enumerate(spelt if isinstance(spelt, list) else ()) if text in TURN_ENDS]
     ends = list(dict.fromkeys([*(number for number in roles if number is not None), *named]))
-    return {"bos_token_id": _token_id(metadata, "bos", size), "eos_token_id": ends[0] if len(ends) == 1 else ends or None}
+    return {
+        "bos_token_id": _token_id(metadata, "bos", size),
+        "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
+    }
 
 
 def _token_id(metadata: Mapping[str, Any], role: str, size: int) -> int | None:
@@ -111,7 +114,7 @@ def _token_id(metadata: Mapping[str, Any], role: str, size: int) -> int | None:
     if number is None or (type(number) is int and number == 2**32 - 1):
         return None
     if type(number) is not int or not 0 <= number < size:
-        raise ValueError(f"{key} must be an id of the {size:,} tokens, not {number!r}")
+        raise ValueError(f"{key} must be an id of the {size:,} tokens, not {number!r:.60}")
     return number
 
 
@@ -184,7 +187,7 @@ def _around(
 def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:
     value = metadata.get(_KEY + name, default)
     if not isinstance(value, bool):
-        raise ValueError(f"tokenizer.ggml.{name} must be true or false, not {value!r}")
+        raise ValueError(f"tokenizer.ggml.{name} must be true or false, not {value!r:.60}")
     return value
 
 
