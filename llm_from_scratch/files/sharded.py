@@ -90,9 +90,9 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_absent: bool = False)
     """Open a directory with model.safetensors or a sharded index, an index, or a single .safetensors file.
 
     Everything is checked here, before a tensor is read: headers, offsets, that the index and its shards
-    agree. allow_absent: accept an index that lists tensors which no shard holds, see `Checkpoint`. As in the transformers library, a directory with both uses the single file. Raises
-    FileNotFoundError when there are no weights (naming what is there instead), ValueError when files lie or
-    disagree.
+    agree. As in the transformers library, a directory with both uses the single file. allow_absent: accept an
+    index that lists tensors which no shard holds, see `Checkpoint`. Raises FileNotFoundError when there are no
+    weights (naming what is there instead), ValueError when files lie or disagree.
     """
     path = Path(path)
     if not path.exists():

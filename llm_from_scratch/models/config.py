@@ -15,7 +15,7 @@ import numpy as np
 
 Value = TypeVar("Value")
 
-# What keeps books and changes no logits, by rule. Each is a pattern for a whole key; what a family asks for comes first.
+# What keeps books and changes no logits, by rule: patterns for whole keys. What a family asks for comes first.
 _BOOKS = re.compile(
     "|".join(
         (

@@ -11,7 +11,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.models import find_family
 from llm_from_scratch.models.families import all_families
 
-# A whole config as versions 2 to 5 of the transformers library write it, defaults included, and what other programs add.
+# What versions 2 to 5 of the transformers library write into a config, defaults included, and other programs add.
 BOOKS: dict[str, Any] = json.loads(
     """{"_name_or_path": "./", "_num_labels": 1, "_commit_hash": "c0ffee", "_attn_implementation": "sdpa",
     "_flash_attn_2_enabled": true, "_anything": [1], "add_cross_attention": false, "architectures": ["Some"],

@@ -1,9 +1,9 @@
 """Compiled version of `kernels.bpe_training`: the same heap and the same bookkeeping, on flat arrays.
 
 Pairs are numbered as they come up: `keys` holds left * 2^32 + right, `table` finds the number of a key. The symbols of
-a word are linked (`after`, `before`), and so are the places where a pair stands, from left to right (`heads`, `tails` of
-each pair, `following`, `preceding` of each place). A place is where a pair's left symbol stands, so that it belongs to
-one pair at a time, and a merge touches nothing but the places of its pair and their neighbours.
+a word are linked (`after`, `before`), and so are the places where a pair stands, from left to right (`heads`, `tails`
+of each pair, `following`, `preceding` of each place). A place is where a pair's left symbol stands: it belongs to one
+pair at a time, and a merge touches nothing but the places of its pair and their neighbours.
 """
 
 from __future__ import annotations

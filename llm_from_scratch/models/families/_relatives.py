@@ -31,7 +31,7 @@ def rotary_from_config(config: Config, dims: int, base_key: str = "rope_theta") 
         inner.only("rope_theta", None, base)
         inner.finish()
         return Rotary(dims, base, factors=factors)
-    base, factor = config.rotary(base_key, ("linear", "dynamic", "llama3", "longrope", "default"))
+    base, factor = config.rotary(base_key, ("linear", "dynamic", "default", "llama3", "longrope"))
     if "dynamic" not in (scaling.get("type"), scaling.get("rope_type")):
         return Rotary(dims, base, factor=factor)
     if dims < 4:
