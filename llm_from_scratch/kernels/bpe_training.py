@@ -40,43 +40,39 @@ class _Entry:
 class _Text:
     """The words as linked symbols, how often each pair occurs, and the places where it stands, from left to right.
 
-    A place is where a pair's left symbol stands: it belongs to one pair at a time.
+    A place is where a pair's left symbol stands: it belongs to one pair at a time. -1 is beyond the border of a word.
     """
 
     def __init__(self, symbols: np.ndarray, ends: np.ndarray, word_counts: np.ndarray) -> None:
         self.symbols = symbols.tolist()
-        self.before: list[int | None] = [None] * symbols.size
-        self.after: list[int | None] = [None] * symbols.size
+        self.before, self.after = [-1] * symbols.size, [-1] * symbols.size
         self.weights = [0] * symbols.size  # how often the word around a place occurs
         self.counts: dict[Pair, int] = {}
         self.places: dict[Pair, dict[int, None]] = {}  # ordered sets
         for (start, end), count in zip(itertools.pairwise([0, *ends.tolist()]), word_counts.tolist(), strict=True):
             self.weights[start:end] = [count] * (end - start)
-            for i, j in itertools.pairwise(range(start, end)):
-                self.after[i], self.before[j] = j, i
             for i in range(start, end - 1):
+                self.after[i], self.before[i + 1] = i + 1, i
                 self._arrive(i)
 
-    def _pair(self, i: int) -> Pair | None:
-        j = self.after[i]
-        return None if j is None else (self.symbols[i], self.symbols[j])
+    def _pairs(self, i: int) -> list[Pair]:
+        """The pair whose left symbol stands at i, if there is one."""
+        return [(self.symbols[i], self.symbols[self.after[i]])] if i >= 0 and self.after[i] >= 0 else []
 
-    def _arrive(self, i: int | None) -> Pair | None:
-        pair = None if i is None else self._pair(i)
-        if pair is not None:
+    def _arrive(self, i: int) -> list[Pair]:
+        for pair in self._pairs(i):
             self.counts[pair] = self.counts.get(pair, 0) + self.weights[i]
             self.places.setdefault(pair, {})[i] = None
-        return pair
+        return self._pairs(i)
 
-    def _leave(self, i: int | None) -> None:
-        pair = None if i is None else self._pair(i)
-        if pair is not None:
+    def _leave(self, i: int) -> None:
+        for pair in self._pairs(i):
             self.counts[pair] -= self.weights[i]
             del self.places[pair][i]
 
     def merge(self, pair: Pair, new: int) -> set[Pair]:
         """Join the pair wherever it stands; -> the pairs that came up. Counts of its neighbours are kept up to date."""
-        come: set[Pair | None] = set()
+        come: set[Pair] = set()
         for i in list(self.places[pair]):
             if i not in self.places[pair]:
                 continue  # "aaa": its second "a" has just been taken
@@ -84,11 +80,11 @@ class _Text:
             for place in (self.before[i], i, taken):
                 self._leave(place)
             self.symbols[i], self.after[i] = new, self.after[taken]
-            if self.after[i] is not None:
+            if self.after[i] >= 0:
                 self.before[self.after[i]] = i
-            come |= {self._arrive(self.before[i]), self._arrive(i)}
+            come.update(self._arrive(self.before[i]), self._arrive(i))
         del self.places[pair]
-        return come - {None}
+        return come
 
 
 @kernel

@@ -164,11 +164,13 @@ def _around(
     begins: whether a text begins with bos where the file does not say it.
     """
     begins, ends = _flag(metadata, "add_bos_token", begins), _flag(metadata, "add_eos_token", False)
-    ids = {role: _token_id(metadata, key, len(spelt)) for role, key in _ROLES.items()}
-    # A file may name a token for the beginning and say that texts do not begin with it (chat models do).
-    if metadata.get(_KEY + "add_bos_token") is False:
-        del ids["bos"]
-    ids = {role: number for role, number in ids.items() if number is not None and spelt[number] in contents}
+    ids: dict[str, int] = {}
+    for role, key in _ROLES.items():
+        number = _token_id(metadata, key, len(spelt))
+        # A file may name a token for the beginning and say that texts do not begin with it (chat models do).
+        kept = role != "bos" or metadata.get(_KEY + "add_bos_token") is not False
+        if number is not None and kept and spelt[number] in contents:
+            ids[role] = number
     roles = {role: spelt[number] for role, number in ids.items()}
     text: dict[str, Any] = {"Sequence": {"id": "A", "type_id": 0}}
     before = [roles["bos"]] if begins and "bos" in roles else []
