@@ -174,14 +174,14 @@ def surroundings(directory: Path, pieces: list[Piece], roles: dict[str, str]) ->
     }
 
 
-def template_of(roles: dict[str, str], bos: bool, eos: bool) -> dict[str, Any] | None:
-    """What add_special_tokens puts around a text, written as in `tokenizer.json`."""
+def template_of(roles: dict[str, str], bos: bool, eos: bool) -> dict[str, Any]:
+    """What add_special_tokens puts around a text, be it nothing, written as in `tokenizer.json`."""
     single: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
     if bos and "bos" in roles:
         single.insert(0, {"SpecialToken": {"id": roles["bos"], "type_id": 0}})
     if eos and "eos" in roles:
         single.append({"SpecialToken": {"id": roles["eos"], "type_id": 0}})
-    return {"type": "TemplateProcessing", "single": single} if len(single) > 1 else None
+    return {"type": "TemplateProcessing", "single": single}
 
 
 def save(tokenizer: SentencePieceTokenizer, path: Path) -> None:
