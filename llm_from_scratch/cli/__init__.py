@@ -40,7 +40,8 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a mistake in the input, 130 interrupted with Ctrl-C.
 
-    A mistake in the input (ValueError, TypeError, OSError) is shown as one line; `--traceback` shows where it arose.
+    A mistake in the input (ValueError, TypeError, OSError), or a model too big for the machine, is shown as one line;
+    `--traceback` shows where it arose.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     names = commands()
@@ -77,7 +78,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         if options.traceback:
             raise
         text = str(error) or type(error).__name__

@@ -109,11 +109,12 @@ class Conversation:
     def __init__(
         self, model: Any, tokenizer: Any, template: Any, sampling: Any, *, system: str | None = None, seed: int = 0
     ) -> None:
+        from ..generation import end_tokens
+
         self.model, self.tokenizer, self.template, self.sampling = model, tokenizer, template, sampling
         self._rng = np.random.default_rng(seed)
         self._first = [] if system is None else [{"role": "system", "content": system}]
-        stops = {template.eos, "<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>"}
-        self._stops = {id for text, id in tokenizer.special_tokens.items() if text in stops}
+        self._stops = {*end_tokens(model, tokenizer), tokenizer.special_tokens.get(template.eos)}
         self.speed: dict[str, float] = {}
         self.clear()
 

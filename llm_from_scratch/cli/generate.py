@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 HELP = "let a trained model continue a text"
@@ -114,17 +115,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def continue_text(model: Any, tokenizer: Any, prompt: str, *, stream: Any = None, **settings: Any) -> tuple[str, int]:
-    """The new text and how many tokens it has; stops at the tokenizer's end-of-text token.
+    """The new text and how many tokens it has; stops at whatever ends a text: see `generation.end_tokens`.
 
-    The prompt begins a text: if the tokenizer has a token for the beginning, it is put first.
+    The prompt begins a text: what the tokenizer's file asks for is put around it, or, if it asks for nothing, the token
+    for the beginning in front. No prompt at all is that token, or the one that the model's config names.
     """
-    from ..generation import generate
+    from ..generation import end_tokens, generate
     from ..training.workers import one_blas_thread
 
     ids = tokenizer.encode(prompt, add_special_tokens=True)
     bos = tokenizer.bos_id
-    if bos is not None and ids[:1] != [bos]:
+    if bos is not None and ids[:1] != [bos] and not _has_template(tokenizer.post_processor):
         ids = [bos, *ids]
+    if not ids:
+        begin = getattr(model, "begin_token", None) if bos is None else bos
+        ids = [] if begin is None else [begin]
     if not ids:
         raise ValueError("this model has no token for the beginning of a text: give it a --prompt to continue")
     pieces: list[str] = []
@@ -134,7 +139,7 @@ def continue_text(model: Any, tokenizer: Any, prompt: str, *, stream: Any = None
         if stream is not None:
             stream(piece)
 
-    stops = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
+    stops = end_tokens(model, tokenizer)
 
     def run_it() -> Any:
         return generate(model, [ids], tokenizer=tokenizer, stop_tokens=stops, stream=collect, **settings)
@@ -146,3 +151,11 @@ def continue_text(model: Any, tokenizer: Any, prompt: str, *, stream: Any = None
         out = run_it()
     new = out[0, len(ids) :]
     return "".join(pieces), int(len(new) - (len(new) > 0 and int(new[-1]) in stops))
+
+
+def _has_template(post_processor: Any) -> bool:
+    """Whether a tokenizer's file says what stands around a text, be it nothing."""
+    if not isinstance(post_processor, Mapping):
+        return False
+    steps = post_processor.get("processors", ())  # of a Sequence
+    return post_processor.get("type") == "TemplateProcessing" or any(map(_has_template, steps))

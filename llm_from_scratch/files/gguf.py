@@ -171,6 +171,8 @@ class _Reader:
         found: dict[str, Any] = {}
         for number in range(pairs):
             key = self._string(f"metadata key {number}")
+            if not key:
+                raise ValueError(f"metadata key {number} is empty: the file is damaged")
             if key in found:
                 raise ValueError(f"the metadata key {key!r} stands twice")
             found[key] = self._value(self._number("I", f"the type of {key!r}"), repr(key), 0)
@@ -242,8 +244,10 @@ class _Reader:
 
 def _alignment(metadata: Mapping[str, Any]) -> int:
     value = metadata.get("general.alignment", ALIGNMENT)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 8 or value % 8 or value > 1 << 20:
-        raise ValueError(f"general.alignment must be a multiple of 8 up to 1,048,576, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 8 <= value <= 1 << 20 or value & (value - 1):
+        raise ValueError(
+            f"general.alignment must be a power of 2 and a multiple of 8, at most 1,048,576, not {value!r:.60}"
+        )
     return value
 
 
@@ -259,6 +263,8 @@ def write_gguf(
     `quantization.quantize` returns them. Raises ValueError or TypeError before anything is written.
     """
     alignment = _alignment(metadata)
+    if "" in metadata:
+        raise ValueError("a metadata key must not be empty")
     header = [MAGIC, struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     for key, value in metadata.items():
         header += [_packed_string(key), _packed_value(key, value)]

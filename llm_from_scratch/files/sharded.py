@@ -35,9 +35,13 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 class Checkpoint(Mapping[str, np.ndarray]):
     """All tensors of one or several safetensors files; `checkpoint[name]` is a read-only view into a memory
     map.
+
+    absent: tensors that an index lists and no file holds. Converters leave behind a tied head, or tables that are
+    computed: whether they are missed is for whoever knows the model to say.
     """
 
     def __init__(self, files: list[SafetensorsFile]) -> None:
+        self.absent: set[str] = set()
         self._home: dict[str, SafetensorsFile] = {}
         self.metadata: dict[str, str] = {}
         for file in files:
@@ -82,23 +86,25 @@ class Checkpoint(Mapping[str, np.ndarray]):
         self._home[name].release()
 
 
-def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], *, allow_absent: bool = False) -> Checkpoint:
     """Open a directory with model.safetensors or a sharded index, an index, or a single .safetensors file.
 
     Everything is checked here, before a tensor is read: headers, offsets, that the index and its shards
-    agree. As in the transformers library, a directory with both uses the single file. Raises
-    FileNotFoundError when there are no weights (naming what is there instead), ValueError when files lie or
-    disagree.
+    agree. As in the transformers library, a directory with both uses the single file. allow_absent: accept an
+    index that lists tensors which no shard holds, see `Checkpoint`. Raises FileNotFoundError when there are no
+    weights (naming what is there instead), ValueError when files lie or disagree.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint at {path}: no such file or directory")
     if path.is_file():
-        return _open_sharded(path) if path.name.endswith(".json") else Checkpoint([SafetensorsFile(path)])
+        if path.name.endswith(".json"):
+            return _open_sharded(path, allow_absent)
+        return Checkpoint([SafetensorsFile(path)])
     if (path / SINGLE).exists():
         return Checkpoint([SafetensorsFile(path / SINGLE)])
     if (path / INDEX).exists():
-        return _open_sharded(path / INDEX)
+        return _open_sharded(path / INDEX, allow_absent)
     pickled = sorted(entry.name for pattern in _PICKLED for entry in path.glob(pattern))
     if pickled:
         raise FileNotFoundError(
@@ -113,7 +119,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     )
 
 
-def _open_sharded(index: Path) -> Checkpoint:
+def _open_sharded(index: Path, allow_absent: bool) -> Checkpoint:
     content = read_json_object(index)
     where = content.get("weight_map")
     if not isinstance(where, dict) or not where or not all(isinstance(shard, str) for shard in where.values()):
@@ -134,7 +140,9 @@ def _open_sharded(index: Path) -> Checkpoint:
     by_name = {file.path.name: file for file in files}
     for name, shard in where.items():
         if name not in by_name[shard]:
-            raise ValueError(f"{index} says that tensor {name!r} is in {shard}, but it is not there")
+            if name in checkpoint or not allow_absent:
+                raise ValueError(f"{index} says that tensor {name!r} is in {shard}, but it is not there")
+            checkpoint.absent.add(name)
     for name in checkpoint:
         if name not in where:
             raise ValueError(f"{index} does not mention tensor {name!r}, which one of its shards holds")

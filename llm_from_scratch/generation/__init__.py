@@ -15,7 +15,7 @@ from .sampling import (
     sample,
     scale_by_temperature,
 )
-from .stopping import StopStrings
+from .stopping import StopStrings, end_tokens
 from .streaming import TextStream, print_stream
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Stepper",
     "StopStrings",
     "TextStream",
+    "end_tokens",
     "fill_blanks",
     "generate",
     "generate_blank",

@@ -16,7 +16,10 @@ from .streaming import Decodes, TextStream
 
 
 class Stepper(Protocol):
-    """What generation asks of a model. It may also have `position_limit`: how many positions it has, or None."""
+    """What generation asks of a model.
+
+    It may also have `position_limit` (how many positions it has, or None) and `end_tokens` (ids that end a text).
+    """
 
     def new_memory(self, batch_size: int) -> Any:
         """An empty memory for so many rows."""
@@ -34,7 +37,7 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     repetition_penalty: float = 1.0,
-    stop_tokens: int | Iterable[int] = (),
+    stop_tokens: int | Iterable[int] | None = None,
     stop_strings: Iterable[str] = (),
     tokenizer: Decodes | None = None,
     pad_token: int | None = None,
@@ -45,8 +48,9 @@ def generate(
     """Continue every row of ids (B, T) by up to `max_new_tokens` tokens -> (B, T + N).
 
     temperature, top_k, top_p, repetition_penalty: how to choose, see `Sampling`; temperature 0 is greedy.
-    stop_tokens: a row ends with the first of these, which is part of the result. stop_strings: a row ends where one
-    becomes complete in its new text (needs `tokenizer`); tokens that hold any part of it are left out.
+    stop_tokens: a row ends with the first of these, which is part of the result; default: what ends a text of this
+    model (`end_tokens`), and () never ends one. stop_strings: a row ends where one becomes complete in its new text
+    (needs `tokenizer`); tokens that hold any part of it are left out.
     N is what the longest row needed; shorter ones are filled up with `pad_token` (default: the first stop token, or 0).
     mask (B, T): for prompts of unequal length, filled up on the left; True or 1 marks real tokens.
     seed: row r draws from `default_rng(seed + r)`, so that it can be repeated alone; or one seed a row; or a Generator.
@@ -69,7 +73,7 @@ def generate(
     ids, real = _check_prompt(ids, mask)
     batch, length = ids.shape
     max_new_tokens = _whole_number("max_new_tokens", max_new_tokens)
-    stops = _token_list(stop_tokens)
+    stops = _token_list(getattr(model, "end_tokens", ()) if stop_tokens is None else stop_tokens)
     pad = _whole_number("pad_token", pad_token) if pad_token is not None else (stops[0] if stops else 0)
     strings = _string_list(stop_strings)
     if strings and tokenizer is None:

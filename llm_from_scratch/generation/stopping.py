@@ -1,13 +1,26 @@
-"""Stop strings, found in text that arrives in pieces.
+"""What ends a text: tokens that a model's or a tokenizer's files name, and stop strings in text that comes in pieces.
 
 A stop string may begin in one token and end three tokens later. Text is therefore held back as long as it could be the
-beginning of one, and no longer; nothing of a stop string ever gets out. Stop *tokens* need no such care: see
-`generate`.
+beginning of one, and no longer; nothing of a stop string ever gets out. Stop *tokens* need no such care.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from ..tokenizers.ends import end_ids
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """The ids that end a text: those that the model's files name, and those that the tokenizer knows.
+
+    >>> from llm_from_scratch.tokenizers import Tokenizer
+    >>> tokenizer = Tokenizer.train("a", 258, special_tokens=["</s>", "<|im_end|>"])
+    >>> end_tokens(type("Model", (), {"end_tokens": (7, 1)}), tokenizer)
+    [7, 1, 0]
+    """
+    return list(dict.fromkeys([*getattr(model, "end_tokens", ()), *end_ids(tokenizer)]))
 
 
 class StopStrings:

@@ -1,8 +1,8 @@
 """Learning byte-pair merges from counted words.
 
 The rule (Sennrich et al. 2016, arXiv:1508.07909, on bytes): join the most frequent neighbouring pair everywhere, give
-it a new id, and repeat. Counting all pairs afresh each time would cost words × merges; here each merge revisits only
-the words that hold its pair, and a heap with out-of-date entries finds the next one.
+it a new id, and repeat. Counting all pairs afresh each time would cost words × merges; here each merge visits only the
+places where its pair stands, and a heap with out-of-date entries finds the next one.
 `llm_from_scratch.tokenizers.naive` is the slow version to read first.
 
 Two facts make the bookkeeping short. A merge only brings up pairs that hold its new token, so a pair is never brought
@@ -20,19 +20,71 @@ import numpy as np
 
 from .dispatch import kernel
 
+Pair = tuple[int, int]
+
 
 class _Entry:
     """A pair in the heap: the most frequent first, ties by the rule."""
 
     __slots__ = ("count", "lexicographic", "order", "pair")
 
-    def __init__(self, count: int, pair: tuple[int, int], order: Any, lexicographic: bool):
+    def __init__(self, count: int, pair: Pair, order: Any, lexicographic: bool):
         self.count, self.pair, self.order, self.lexicographic = count, pair, order, lexicographic
 
     def __lt__(self, other: _Entry) -> bool:
         if self.count != other.count:
             return self.count > other.count
         return self.order > other.order if self.lexicographic else self.order < other.order
+
+
+class _Text:
+    """The words as linked symbols, how often each pair occurs, and the places where it stands, from left to right.
+
+    A place is where a pair's left symbol stands: it belongs to one pair at a time. -1 is beyond the border of a word.
+    """
+
+    def __init__(self, symbols: np.ndarray, ends: np.ndarray, word_counts: np.ndarray) -> None:
+        self.symbols = symbols.tolist()
+        self.before, self.after = [-1] * symbols.size, [-1] * symbols.size
+        self.weights = [0] * symbols.size  # how often the word around a place occurs
+        self.counts: dict[Pair, int] = {}
+        self.places: dict[Pair, dict[int, None]] = {}  # ordered sets
+        for (start, end), count in zip(itertools.pairwise([0, *ends.tolist()]), word_counts.tolist(), strict=True):
+            self.weights[start:end] = [count] * (end - start)
+            for i in range(start, end - 1):
+                self.after[i], self.before[i + 1] = i + 1, i
+                self._arrive(i)
+
+    def _pairs(self, i: int) -> list[Pair]:
+        """The pair whose left symbol stands at i, if there is one."""
+        return [(self.symbols[i], self.symbols[self.after[i]])] if i >= 0 and self.after[i] >= 0 else []
+
+    def _arrive(self, i: int) -> list[Pair]:
+        for pair in self._pairs(i):
+            self.counts[pair] = self.counts.get(pair, 0) + self.weights[i]
+            self.places.setdefault(pair, {})[i] = None
+        return self._pairs(i)
+
+    def _leave(self, i: int) -> None:
+        for pair in self._pairs(i):
+            self.counts[pair] -= self.weights[i]
+            del self.places[pair][i]
+
+    def merge(self, pair: Pair, new: int) -> set[Pair]:
+        """Join the pair wherever it stands; -> the pairs that came up. Counts of its neighbours are kept up to date."""
+        come: set[Pair] = set()
+        for i in list(self.places[pair]):
+            if i not in self.places[pair]:
+                continue  # "aaa": its second "a" has just been taken
+            taken = self.after[i]
+            for place in (self.before[i], i, taken):
+                self._leave(place)
+            self.symbols[i], self.after[i] = new, self.after[taken]
+            if self.after[i] >= 0:
+                self.before[self.after[i]] = i
+            come.update(self._arrive(self.before[i]), self._arrive(i))
+        del self.places[pair]
+        return come
 
 
 @kernel
@@ -66,27 +118,19 @@ def learn_merges(
     borders = [0, *token_ends.tolist()]
     tokens = [token_bytes[a:b].tobytes() for a, b in itertools.pairwise(borders)]
     forbidden = set(tokens[:reserved])
-    words = [symbols[a:b].tolist() for a, b in itertools.pairwise([0, *ends.tolist()])]
-    word_counts = counts.tolist()
+    text = _Text(symbols, ends, counts)
 
-    pair_counts: dict[tuple[int, int], int] = {}
-    places: dict[tuple[int, int], set[int]] = {}  # words that hold the pair, or held it
-    for w, word in enumerate(words):
-        for pair in itertools.pairwise(word):
-            pair_counts[pair] = pair_counts.get(pair, 0) + word_counts[w]
-            places.setdefault(pair, set()).add(w)
-
-    def entry(pair: tuple[int, int]) -> _Entry:
+    def entry(pair: Pair) -> _Entry:
         order = (tokens[pair[0]], tokens[pair[1]]) if lexicographic else pair
-        return _Entry(pair_counts[pair], pair, order, lexicographic)
+        return _Entry(text.counts[pair], pair, order, lexicographic)
 
-    heap = [entry(pair) for pair in places]
+    heap = [entry(pair) for pair in text.places]
     heapq.heapify(heap)
     merges: list[tuple[int, int, int]] = []
     while heap and len(merges) < new_tokens:
         top = heapq.heappop(heap)
         pair = top.pair
-        if top.count != pair_counts[pair]:  # out of date: back in line with today's count
+        if top.count != text.counts[pair]:  # out of date: back in line with today's count
             heapq.heappush(heap, entry(pair))
             continue
         if top.count < max(1, min_frequency):
@@ -96,45 +140,9 @@ def learn_merges(
         new = len(tokens)
         tokens.append(tokens[pair[0]] + tokens[pair[1]])
         merges.append((*pair, new))
-        come: dict[tuple[int, int], set[int]] = {}
-        for w in places.pop(pair):
-            words[w] = _merge_word(words[w], pair, new, w, word_counts[w], pair_counts, come)
-        places |= come
-        for new_pair in come:
+        for new_pair in text.merge(pair, new):
             heapq.heappush(heap, entry(new_pair))
     return np.array(merges, np.int32).reshape(-1, 3)
-
-
-def _merge_word(
-    word: list[int],
-    pair: tuple[int, int],
-    new: int,
-    w: int,
-    count: int,
-    pair_counts: dict[tuple[int, int], int],
-    come: dict[tuple[int, int], set[int]],
-) -> list[int]:
-    """The word with `pair` joined from left to right; counts of the pairs around it are kept up to date."""
-    left, right = pair
-    merged: list[int] = []
-    i = 0
-    while i < len(word):
-        if word[i] != left or i + 1 == len(word) or word[i + 1] != right:
-            merged.append(word[i])
-            i += 1
-            continue
-        changes = []
-        if merged:
-            changes.append(((merged[-1], left), (merged[-1], new)))
-        if i + 2 < len(word):
-            changes.append(((right, word[i + 2]), (new, word[i + 2])))
-        for old_pair, new_pair in changes:
-            pair_counts[old_pair] -= count
-            pair_counts[new_pair] = pair_counts.get(new_pair, 0) + count
-            come.setdefault(new_pair, set()).add(w)
-        merged.append(new)
-        i += 2
-    return merged
 
 
 @learn_merges.example
@@ -181,22 +189,15 @@ def learn_pieces(
     [[0, 1, 3]]
     """
     tokens = [token_bytes[a:b].tobytes().decode("utf-8") for a, b in itertools.pairwise([0, *token_ends.tolist()])]
-    words = [symbols[a:b].tolist() for a, b in itertools.pairwise([0, *ends.tolist()])]
-    word_counts = counts.tolist()
-    pair_counts: dict[tuple[int, int], int] = {}
-    places: dict[tuple[int, int], set[int]] = {}
-    for w, word in enumerate(words):
-        for pair in itertools.pairwise(word):
-            pair_counts[pair] = pair_counts.get(pair, 0) + word_counts[w]
-            places.setdefault(pair, set()).add(w)
+    text = _Text(symbols, ends, counts)
 
-    def order(pair: tuple[int, int]) -> Any:
+    def order(pair: Pair) -> Any:
         piece = tokens[pair[0]] + tokens[pair[1]]
-        return -pair_counts[pair], len(piece), piece, pair  # code points and UTF-8 sort alike
+        return -text.counts[pair], len(piece), piece, pair  # code points and UTF-8 sort alike
 
     merges: list[tuple[int, int, int]] = []
     while len(merges) < new_tokens:
-        spelt = {pair: tokens[pair[0]] + tokens[pair[1]] for pair in places}
+        spelt = {pair: tokens[pair[0]] + tokens[pair[1]] for pair in text.places}
         spaces = {pair: piece.count("▁") for pair, piece in spelt.items()}
         allowed = [
             pair for pair, piece in spelt.items() if len(piece) <= longest and spaces[pair] in (0, 1, len(piece))
@@ -204,13 +205,12 @@ def learn_pieces(
         if not allowed:
             break
         pair = min(allowed, key=order)
-        if pair_counts[pair] < max(1, min_frequency):
+        if text.counts[pair] < max(1, min_frequency):
             break
         new = len(tokens)
         tokens.append(tokens[pair[0]] + tokens[pair[1]])
         merges.append((*pair, new))
-        for w in places.pop(pair):
-            words[w] = _merge_word(words[w], pair, new, w, word_counts[w], pair_counts, places)
+        text.merge(pair, new)
     return np.array(merges, np.int32).reshape(-1, 3)
 
 

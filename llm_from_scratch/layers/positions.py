@@ -65,6 +65,7 @@ class Rotary:
     dims: how many coordinates of each head turn (even); base: θ, pair i turns by θ^(-2i/dims) a position.
     interleaved: pairs are (2i, 2i+1), as in Meta's own LLaMA files; else (i, i + dims/2), as in published
     checkpoints in the Hugging Face layout. factor: linear position interpolation, angles divided by it.
+    factors: one more divisor for each pair, where pairs are scaled differently (LLaMA 3.1, `rope_freqs` of GGUF files).
     stretch: the base becomes θ · stretch(n)^(dims/(dims-2)) for a sequence of n tokens. All its angles change with n,
     also those of earlier tokens, so what a memory holds is valid for one base only; the model runs the sequence again
     when it changes (`ModelMemory.admit`).
@@ -77,6 +78,7 @@ class Rotary:
     interleaved: bool = False
     factor: float = 1.0
     stretch: Stretch | None = None
+    factors: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.dims <= 0 or self.dims % 2:
@@ -85,6 +87,12 @@ class Rotary:
             raise ValueError(f"the rotary base must be a positive number, not {self.base}")
         if not (self.factor > 0 and np.isfinite(self.factor)):
             raise ValueError(f"the rotary scaling factor must be a positive number, not {self.factor}")
+        if self.factors is not None:
+            fine = len(self.factors) == self.dims // 2 and all(0 < factor < np.inf for factor in self.factors)
+            if not fine:
+                raise ValueError(
+                    f"rotary factors are {self.dims // 2} positive numbers, one a pair, not {self.factors}"
+                )
         if self.stretch is not None and self.dims == 2:
             raise ValueError("a single rotary pair has no slower one to stretch: a rising base needs dims of 4 or more")
 
@@ -103,7 +111,8 @@ class Rotary:
         base = np.asarray(self.base)
         if self.stretch is not None:
             base = self.base * self.stretch(lengths) ** (self.dims / (self.dims - 2))
-        return base[..., None] ** (-np.arange(0, self.dims, 2) / self.dims) / self.factor
+        divisors = self.factor if self.factors is None else self.factor * np.array(self.factors)
+        return base[..., None] ** (-np.arange(0, self.dims, 2) / self.dims) / divisors
 
     def changes(self, before: np.ndarray, after: np.ndarray) -> bool:
         """Whether the angles of sequences of lengths `before` are others once they have lengths `after`."""

@@ -155,6 +155,7 @@ def _positions(spec: ModelSpec) -> str:
             base = "" if rotary.base == 10000 else f", base {rotary.base:,.0f}"
             scaling = "" if rotary.factor == 1 else f", ÷ {rotary.factor:g}"
             scaling += "" if getattr(rotary, "stretch", None) is None else f", {_words(type(rotary.stretch))}"
+            scaling += "" if getattr(rotary, "factors", None) is None else ", ÷ a number a pair"
             found.append(f"rotary{share}{base}{scaling}")
         if slopes is not None:
             found.append("ALiBi")

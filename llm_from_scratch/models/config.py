@@ -7,6 +7,7 @@ neither asked for nor known to be harmless is refused: an option that changes th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -14,30 +15,52 @@ import numpy as np
 
 Value = TypeVar("Value")
 
-# Book-keeping, generation defaults and training settings of the transformers library: they do not change the logits.
-_WORDS = """
-    _name_or_path _commit_hash _attn_implementation _attn_implementation_internal _attn_implementation_autoset
-    _flash_attn_2_enabled architectures auto_map model_type transformers_version torch_dtype torchscript return_dict
-    use_return_dict return_dict_in_generate output_hidden_states output_attentions output_scores use_cache use_bfloat16
-    bos_token_id eos_token_id pad_token_id unk_token_id sep_token_id decoder_start_token_id forced_bos_token_id
-    forced_eos_token_id tokenizer_class prefix task_specific_params problem_type finetuning_task id2label label2id
-    num_labels is_decoder tie_encoder_decoder chunk_size_feed_forward max_length min_length max_new_tokens do_sample
-    early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty
-    length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids suppress_tokens
-    begin_suppress_tokens num_return_sequences remove_invalid_values exponential_decay_length_penalty
-    gradient_checkpointing license pretraining_tp unsloth_version is_llama_config transformers.js_config
-    max_sequence_length
-"""
-HARMLESS = frozenset(_WORDS.split())
+# What keeps books and changes no logits, by rule: patterns for whole keys. What a family asks for comes first.
+_BOOKS = re.compile(
+    "|".join(
+        (
+            "_.*",  # private to whatever program wrote the file
+            ".*_token_id",  # which token has which role: see `token_ids` for those that end or begin a text
+            "transformers.*|unsloth.*|summary_.*|num_labels|id2label|label2id|problem_type|finetuning_task|license",
+            "architectures|auto_map|model_type|custom_pipelines|tokenizer_class|prefix|task_specific_params|language",
+            # How the transformers library computes, remembers and returns, whatever the model.
+            "(torch_)?dtype|torchscript|use_bfloat16|use_cache|gradient_checkpointing|pretraining_tp|tf_legacy_loss",
+            "(use_)?return_dict|output_(hidden_states|attentions|past|router_logits)|(use_)?flash_att(n|ention)(_2)?",
+            "attn_implementation|is_decoder|is_llama_config|tie_encoder_decoder|n_special|predict_special_tokens",
+            "max_sequence_length|model_max_length",
+            # How tokens are chosen (GenerationConfig of the same library): older configs hold such defaults.
+            "(max|min)_(length|new_tokens|time|p)|do_sample|early_stopping|num_(beams|beam_groups|return_sequences)",
+            "temperature|top_[hkp]|typical_p|(epsilon|eta)_cutoff|penalty_alpha|(length|(encoder_)?repetition)_penalty",
+            "diversity_penalty|exponential_decay_length_penalty|(encoder_)?no_repeat_ngram_size|guidance_scale",
+            "(bad|force)_words_ids|(begin_)?suppress_tokens|forced_decoder_ids|stop_strings|sequence_bias|constraints",
+            "remove_invalid_values|renormalize_logits|return_dict_in_generate|output_(scores|logits)|low_memory",
+            "cache_(config|implementation)|watermarking_config|(num_)?assistant_.*|prompt_lookup_num_tokens",
+        )
+    )
+)
 # Must be absent or have one of these values: anything else is another model.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "is_encoder_decoder": (None, False),
     "add_cross_attention": (None, False),
     "cross_attention_hidden_size": (None,),
+    "chunk_size_feed_forward": (None, 0),
     "pruned_heads": (None, {}),
     "quantization_config": (None,),
 }
+TOKEN_KEYS = ("bos_token_id", "eos_token_id")  # what begins and ends a text
 LARGEST = 2**31 - 1
+
+
+def token_ids(key: str, value: Any) -> tuple[int, ...]:
+    """The ids that a config gives under `key`: null, an id, or a list of ids. TypeError for anything else.
+
+    >>> token_ids("eos_token_id", [2, 7]), token_ids("eos_token_id", 2), token_ids("eos_token_id", None)
+    ((2, 7), (2,), ())
+    """
+    ids = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    if any(isinstance(id, bool) or not isinstance(id, (int, np.integer)) for id in ids):
+        raise TypeError(f"{key} must be a token id, a list of token ids or null, not {value!r}")
+    return tuple(map(int, ids))
 
 
 def current_to_2023(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +109,11 @@ class Config:
         for name, allowed in NEUTRAL.items():
             if name in self.values:
                 self.only(name, *allowed)
+        for name in TOKEN_KEYS:
+            try:
+                token_ids(name, self.values.get(name))
+            except TypeError as error:
+                raise self.error(str(error), TypeError) from None
 
     def error(self, problem: str, kind: type[Exception] = ValueError) -> Exception:
         """An error that says whose config it is."""
@@ -182,7 +210,7 @@ class Config:
         unknown = [
             name
             for name, value in self.values.items()
-            if name not in self._asked and name not in HARMLESS and value is not None and value is not False
+            if name not in self._asked and not _BOOKS.fullmatch(name) and value is not None and value is not False
         ]
         if unknown:
             name = unknown[0]

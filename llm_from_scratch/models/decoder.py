@@ -17,6 +17,7 @@ from ..autograd import Tensor, grad_enabled, no_grad
 from ..generation import generate
 from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module, balancing_loss
 from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
+from .config import token_ids
 from .lineage import Lineage
 from .saving import save_pretrained
 from .spec import ModelSpec
@@ -35,6 +36,7 @@ class Decoder(Module):
     ) -> None:
         self.spec = spec
         self.config = dict(config or {})
+        self.generation_config: dict[str, Any] = {}  # the published generation_config.json, where there was one
         self.lineage = Lineage()  # where the weights came from
         self.stored_formats: dict[str, np.dtype] = {}  # {published name: number format in the file it was loaded from}
         width = self.embedding_width
@@ -226,6 +228,21 @@ class Decoder(Module):
         """How many positions the model has learned; None where any length can be computed."""
         return None if self.spec.positions is None else self.spec.positions.count
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The ids that end a text: `eos_token_id` of generation_config.json or else of config.json, one or several."""
+        return self._token_ids("eos_token_id")
+
+    @property
+    def begin_token(self) -> int | None:
+        """The id that begins a text: `bos_token_id`, found likewise."""
+        return next(iter(self._token_ids("bos_token_id")), None)
+
+    def _token_ids(self, key: str) -> tuple[int, ...]:
+        told = (settings.get(key) for settings in (self.generation_config, self.config))
+        ids = token_ids(key, next((value for value in told if value is not None), None))
+        return tuple(id for id in ids if 0 <= id < self.spec.vocab_size)  # others can be neither chosen nor read
+
     def new_memory(self, batch_size: int = 1) -> ModelMemory:
         """An empty memory for `batch_size` rows."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
@@ -246,7 +263,10 @@ class Decoder(Module):
             return F.linear(x[:, -1], weight, transposed=transposed).data
 
     def generate(self, ids: Any, **settings: Any) -> np.ndarray:
-        """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings."""
+        """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings.
+
+        Of generation_config.json only what ends and begins a text is used; how to choose is for the caller to say.
+        """
         return generate(self, ids, **settings)
 
     def summary(self, ids: Any) -> Summary:

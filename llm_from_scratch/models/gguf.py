@@ -18,6 +18,7 @@ import numpy as np
 
 from ..files.gguf import GgufFile
 from ..quantization import BLOCKS, FLOATS, dequantize
+from ..tokenizers.formats.gguf import model_ids
 
 _NAMES = {
     "token_embd": "model.embed_tokens",
@@ -35,6 +36,7 @@ _NAMES = {
 }
 
 
+_FACTORS = "rope_freqs.weight"
 _READ = frozenset(
     "block_count context_length embedding_length feed_forward_length expert_count rope.dimension_count rope.freq_base "
     "rope.scaling.type rope.scaling.factor rope.scale_linear attention.head_count attention.head_count_kv "
@@ -62,8 +64,8 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
     """The file's metadata as the config.json of a LLaMA. ValueError names what is missing or not supported."""
     metadata = file.metadata
     architecture = metadata.get("general.architecture")
-    if architecture != "llama":
-        raise ValueError(f"the architecture {architecture!r} is not supported: of GGUF files only 'llama' is read")
+    if not isinstance(architecture, str) or architecture != "llama":
+        raise ValueError(f"the architecture {architecture!r:.60} is not supported: of GGUF files only 'llama' is read")
 
     def get(key: str, kind: type, default: Any = None) -> Any:
         value = metadata.get("llama." + key, default)
@@ -75,7 +77,7 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
         if value is None:
             raise ValueError(f"the metadata has no llama.{key}")
         if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
-            raise ValueError(f"llama.{key} must be a number, not {value!r}")
+            raise ValueError(f"llama.{key} must be a number, not {value!r:.60}")
         return value
 
     if get("expert_count", int, 0):
@@ -87,8 +89,9 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
             raise ValueError(
                 f"{key} = {value!r:.60} is not known here, and a model that ignored it might be silently wrong"
             )
-    if metadata.get("llama.rope.scaling.type", "none") not in ("none", "linear"):
-        raise ValueError(f"llama.rope.scaling.type {metadata['llama.rope.scaling.type']!r} is not supported")
+    kind = metadata.get("llama.rope.scaling.type")
+    if not (kind is None or isinstance(kind, str)) or kind not in (None, "none", "linear"):
+        raise ValueError(f"llama.rope.scaling.type {kind!r:.60} is not supported; supported: none, linear")
     heads, hidden = get("attention.head_count", int), get("embedding_length", int)
     if heads < 1 or hidden < 1:
         raise ValueError(f"impossible sizes: {heads} heads, width {hidden}")
@@ -117,17 +120,32 @@ def config_from_metadata(file: GgufFile) -> dict[str, Any]:
     if head_dim * heads != hidden:
         config["head_dim"] = head_dim
     # Without a type, as in the files of 2023, a factor is a linear one.
-    factor = get("rope.scaling.factor", float, metadata.get("llama.rope.scale_linear", 0.0))
-    kind = metadata.get("llama.rope.scaling.type", "linear" if factor else "none")
-    if kind == "linear":
+    factor = get("rope.scaling.factor", float, get("rope.scale_linear", float, 0.0))
+    if kind == "none":
+        factor = 0.0
+    elif factor or kind == "linear":
         if not factor:
             raise ValueError("the metadata has no llama.rope.scaling.factor")
         config["rope_scaling"] = {"type": "linear", "factor": float(factor)}
-    for role in ("bos", "eos"):
-        token = metadata.get(f"tokenizer.ggml.{role}_token_id")
-        if type(token) is int and token < table.shape[0]:
-            config[f"{role}_token_id"] = token
-    return config
+    if _FACTORS in file.tensors:
+        divisors = _factors(file, head_dim // 2) * (factor or 1.0)
+        listed = dict.fromkeys(("short_factor", "long_factor"), divisors.tolist())
+        config["rope_scaling"] = {"type": "longrope", **listed, "attention_factor": 1.0, "factor": 1.0}
+        config["rope_scaling"]["original_max_position_embeddings"] = config["max_position_embeddings"]
+    return config | model_ids(metadata, table.shape[0])
+
+
+def _factors(file: GgufFile, pairs: int) -> np.ndarray:
+    """The divisors of `rope_freqs.weight` (LLaMA 3.1), one a rotary pair."""
+    tensor = file.tensors[_FACTORS]
+    if tensor.type.name not in FLOATS or tensor.shape != (pairs,):
+        raise ValueError(
+            f"{_FACTORS} must be {pairs} numbers, one a rotary pair, not {tensor.type.name} {tensor.shape}"
+        )
+    found = dequantize(file[_FACTORS], tensor.type.name).astype(np.float64)
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(f"{_FACTORS} holds divisors that are not positive numbers")
+    return found
 
 
 class _Entry(NamedTuple):
@@ -140,7 +158,7 @@ class GgufStore:
 
     def __init__(self, file: GgufFile, config: Mapping[str, Any]) -> None:
         self.file = file
-        self._theirs = {published_name(name): name for name in file.tensors}
+        self._theirs = {published_name(name): name for name in file.tensors if name != _FACTORS}
         heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
         self._heads = {name: heads[part] for name in self._theirs for part in heads if f".self_attn.{part}." in name}
 

@@ -135,7 +135,7 @@ def _is_plain(layer: Any) -> bool:
     return (
         layer.spec == LayerSpec.sequential(spec, mlp.spec, norm)
         and rotary is not None
-        and rotary == Rotary(spec.head_dim, rotary.base, factor=rotary.factor)
+        and rotary == Rotary(spec.head_dim, rotary.base, factor=rotary.factor, factors=rotary.factors)
         and spec == AttentionSpec(*_sizes(spec), rotary=rotary, scale=spec.scale, **inits)
         and norm == NormSpec(spec.hidden_size, "rms", norm.eps)
         and mlp.spec.activation == "silu"

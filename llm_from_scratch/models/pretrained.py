@@ -6,8 +6,9 @@ file's memory map straight into the parameters; a fresh model is never initialis
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
+from .config import TOKEN_KEYS, token_ids
 from .decoder import Decoder
 from .families import find_family, find_release
 from .gguf import GgufStore, config_from_metadata
@@ -48,11 +50,12 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
         model = Decoder(family.spec(complete), None, complete)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
-    store = open_checkpoint(directory)
-    _check_room(model, wanted or np.dtype(np.float32))
+    model.generation_config = _read_generation_config(directory)
+    store = open_checkpoint(directory, allow_absent=True)
     try:
         steps = from_metadata(store.metadata)
-        model.stored_formats = family.weights(config).load(model, store, wanted)
+        with _room_for(model, wanted or np.dtype(np.float32)):
+            model.stored_formats = family.weights(config).load(model, store, wanted)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     model.lineage = Lineage(steps, directory.resolve().name or None)
@@ -70,11 +73,12 @@ def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
         family = find_family(config["model_type"])
         model = (PackedDecoder if packed else Decoder)(family.spec(config), None, family.complete(config))
         if isinstance(model, PackedDecoder):
-            load_packed(model, file, family.weights(config))
+            with _room_for(model, packed=sum(tensor.stop - tensor.start for tensor in file.tensors.values())):
+                load_packed(model, file, family.weights(config))
             model.lineage = Lineage(name=path.stem)
         else:
-            _check_room(model, dtype or np.dtype(np.float32))
-            model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+            with _room_for(model, dtype or np.dtype(np.float32)):
+                model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
             model.lineage = Lineage(name=path.stem).with_weights(fingerprint(model))
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
@@ -106,8 +110,8 @@ def build(model_type: str, *, seed: int = 0, dtype: Any = np.float32, **config: 
     complete = {key: _plain(value) for key, value in family.complete({**base, **config}).items()}
     complete["torch_dtype"] = str(wanted)
     spec = family.spec(complete)
-    _check_room(Decoder(spec), wanted)
-    model = Decoder(spec, np.random.default_rng(seed), complete)
+    with _room_for(Decoder(spec), wanted):
+        model = Decoder(spec, np.random.default_rng(seed), complete)
     begun = Lineage(({"relation": "initialised as", "family": family.name, "seed": int(seed)},))
     model.lineage = begun.with_weights(fingerprint(model))
     return model if wanted == np.float32 else model.astype(wanted)
@@ -140,6 +144,20 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return read_json_object(path)
 
 
+def _read_generation_config(directory: Path) -> dict[str, Any]:
+    """generation_config.json, where there is one; what it says of the ends of a text must be ids."""
+    path = directory / "generation_config.json"
+    if not path.exists():
+        return {}
+    settings = read_json_object(path)
+    try:
+        for key in TOKEN_KEYS:
+            token_ids(key, settings.get(key))
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return settings
+
+
 def _model_dtype(dtype: Any) -> np.dtype:
     try:
         found = np.dtype(dtype)
@@ -155,15 +173,21 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_room(model: Decoder, dtype: np.dtype) -> None:
-    """MemoryError before allocating what this machine cannot hold (an operating system may promise it all the same)."""
-    needed = model.parameter_count * dtype.itemsize
+@contextlib.contextmanager
+def _room_for(model: Decoder, dtype: np.dtype | None = None, *, packed: int = 0) -> Iterator[None]:
+    """MemoryError that says what a model takes, if this machine cannot hold it or does not give the memory.
+
+    Asked beforehand, because an operating system may promise it all the same. packed: bytes, where there is no dtype.
+    """
+    needed, form = (model.parameter_count * dtype.itemsize, str(dtype)) if dtype else (packed, "packed weights")
+    size = f"this model has {model.parameter_count:,} parameters, which take {needed / 1e9:,.1f} GB as {form}"
     try:
         room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows
         room = 2**46
     if needed > room:
-        raise MemoryError(
-            f"this model has {model.parameter_count:,} parameters, which take {needed / 1e9:,.1f} GB as {dtype}; "
-            f"this machine has {room / 1e9:,.1f} GB"
-        )
+        raise MemoryError(f"{size}; this machine has {room / 1e9:,.1f} GB")
+    try:
+        yield
+    except MemoryError:
+        raise MemoryError(f"{size}; this process was not given that much") from None

@@ -26,7 +26,8 @@ def save_pretrained(
     max_shard_size: int | str = "5GB",
     texts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write config.json and model.safetensors, its lineage in the header, as the transformers library reads them.
+    """Write config.json and model.safetensors, its lineage in the header, as the transformers library reads them;
+    generation_config.json, too, if the model came with one.
 
     dtype: number format of the weights ("float16", "bfloat16", np.float32, …); default: each tensor as it was stored
     where the model came from, else as it is in memory. max_shard_size: bytes, or text such as "2GB"; above it there are
@@ -48,6 +49,9 @@ def save_pretrained(
     config = {**model.config, **family.as_saved, "torch_dtype": str(next(iter(sources.values())).dtype)}
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     texts = {"config.json": text, **(texts or {})}
+    if model.generation_config:
+        kept = json.dumps(model.generation_config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        texts = {"generation_config.json": kept, **texts}
     write_checkpoint(directory, sources, texts=texts, max_shard_size=max_shard_size, metadata=metadata)
 
 

@@ -117,9 +117,10 @@ class WeightTable:
         """
         parameters = dict(model.named_parameters())
         bindings = self.bind({name: parameter.shape for name, parameter in parameters.items()})
+        absent = frozenset(getattr(store, "absent", ()))  # listed by an index, held by no file
         store = self._respelled(store)
         stripped = self._stripped(bindings, store)
-        self._check(bindings, store, stripped)
+        self._check(bindings, store, stripped, absent)
         names = {binding.theirs: binding.theirs[stripped(binding.theirs) :] for binding in bindings}
         formats = {theirs: store.entry(name).dtype for theirs, name in names.items()}
         double = all(stored == np.float64 for stored in formats.values())
@@ -172,14 +173,15 @@ class WeightTable:
         bare = self.prefix and not any(name.startswith(self.prefix) for name in store)
         return lambda name: len(self.prefix) if bare and name.startswith(self.prefix) else 0
 
-    def _check(self, bindings: list[Binding], store: Store, stripped: Any) -> None:
+    def _check(self, bindings: list[Binding], store: Store, stripped: Any, absent: frozenset[str]) -> None:
         expected = {binding.theirs[stripped(binding.theirs) :]: binding for binding in bindings}
         found = set(store)
         missing = [name for name in expected if name not in found]
-        surplus = [name for name in sorted(found - expected.keys()) if not self._ignores(name)]
+        surplus = [name for name in sorted((found | absent) - expected.keys()) if not self._ignores(name)]
         if self.tied and self.tied[0] in surplus:
-            embedding = self.tied[1][stripped(self.tied[1]) :]
-            self._check_stored_head(store, self.tied[0], embedding, expected)
+            if self.tied[0] in found:
+                embedding = self.tied[1][stripped(self.tied[1]) :]
+                self._check_stored_head(store, self.tied[0], embedding, expected)
             surplus.remove(self.tied[0])
         problems = []
         for name, binding in expected.items():
@@ -191,7 +193,8 @@ class WeightTable:
             elif entry.dtype not in STORED_FLOATS:
                 problems.append(f"{name} holds {entry.dtype}, not floating-point weights (a quantised checkpoint?)")
         if missing:
-            problems.append(f"missing: {_list(missing)}")
+            listed = [name for name in missing if name in absent]
+            problems.append(f"missing: {_list(missing)}" + f" (the index lists {_list(listed)})" * bool(listed))
         if surplus:
             problems.append(f"not expected: {_list(surplus)}")
         if problems:

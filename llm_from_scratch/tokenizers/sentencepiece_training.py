@@ -136,27 +136,19 @@ def _stretches(word: str, script_of: dict[str, str], split_digits: bool) -> list
     >>> _stretches("▁don't", scripts("▁don't"), True), _stretches("▁v12", scripts("▁v12"), True)
     (['▁don', "'", 't'], ['▁v', '1', '2'])
     """
-    parts = [""]
-    script = None  # of the part so far; None while it has spaces only
-    for character in word:
-        if character not in script_of:  # not covered
-            parts.append("")
-            script = None
+    parts: list[str] = []
+    start, script = 0, None  # where the part begins, and its script; None while it has spaces only
+    for i, character in enumerate(word):
+        single = split_digits and character in _DIGITS
+        if character not in script_of or single:  # not covered, or a part of its own
+            parts += [word[start:i], character if single and character in script_of else ""]
+            start, script = i + 1, None
             continue
-        if character == SPACE:
-            if script is not None:
-                parts.append("")
-            script = None
-        elif split_digits and character in _DIGITS:
-            parts += [character, ""]
-            script = None
-            continue
-        else:
-            own = script_of[character]
-            if own == "Inherited":
-                own = script or own
-            elif script is not None and own != script:
-                parts.append("")
-            script = own
-        parts[-1] += character
-    return [part for part in parts if part]
+        own = None if character == SPACE else script_of[character]
+        if own == "Inherited":
+            own = script or own
+        if script is not None and own != script:
+            parts.append(word[start:i])
+            start = i
+        script = own
+    return [part for part in [*parts, word[start:]] if part]

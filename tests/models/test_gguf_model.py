@@ -129,7 +129,7 @@ BAD = {
     "absurd depth": ({"llama.block_count": 2**31}, {}, (), "num_hidden_layers"),
     "no embedding": ({}, {}, ("token_embd.weight",), "embedding is missing"),
     "a tensor less": ({}, {}, ("blk.0.attn_k.weight",), "missing: model.layers.0.self_attn.k_proj.weight"),
-    "a tensor more": ({}, {"rope_freqs.weight": ("F32", np.ones(16, np.float32))}, (), "not expected: rope_freqs"),
+    "a tensor more": ({}, {"rope_factors_long.weight": ("F32", np.ones(16, np.float32))}, (), "not expected: rope_f"),
     "another shape": ({}, {"blk.0.ffn_up.weight": ("F32", MATRIX[:32])}, (), r"has shape \(32, 32\)"),
     "whole numbers": ({}, {"blk.0.ffn_up.weight": ("I32", MATRIX.astype(np.int32))}, (), "holds int32"),
     "another width of rotary": ({"llama.rope.dimension_count": 8}, {}, (), "is not the width 32 of a head"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import tracemalloc
@@ -15,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llm_from_scratch as lfs
+from llm_from_scratch.cli import main
 from llm_from_scratch.files.safetensors import write_safetensors
 from llm_from_scratch.files.sharded import read_safetensors
 from llm_from_scratch.models import ModelSpec, find_family
 from llm_from_scratch.models.config import current_to_2023
+from llm_from_scratch.models.weights import WeightTable
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TINY = {
@@ -148,6 +151,33 @@ def test_a_model_larger_than_the_machine_is_refused_at_once() -> None:
     with pytest.raises(MemoryError, match=r"parameters, which take [\d,.]+ GB as float32; this machine has"):
         lfs.build("llama", hidden_size=2**20, num_hidden_layers=1000, intermediate_size=2**22)
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_a_model_too_big_for_the_machine_is_one_line_of_the_command(command: str, tmp_path: Path, capsys: Any) -> None:
+    tokenizer = lfs.Tokenizer.train("hello", 258, special_tokens=["</s>"])
+    tokenizer.save(tmp_path)
+    lfs.build("llama", **TINY["llama"]).save_pretrained(tmp_path)
+    big = {"model_type": "llama", "hidden_size": 2**20, "num_hidden_layers": 1000, "intermediate_size": 2**22}
+    (tmp_path / "config.json").write_text(json.dumps(big), encoding="utf-8")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    assert main([command, "--model", str(tmp_path), "--prompt", "hi"]) == 2
+    assert re.fullmatch(r"error: this model has [\d,]+ parameters, which take [\d,.]+ GB as float32; .*\n",
+                        capsys.readouterr().err)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["gguf/tied.gguf", "llama_gqa"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_memory_that_is_not_given_is_named(path: str, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if packed and not path.endswith("gguf"):
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(WeightTable, "load", refuse)
+    with pytest.raises(MemoryError, match=r"this model has [\d,]+ parameters.* this process was not given that much"):
+        lfs.from_pretrained(FIXTURES / path, packed=packed)
 
 
 @pytest.mark.parametrize(

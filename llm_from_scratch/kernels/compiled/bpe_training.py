@@ -1,8 +1,9 @@
-"""Compiled version of `kernels.bpe_training`: the same heap and the same bookkeeping, on flat arrays of int64.
+"""Compiled version of `kernels.bpe_training`: the same heap and the same bookkeeping, on flat arrays.
 
-Pairs are numbered as they come up: `keys` holds left * 2^32 + right, `table` finds the number of a key, `heads` leads
-to a linked list of the words to revisit when the pair is merged. Everything is int64, so that each helper is compiled
-once.
+Pairs are numbered as they come up: `keys` holds left * 2^32 + right, `table` finds the number of a key. The symbols of
+a word are linked (`after`, `before`), and so are the places where a pair stands, from left to right (`heads`, `tails`
+of each pair, `following`, `preceding` of each place). A place is where a pair's left symbol stands: it belongs to one
+pair at a time, and a merge touches nothing but the places of its pair and their neighbours.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ def learn_pieces(symbols, ends, counts, token_bytes, token_ends, new_tokens, min
 
 
 def _checked(name, symbols, ends, counts, token_bytes, token_ends):
+    if symbols.size >= 2**31:
+        raise ValueError(
+            f"{name}: the distinct words have {symbols.size:,} symbols, at most {2**31 - 1:,} can be linked"
+        )
     if symbols.dtype != np.int32 or token_bytes.dtype != np.uint8 or ends.size != counts.size:
         raise ValueError(f"{name}: expected int32 symbols, uint8 token_bytes, and one count a word")
     for what, borders, size in (("ends", ends, symbols.size), ("token_ends", token_ends, token_bytes.size)):
@@ -189,81 +194,106 @@ def _is_reserved(n, reserved, tokens, borders):
 
 
 @compiled
+def _arrive(place, pair, heads, tails, following, preceding):
+    """`place` joins the places of a pair, which all lie to the left of it."""
+    last = tails[pair]
+    following[place], preceding[place] = NONE, last
+    if last == NONE:
+        heads[pair] = place
+    else:
+        following[last] = place
+    tails[pair] = place
+
+
+@compiled
+def _leave(place, pair, heads, tails, following, preceding):
+    """`place` leaves the places of a pair."""
+    left, right = np.int64(preceding[place]), np.int64(following[place])
+    if left == NONE:
+        heads[pair] = right
+    else:
+        following[left] = right
+    if right == NONE:
+        tails[pair] = left
+    else:
+        preceding[right] = left
+
+
+@compiled
 def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, new_tokens, min_frequency, rule, longest):
-    n_words = word_counts.size
-    lengths = starts[1:] - starts[:-1]
+    size = starts[starts.size - 1]
+    after, before = np.full(size, NONE, np.int32), np.full(size, NONE, np.int32)
+    following, preceding = np.full(size, NONE, np.int32), np.full(size, NONE, np.int32)
+    weights = np.empty(size, np.int64)
+    for w in range(word_counts.size):
+        for i in range(starts[w], starts[w + 1]):
+            weights[i] = word_counts[w]
+            if i > starts[w]:
+                after[i - 1], before[i] = i, i - 1
     table = np.full(1 << 12, NONE)
-    keys, pair_counts, heads = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
-    node_words, node_nexts = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int64)
+    keys, pair_counts = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
+    heads, tails = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
     heap_counts, heap_pairs = np.empty(1 << 11, np.int64), np.empty(1 << 11, np.int64)
     merges = np.empty((new_tokens if new_tokens < 1 << 20 else 1 << 20, 3), np.int32)
-    n_pairs = n_nodes = n_heap = n_merges = 0
+    n_pairs = n_heap = n_merges = 0
 
-    # Round 0 counts the pairs of the whole text, every later round makes a merge. All walk over words: round 0 over
-    # all of them, a merge over the nodes of its pair.
-    left = right = new = node = NONE
+    # Round 0 counts the pairs of the whole text, every later round makes a merge. All walk from place to place: round 0
+    # over all of them, a merge over those of its pair.
+    left = right = new = pair = NONE
     first_round = True
+    i = NONE
     while True:
-        w = -1
         known = n_pairs  # the pairs from here on come up in this round
         while True:
             if first_round:
-                w += 1
-                if w == n_words:
+                i += 1
+                if i == size:
                     break
+                if after[i] == NONE:
+                    continue
             else:
-                if node == NONE:
+                i = heads[pair]
+                if i == NONE:
                     break
-                w = node_words[node]
-                node = node_nexts[node]
-            length, start, count = lengths[w], starts[w], word_counts[w]
-            room = 2 * length  # for everything this word can add
-            while n_pairs + room > keys.size:
-                keys, pair_counts, heads = _longer(keys), _longer(pair_counts), _longer(heads)
-            while n_nodes + room > node_words.size:
-                node_words, node_nexts = _longer(node_words), _longer(node_nexts)
-            if 2 * keys.size > table.size:
-                table = _table_of_pairs(2 * keys.size, keys, n_pairs)
-
-            read = written = 0
-            while read < length:
-                # What comes: at first the pair (symbol, following), later (previous, new) and (new, following).
-                symbol = symbols[start + read]
-                previous = following = NONE
-                taken = 1
-                if first_round:
-                    if read + 1 < length:
-                        following = symbols[start + read + 1]
-                elif symbol == left and read + 1 < length and symbols[start + read + 1] == right:
-                    taken = 2
-                    symbol = new
-                    if written > 0:
-                        previous = symbols[start + written - 1]
-                        pair_counts[table[_place(table, keys, previous << 32 | left)]] -= count
-                    if read + 2 < length:
-                        following = symbols[start + read + 2]
-                        pair_counts[table[_place(table, keys, right << 32 | following)]] -= count
-                for side in range(2):
-                    if (previous if side == 0 else following) == NONE:
-                        continue
-                    key = previous << 32 | symbol if side == 0 else symbol << 32 | following
-                    place = _place(table, keys, key)
-                    p = table[place]
-                    if p == NONE:
-                        p = n_pairs
-                        n_pairs += 1
-                        table[place] = p
-                        keys[p], pair_counts[p], heads[p] = key, 0, NONE
-                    pair_counts[p] += count
-                    head = heads[p]
-                    if head == NONE or node_words[head] != w:
-                        node_words[n_nodes], node_nexts[n_nodes] = w, head
-                        heads[p] = n_nodes
-                        n_nodes += 1
-                symbols[start + written] = symbol
-                written += 1
-                read += taken
-            lengths[w] = written
+                _leave(i, pair, heads, tails, following, preceding)
+            # What comes: at first the pair that begins here, later (previous, new) and (new, next).
+            previous = here = NONE
+            if first_round:
+                here = symbols[i] << 32 | symbols[after[i]]
+            else:
+                taken = after[i]
+                if before[i] != NONE:
+                    o = before[i]
+                    p = table[_place(table, keys, symbols[o] << 32 | left)]
+                    pair_counts[p] -= weights[i]
+                    _leave(o, p, heads, tails, following, preceding)
+                    previous = symbols[o] << 32 | new
+                symbols[i] = new
+                after[i] = after[taken]
+                if after[i] != NONE:
+                    before[after[i]] = i
+                    p = table[_place(table, keys, right << 32 | symbols[after[i]])]
+                    pair_counts[p] -= weights[i]
+                    _leave(taken, p, heads, tails, following, preceding)
+                    here = new << 32 | symbols[after[i]]
+            for side in range(2):
+                key = previous if side == 0 else here
+                if key == NONE:
+                    continue
+                place = _place(table, keys, key)
+                p = table[place]
+                if p == NONE:
+                    if n_pairs == keys.size:
+                        keys, pair_counts = _longer(keys), _longer(pair_counts)
+                        heads, tails = _longer(heads), _longer(tails)
+                        table = _table_of_pairs(2 * keys.size, keys, n_pairs)
+                        place = _place(table, keys, key)
+                    p = n_pairs
+                    n_pairs += 1
+                    table[place] = p
+                    keys[p], pair_counts[p], heads[p], tails[p] = key, 0, NONE, NONE
+                pair_counts[p] += weights[i]
+                _arrive(np.int64(before[i]) if side == 0 else i, p, heads, tails, following, preceding)
 
         # New pairs join the heap; then the first entry whose count is today's is the next merge. One that is out of
         # date goes back in line with today's count.
@@ -283,17 +313,17 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, ne
                 continue
             if n_heap == 0 or n_merges == new_tokens:
                 return merges[:n_merges].copy()
-            count, p = heap_counts[0], heap_pairs[0]
-            if count == pair_counts[p] and count < min_frequency:
+            count, pair = heap_counts[0], heap_pairs[0]
+            if count == pair_counts[pair] and count < min_frequency:
                 return merges[:n_merges].copy()
             _pop(heap_counts, heap_pairs, n_heap, keys, tokens, borders, rule)
             n_heap -= 1
-            if count != pair_counts[p]:
-                pushed = p
+            if count != pair_counts[pair]:
+                pushed = pair
                 continue
-            if longest < NO_LIMIT and not _is_piece(tokens, borders, keys[p], longest):
+            if longest < NO_LIMIT and not _is_piece(tokens, borders, keys[pair], longest):
                 continue
-            left, right = keys[p] >> 32, keys[p] & 0xFFFFFFFF
+            left, right = keys[pair] >> 32, keys[pair] & 0xFFFFFFFF
             # Spell the new token behind the others.
             end = borders[n_tokens]
             while end + borders[left + 1] - borders[left] + borders[right + 1] - borders[right] > tokens.size:
@@ -317,4 +347,3 @@ def _learn(symbols, starts, word_counts, tokens, borders, n_tokens, reserved, ne
         merges[n_merges, 0], merges[n_merges, 1], merges[n_merges, 2] = left, right, new
         n_merges += 1
         n_tokens += 1
-        node = heads[p]

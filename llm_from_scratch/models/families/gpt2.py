@@ -41,9 +41,8 @@ def spec_from_config(config: Config) -> ModelSpec:
     config.divides("n_head", heads, "n_embd", hidden)
     positions = config.size("n_positions")
     config.only("n_ctx", None, positions)  # says the same a second time
-    # These leave the numbers as they are, or belong to heads other than the language model's.
-    config.ignore("attn_pdrop", "reorder_and_upcast_attn", "summary_type", "summary_use_proj")
-    config.ignore("summary_activation", "summary_proj_to_labels", "summary_first_dropout")
+    # These leave the numbers as they are.
+    config.ignore("attn_pdrop", "reorder_and_upcast_attn")
     std, dropout = config.number("initializer_range", least=0.0), config.number("resid_pdrop", least=0.0, below=1.0)
     inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std / math.sqrt(2 * depth))}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))

@@ -41,9 +41,8 @@ def spec_from_config(config: Config) -> ModelSpec:
     hidden, heads = config.size("hidden_size"), config.size("num_heads")
     config.divides("num_heads", heads, "hidden_size", hidden)
     positions, std = config.size("max_position_embeddings"), config.number("initializer_range", least=0.0)
-    # Dropout inside the attention is not applied; the others belong to heads other than the language model's.
-    config.ignore("attention_dropout", "classifier_dropout", "summary_type", "summary_use_proj", "summary_activation")
-    config.ignore("summary_proj_to_labels", "summary_first_dropout")
+    # Dropout inside the attention is not applied, nor is that of a classifier's head.
+    config.ignore("attention_dropout", "classifier_dropout")
     inits: dict[str, Any] = {"init": Normal(std), "output_init": Normal(std)}
     norm = NormSpec(hidden, "layer", config.number("layer_norm_epsilon", least=0.0))
     dropout = config.number("resid_dropout", least=0.0, below=1.0)

@@ -171,14 +171,14 @@ def _template_ids(name: str, post_processor: Mapping[str, Any], added: AddedToke
     return ids
 
 
-def template_of(roles: Mapping[str, str], bos: bool, eos: bool) -> dict[str, Any] | None:
-    """What add_special_tokens puts around a text, written as in `tokenizer.json`."""
+def template_of(roles: Mapping[str, str], bos: bool, eos: bool) -> dict[str, Any]:
+    """What add_special_tokens puts around a text, be it nothing, written as in `tokenizer.json`."""
     single: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
     if bos and roles.get("bos"):
         single.insert(0, {"SpecialToken": {"id": roles["bos"], "type_id": 0}})
     if eos and roles.get("eos"):
         single.append({"SpecialToken": {"id": roles["eos"], "type_id": 0}})
-    return {"type": "TemplateProcessing", "single": single} if len(single) > 1 else None
+    return {"type": "TemplateProcessing", "single": single}
 
 
 def template_json(described: Mapping[str, Any] | None, added: AddedTokens) -> dict[str, Any] | None:

@@ -220,4 +220,6 @@ def _post_processor(made: dict[str, Any], around: Surroundings) -> Mapping[str, 
         default = (bool(before), bool(after))
         if (default[0] if begin is None else begin, default[1] if end is None else end) == default:
             return described
+    if begin is end is None and default == (False, False):
+        return None  # nobody has said anything
     return template_of(roles, default[0] if begin is None else begin, default[1] if end is None else end)
