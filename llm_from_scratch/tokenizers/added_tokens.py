@@ -7,7 +7,7 @@ runs of spaces) are ordinary text and always recognised.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import regex
@@ -25,6 +25,9 @@ class AddedToken:
 
 Segment = tuple[str, int]
 """A stretch of plain text and -1, or the content of an added token and its id."""
+
+Accept = Callable[[int, int], bool]
+"""Given where a special token was found in a text (start, end): may it be one here?"""
 
 
 class AddedTokens:
@@ -75,11 +78,18 @@ class AddedTokens:
                 )
         return chosen | self._plain
 
-    def segments(self, text: str, contents: frozenset[str]) -> list[Segment]:
-        """Cut a text at added tokens; empty stretches are left out."""
+    def segments(self, text: str, contents: frozenset[str], accept: Accept | None = None) -> list[Segment]:
+        """Cut a text at added tokens; empty stretches are left out.
+
+        accept: asked about each special token that is found; where it says no, a shorter token may begin there.
+        """
         found: list[Segment] = [(text, -1)] if text else []
         for matcher in self._matchers_for(contents):
-            found = [piece for segment in found for piece in self._cut(segment, matcher)]
+            at, cut = 0, []
+            for part, number in found:
+                cut += self._cut(part, at, matcher, accept) if number < 0 else [(part, number)]
+                at += len(part)
+            found = cut
         return found
 
     def longest(self, contents: frozenset[str]) -> int:
@@ -97,16 +107,19 @@ class AddedTokens:
             self._matchers[contents] = made
         return self._matchers[contents]
 
-    def _cut(self, segment: Segment, matcher: regex.Pattern) -> Iterator[Segment]:
-        text, number = segment
-        if number >= 0:
-            yield segment
-            return
+    def _cut(self, text: str, offset: int, matcher: regex.Pattern, accept: Accept | None) -> Iterator[Segment]:
         at = 0
-        for match in matcher.finditer(text):
-            if match.start() > at:
-                yield text[at : match.start()], -1
-            yield match[0], self.by_content[match[0]].id
-            at = match.end()
+        match = matcher.search(text)
+        while match is not None:
+            start, end = match.span()
+            token = self.by_content[match[0]]
+            if token.special and accept is not None and not accept(offset + start, offset + end):
+                match = matcher.match(text, start, end - 1) or matcher.search(text, start + 1)
+                continue
+            if start > at:
+                yield text[at:start], -1
+            yield match[0], token.id
+            at = end
+            match = matcher.search(text, at)
         if at < len(text):
             yield text[at:], -1
