@@ -311,7 +311,9 @@ class Sandbox:
             return self._made(tt.cut(value, *parts))
         if isinstance(value, (list, tuple, range)):
             return self._made(value[slice(*parts)])
-        return self.item(value, None)
+        if isinstance(value, Undefined):
+            value._fail_with_undefined_error()
+        raise TypeError(f"nothing can be cut out of a value of type {type(value).__name__}")
 
     def _filter(self, node: nodes.Filter, scope: Scope, block: Any = None) -> Any:
         """`block`: what a chain of filters begins with that stands at the head of a block."""
@@ -379,7 +381,7 @@ class Sandbox:
         if name.startswith("__") or hasattr(kind, name):
             what = f"{str(name)!r:.80} of a {kind.__name__}"
             raise jinja2.exceptions.SecurityError(f"{what} is not allowed in a template")
-        return Undefined(obj=value, name=name)
+        return Undefined(obj=str(value) if kind is str else value, name=name)
 
     def item(self, value: Any, key: Any) -> Any:
         """value[key], or value.key if there is no such entry."""

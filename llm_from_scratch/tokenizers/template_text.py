@@ -238,7 +238,7 @@ def percent(form: str, values: Any) -> str:
     rest = cut(form, at)
     if "%" in rest:
         raise ValueError("incomplete format")
-    if waiting and not isinstance(values, (dict, list)):
+    if waiting and isinstance(values, (tuple, str, int, float, type(None))):  # as Python: what has keys may be left over
         raise TypeError("not all values are used by the format")
     return joined([*parts, rest])
 

@@ -134,10 +134,9 @@ def _ordering(sandbox: Sandbox, attribute: Any, case_sensitive: bool) -> Callabl
 def _sort(
     sandbox: Sandbox, value: Any, reverse: bool = False, case_sensitive: bool = False, attribute: Any = None
 ) -> list:
-    if isinstance(attribute, str) and "," in attribute:
-        keys = [_ordering(sandbox, name, case_sensitive) for name in attribute.split(",")]
-        return sorted(entries(value), key=lambda entry: [key(entry) for key in keys], reverse=bool(reverse))
-    return sorted(entries(value), key=_ordering(sandbox, attribute, case_sensitive), reverse=bool(reverse))
+    names = attribute.split(",") if isinstance(attribute, str) else [attribute]
+    keys = [_ordering(sandbox, name, case_sensitive) for name in names]
+    return sorted(entries(value), key=lambda entry: [key(entry) for key in keys], reverse=bool(reverse))
 
 
 def _dictsort(
@@ -166,6 +165,8 @@ def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _map(sandbox: Sandbox, value: Any, *arguments: Any, **settings: Any) -> list:
+    if not value:
+        return []
     if not arguments:
         return [_found(sandbox, e, settings["attribute"], settings.get("default")) for e in entries(value)]
     return [sandbox.filtered(arguments[0], entry, *arguments[1:], **settings) for entry in entries(value)]
@@ -177,7 +178,7 @@ def _choosing(wanted: bool, by_attribute: bool) -> Callable[..., list]:
     def run(sandbox: Sandbox, value: Any, *arguments: Any, **settings: Any) -> list:
         attribute, *test = arguments if by_attribute else (None, *arguments)
         made = []
-        for entry in entries(value):
+        for entry in entries(value) if value else ():
             sandbox.budget.step()
             found = _found(sandbox, entry, attribute)
             if bool(sandbox.tested(*test[:1], found, *test[1:], **settings) if test else found) == wanted:
@@ -256,6 +257,8 @@ def _round(sandbox: Sandbox, value: Any, precision: int = 0, method: str = "comm
 
 
 def _number(kind: type, value: Any, default: Any, *base: int) -> Any:
+    if isinstance(value, Undefined):
+        value._fail_with_undefined_error()
     if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > 400):
         return default
     for convert in (lambda: kind(value, *base) if isinstance(value, str) else kind(value), lambda: kind(float(value))):
@@ -282,9 +285,9 @@ def _title(text: str) -> str:
     return "".join(word[0].upper() + word[1:].lower() for word in words if word)
 
 
-def _indent(sandbox: Sandbox, s: Any, width: Any = 4, first: bool = False, blank: bool = False) -> str:
+def _indent(sandbox: Sandbox, s: str, width: Any = 4, first: bool = False, blank: bool = False) -> str:
     step = width if isinstance(width, str) else tt.repeated(" ", width)
-    found = tt.lines(joined([text_of(s), "\n"]))
+    found = tt.lines(joined([s, "\n"]))
     check_size(len(s) + len(found) * len(step))
     for number, line in enumerate(found):
         if first if number == 0 else line or blank:
@@ -293,14 +296,13 @@ def _indent(sandbox: Sandbox, s: Any, width: Any = 4, first: bool = False, blank
 
 
 def _truncate(
-    sandbox: Sandbox, s: Any, length: int = 255, killwords: bool = False, end: str = "...", leeway: int = 5
+    sandbox: Sandbox, s: str, length: int = 255, killwords: bool = False, end: str = "...", leeway: int = 5
 ) -> str:
-    text = text_of(s)
     if length < len(end):
         raise ValueError(f"truncate to {length} characters leaves no room for {end!r}")
-    if len(text) <= length + leeway:
-        return text
-    shorter = cut(text, 0, length - len(end))
+    if len(s) <= length + leeway:
+        return s
+    shorter = cut(s, 0, length - len(end))
     return joined([shorter if killwords else tt.divided(shorter, " ", 1, right=True)[0], end])
 
 
@@ -313,6 +315,15 @@ def _escape(sandbox: Sandbox, value: Any) -> str:
 
 def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda sandbox, value, *arguments, **settings: function(text_of(value), *arguments, **settings)
+
+
+def _only_text(function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(sandbox: Sandbox, value: Any, *arguments: Any, **settings: Any) -> Any:
+        if not isinstance(value, str):
+            raise TypeError(f"this filter is of texts, not of a value of type {type(value).__name__}")
+        return function(sandbox, value, *arguments, **settings)
+
+    return run
 
 
 def _length(sandbox: Sandbox, value: Any) -> int:
@@ -334,7 +345,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "first": _first,
     "float": lambda sandbox, value, default=0.0: _number(float, value, default),
     "format": _of_text(lambda form, *values, **named: tt.percent(form, named or values)),
-    "indent": _indent,
+    "indent": _only_text(_indent),
     "int": lambda sandbox, value, default=0, base=10: _number(int, value, default, base),
     "items": _items,
     "join": _joined,
@@ -360,7 +371,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "title": _of_text(lambda text: tt.changed(text, _title)),
     "tojson": _to_json,
     "trim": _of_text(tt.stripped),
-    "truncate": _truncate,
+    "truncate": _only_text(_truncate),
     "unique": _unique,
     "upper": _of_text(_recased("upper")),
     "wordcount": _of_text(lambda text: len(re.findall(r"\w+", text))),
