@@ -131,6 +131,7 @@ class ChatTemplate:
             template = "tool_use" if tools is not None and "tool_use" in self._parsed else "default"
         if template not in self._parsed:
             raise ValueError(f"there is no chat template {template!r}: name one of {list(self._parsed)}")
+        checked = _checked(messages)
         given = {"tools": tools, "documents": documents, **variables}
         for name, value in given.items():
             try:
@@ -140,7 +141,7 @@ class ChatTemplate:
         with explained("failed"):
             return Sandbox().render(
                 self._parsed[template],
-                {**self._tokens, **given, "messages": _checked(messages), "add_generation_prompt": bool(prompt)},
+                {**self._tokens, **given, "messages": checked, "add_generation_prompt": bool(prompt)},
             )
 
 

@@ -12,7 +12,7 @@ say which character became which, all of its result counts as the message's if a
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import regex
@@ -103,12 +103,15 @@ def text_of(value: Any) -> str:
 
 def joined(parts: Iterable[str], separator: str = "") -> str:
     """The parts as one text."""
-    parts = list(parts)
-    check_size(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
-    text = str(separator).join(parts)
-    if not any(isinstance(part, Text) for part in (separator, *parts)):
+    found, size = [], -len(separator)
+    for part in parts:
+        size += len(separator) + len(part)
+        check_size(size)  # before the next one is made
+        found.append(part)
+    text = str(separator).join(found)
+    if not any(isinstance(part, Text) for part in (separator, *found)):
         return text
-    return with_origin(text, origin(separator).join(map(origin, parts)))
+    return with_origin(text, origin(separator).join(map(origin, found)))
 
 
 def cut(text: str, start: int | None = None, stop: int | None = None, step: int | None = None) -> str:
@@ -170,7 +173,10 @@ def divided(text: str, separator: str | None = None, limit: int = -1, *, right: 
 
 def lines(text: str, keepends: bool = False) -> list[str]:
     """text.splitlines(keepends)"""
-    whole = _found_again(text, str(text).splitlines(True))
+    check_entries(text.count("\n"))
+    pieces = str(text).splitlines(True)
+    check_entries(len(pieces))
+    whole = _found_again(text, pieces)
     return whole if keepends else [cut(a, 0, len(b)) for a, b in zip(whole, str(text).splitlines(), strict=True)]
 
 
@@ -213,55 +219,60 @@ _CONVERSION = regex.compile(r"%(?:\(([^)]*)\))?([#0 +-]*)(\d*)(?:\.(\d*))?[hlL]?
 
 def percent(form: str, values: Any) -> str:
     """form % values"""
-    parts, at = [], 0
-    waiting = list(values) if isinstance(values, tuple) else [values]
+    return joined(_percent(form, values))
+
+
+def _percent(form: str, values: Any) -> Iterator[str]:
+    at, waiting = 0, list(values)[::-1] if isinstance(values, tuple) else [values]
     for match in _CONVERSION.finditer(str(form)):
-        parts.append(cut(form, at, match.start()))
+        yield cut(form, at, match.start())
         at = match.end()
         key, flags, width, precision, kind = match.groups()
         if kind == "%":
-            parts.append(cut(form, match.start(), match.start() + 1))
+            yield cut(form, match.start(), match.start() + 1)
             continue
         if kind not in "diouxXeEfFgGcrsa":
             raise ValueError(f"unsupported format {match[0]!r}")
-        if key is not None:
-            value = values[key]
-        elif waiting:
-            value = waiting.pop(0)
-        else:
+        if key is None and not waiting:
             raise TypeError("not enough values for the format")
+        value = waiting.pop() if key is None else values[key]
+        if kind == "s":
+            value = text_of(value)
         if kind == "s" and not flags + width and precision is None:
-            parts.append(text_of(value))
+            yield value
             continue
         conversion = f"%{flags}{_small(width)}{'' if precision is None else '.' + _small(precision)}{kind}"
-        parts.append(kept(conversion % ((text_of(value) if kind == "s" else value),), value, form))
+        yield kept(conversion % (value,), value, form)
     rest = cut(form, at)
     if "%" in rest:
         raise ValueError("incomplete format")
     if waiting and isinstance(values, (tuple, str, int, float, type(None))):  # as Python: what has keys may be left over
         raise TypeError("not all values are used by the format")
-    return joined([*parts, rest])
+    yield rest
 
 
 def formatted(form: str, find: Callable[[str], Any]) -> str:
     """form.format(…); `find` gives the value of a field. A form with anything from a message in it is a message's."""
-    parts = []
+    return joined(_formatted(form, find))
+
+
+def _formatted(form: str, find: Callable[[str], Any]) -> Iterator[str]:
     for literal, field, spec, conversion in string.Formatter().parse(str(form)):
-        parts.append(kept(literal, form))
+        yield kept(literal, form)
         if field is None:
             continue
         value = find(field)
-        value = text_of(value) if conversion == "s" else kept(repr(value), value) if conversion else value
+        if conversion:
+            value = text_of(value) if conversion == "s" else kept(repr(value), value)
         if not spec:
-            parts.append(text_of(value))
+            yield text_of(value)
             continue
         plain = formatted(spec, find)  # which may hold fields itself
         for number in regex.findall(r"\d+", plain):
             _small(number)
         if not isinstance(value, (str, int, float)):
             raise TypeError(f"{type(value).__name__} takes no format {plain!r}")
-        parts.append(kept(format(value, plain), value, plain, form))
-    return joined(parts)
+        yield kept(format(value, plain), value, plain, form)
 
 
 def _small(number: str) -> str:

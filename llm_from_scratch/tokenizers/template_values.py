@@ -114,6 +114,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
 
 def _found(sandbox: Sandbox, value: Any, attribute: Any, default: Any = None) -> Any:
     """The attribute of a value, "a.b" that of its attribute."""
+    sandbox.budget.step()
     if attribute is None:
         return value
     for part in str(attribute).split(".") if isinstance(attribute, str) else [attribute]:
@@ -179,7 +180,6 @@ def _choosing(wanted: bool, by_attribute: bool) -> Callable[..., list]:
         attribute, *test = arguments if by_attribute else (None, *arguments)
         made = []
         for entry in entries(value) if value else ():
-            sandbox.budget.step()
             found = _found(sandbox, entry, attribute)
             if bool(sandbox.tested(*test[:1], found, *test[1:], **settings) if test else found) == wanted:
                 made.append(entry)

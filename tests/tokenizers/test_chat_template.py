@@ -1,13 +1,11 @@
 """Chat templates: real ones render as published, hostile ones are stopped, and users cannot speak as the system."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import llm_from_scratch.tokenizers.template_sandbox as module
 from llm_from_scratch.files.gguf import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
@@ -71,106 +69,6 @@ def test_a_user_cannot_spell_a_special_token():
     assert tokenizer.decode(ids) == f"<|im_start|>user\n{evil}<|im_end|>\n<|im_start|>assistant\n"
     plain = template.encode(tokenizer, [{"role": "user", "content": "the thin"}])
     assert plain == tokenizer.encode(tokenizer.decode(plain), allowed_special="all")
-
-
-HOSTILE = {
-    "classes": ("{{ ''.__class__.__mro__ }}", "'__class__' of a str is not allowed"),
-    "globals of a function": ("{{ raise_exception.__globals__ }}", "not allowed"),
-    "globals through a class": ("{{ namespace.__init__.__globals__ }}", "not allowed"),
-    "subclasses": ("{{ dict.__subclasses__() }}", "not allowed"),
-    "by subscript": ("{{ ''['__class__'] }}", "not allowed"),
-    "by filter": ("{{ messages | map(attribute='__class__') | list }}", "not allowed"),
-    "by the attr filter": ("{{ '' | attr('__class__') }}", "No filter named 'attr'"),
-    "the template itself": ("{{ self.__init__ }}", "not allowed"),
-    "format": ("{{ '{:>99999999999}'.format(1) }}", "'format' of a str is not allowed"),
-    "format by subscript": ("{{ '{:>99999999999}'['format'](1) }}", "'format' of a str is not allowed"),
-    "percent": ("{{ '%99999999999d' % 1 }}", "formatting with % is not allowed"),
-    "padding": ("{{ 'a'.ljust(99999999999) }}", "'ljust' of a str is not allowed"),
-    "files": ("{% include '/etc/passwd' %}", "no loader"),
-    "changing the messages": ("{{ messages.append(1) }}", "'append' of a list is not allowed"),
-    "a large text": ("{{ 'a' * 10000000000 }}", "more than 2,000,000"),
-    "a large list": ("{{ [0] * 10000000000 }}", "more than 2,000,000"),
-    "doubling with ~": (
-        "{% set n = namespace(x='aa') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "more than 2"),
-    "doubling with +": (
-        "{% set n = namespace(x='aa') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}", "more than 2"),
-    "replace": ("{{ ('a' * 1000000).replace('a', 'a' * 1000000) }}", "more than 2,000,000"),
-    "replace as a filter": ("{{ ('a' * 1000000) | replace('a', 'a' * 1000000) }}", "more than 2,000,000"),
-    "join": ("{{ ('a' * 100000).join('a' * 100000) }}", "more than 2,000,000"),
-    "much output": ("{% for i in range(99999) %}{{ 'a' * 1000 }}{% endfor %}", "more than 2,000,000"),
-    "a long range": ("{{ range(10000000000) }}", "more than 2,000,000"),
-    "large numbers": ("{{ 9 ** 99 ** 99 }}", "beyond all measure"),
-    "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end"),
-    "not a template": ("{% if %}", "cannot be read"),
-    "an endless source": ("a" * 100_001, "no honest one"),
-    "brackets": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "cannot be read"),
-    "division by zero": ("{{ 1 / 0 }}", "division by zero"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_templates_are_stopped(name):
-    source, message = HOSTILE[name]
-    with pytest.raises(ValueError, match=message):
-        ChatTemplate(source).render(TALK)
-
-
-GROW = "{% set n = namespace(x=START) %}{% for i in range(99) %}{% set n.x = STEP %}{% endfor %}USE"
-GROWING = {  # what it begins with, what each round makes of it, and how it is used
-    "lists in lists": ("['a']", "[n.x, n.x]", "{{ n.x }}"),
-    "lists in lists, compared": ("['a']", "[n.x, n.x]", "{{ n.x in [n.x ~ ''] }}"),
-    "lists in lists, as JSON": ("['a']", "[n.x, n.x]", "{{ n.x | tojson }}"),
-    "tuples, hashed": ("(1,)", "(n.x, n.x)", "{{ {n.x: 1} }}"),
-    "dictionaries": ("{}", "{'a': n.x, 'b': n.x}", "{{ n.x | string }}"),
-    "dictionaries by name": ("{}", "dict(a=n.x, b=n.x)", "{{ n.x }}"),
-    "a list of one, many times": ("['a']", "[n.x] * 9", "{{ n.x | length }}"),
-    "namespaces": ("1", "namespace(a=n.x, b=n.x)", "{{ n.x }}"),
-    "a namespace in itself": ("1", "n", "{{ n.x }}"),
-    "a macro": ("'ab'", "twice(n.x)", "{{ n.x | length }}"),
-    "many texts at once": ("[]", "n.x + ['a' * 9999]", "{{ n.x | length }}"),
-    "one after the other": ("'a'", "('a' * 9999)[1:]", "{{ n.x | length }}"),
-}
-
-
-@pytest.mark.parametrize("name", GROWING)
-def test_whatever_grows_is_stopped_before_it_is_large(name, monkeypatch):
-    monkeypatch.setattr(module, "SIZE", 20_000)
-    monkeypatch.setattr(module, "TOTAL", 200_000)
-    monkeypatch.setattr(module, "SECONDS", 60.0)
-    start, step, use = GROWING[name]
-    source = GROW.replace("START", start).replace("STEP", step).replace("USE", use)
-    source = "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}" + source
-    with pytest.raises(ValueError, match="makes .*more than 20"):
-        ChatTemplate(source).render(TALK)
-
-
-def test_a_block_is_stopped_before_it_is_large(monkeypatch):
-    monkeypatch.setattr(module, "SIZE", 20_000)
-    block = "{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}"
-    source = "{% set n = namespace(x='ab') %}{% for i in range(99) %}" + block + "{% endfor %}"
-    with pytest.raises(ValueError, match="more than 20,000"):
-        ChatTemplate(source).render(TALK)
-
-
-@pytest.mark.parametrize("call", [".rfind(", ".rsplit(", ".strip(", " | trim("])
-def test_searches_that_take_the_product_of_two_lengths_are_refused(call):
-    with pytest.raises(ValueError, match="more than 100 characters"):
-        ChatTemplate("{{ ('a' * 900000)" + call + "'b' ~ 'a' * 400000) }}").render(TALK)
-
-
-def test_sums_are_of_numbers():
-    assert ChatTemplate("{{ [1, 2] | sum }} {{ messages | map(attribute='role') | list | length }}").render(TALK)
-    with pytest.raises(ValueError, match="sum is of numbers"):
-        ChatTemplate("{{ [[1], [2]] | sum(start=[]) }}").render(TALK)
-
-
-def test_a_loop_that_prints_nothing_is_stopped(monkeypatch):
-    monkeypatch.setattr(module, "SECONDS", 0.2)
-    traced = sys.gettrace()
-    template = ChatTemplate("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
-    with pytest.raises(ValueError, match="was not done after"):
-        template.render(TALK)
-    assert sys.gettrace() is traced
 
 
 def test_messages_are_checked():
