@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.gguf import GgufFile
 from .formats.parts import read_json
-from .template_sandbox import Sandbox, explained, parse
+from .template_sandbox import Sandbox
+from .template_source import explained, parse
 from .template_text import marked, origin
 
 if TYPE_CHECKING:

@@ -246,7 +246,9 @@ def _percent(form: str, values: Any) -> Iterator[str]:
     rest = cut(form, at)
     if "%" in rest:
         raise ValueError("incomplete format")
-    if waiting and isinstance(values, (tuple, str, int, float, type(None))):  # as Python: what has keys may be left over
+    if waiting and isinstance(
+        values, (tuple, str, int, float, type(None))
+    ):  # as Python: what has keys may be left over
         raise TypeError("not all values are used by the format")
     yield rest
 
