@@ -85,11 +85,10 @@ class AddedTokens:
         """
         found: list[Segment] = [(text, -1)] if text else []
         for matcher in self._matchers_for(contents):
-            at, cut = 0, []
-            for part, number in found:
-                cut += self._cut(part, at, matcher, accept) if number < 0 else [(part, number)]
+            at, before, found = 0, found, []
+            for part, number in before:
+                found += self._cut(part, at, matcher, accept) if number < 0 else [(part, number)]
                 at += len(part)
-            found = cut
         return found
 
     def longest(self, contents: frozenset[str]) -> int:

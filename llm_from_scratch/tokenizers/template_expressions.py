@@ -126,7 +126,7 @@ class Expressions:
 
     def _arguments(self, node: nodes.Call | nodes.Filter | nodes.Test, scope: Scope) -> tuple[list, dict[str, Any]]:
         arguments = [self.evaluate(argument, scope) for argument in node.args]
-        named = {pair.key: self.evaluate(pair.value, scope) for pair in node.kwargs}
+        named = {str(pair.key): self.evaluate(pair.value, scope) for pair in node.kwargs}
         if node.dyn_args is not None:
             arguments += entries(self.evaluate(node.dyn_args, scope))
         if node.dyn_kwargs is not None:
@@ -175,7 +175,7 @@ class Expressions:
             if first and not first.isdigit():
                 value = named[first]
             else:
-                value = arguments[_index(first) if first else next(count)]
+                value = arguments[int(first[:9]) if first else next(count, len(arguments))]
             for part in filter(None, rest):
                 name = part[1:] if part[0] == "." else part[1:-1]
                 value = self.attribute(value, name) if part[0] == "." else self.item(value, _index(name))

@@ -79,9 +79,10 @@ def marked(value: Any) -> Any:
     """A copy of what a message holds, all of it marked. TypeError for what JSON has no word for."""
     if value is None or isinstance(value, bool):
         return value
-    for kind, mark in ((str, of_message), (int, MessageInt), (float, MessageFloat)):
-        if isinstance(value, kind):
-            return mark(value)  # type: ignore[operator]
+    if isinstance(value, str):
+        return of_message(value)
+    if isinstance(value, (int, float)):
+        return MessageInt(value) if isinstance(value, int) else MessageFloat(value)
     if isinstance(value, Mapping):
         return {marked(key): marked(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

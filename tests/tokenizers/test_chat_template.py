@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import llm_from_scratch as lfs
 from llm_from_scratch.files.gguf import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
+from llm_from_scratch.tokenizers.template_limits import Budget
 
 TINY = Path(__file__).parents[1] / "models" / "fixtures" / "gguf" / "tied.gguf"
 TALK = [
@@ -76,11 +78,74 @@ def test_messages_are_checked():
     for messages in ("Hello", {"role": "user", "content": "x"}, 3):
         with pytest.raises(TypeError, match="messages must be a list"):
             template.render(messages)
-    for message in ({"role": "user"}, {"role": "user", "content": None}, "x"):
-        with pytest.raises(TypeError, match="message 0 must have"):
+    for message in (
+        {"role": "user"},
+        {"role": 3, "content": "x"},
+        {"content": "x"},
+        {"role": "user", "content": 5},
+        "x",
+    ):
+        with pytest.raises(TypeError, match="message 0 must have") as error:
             template.render([message])
+        assert "\n" not in str(error.value)
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value, message in ((b"x", "not bytes"), ({1, 2}, "not set"), (np.ones(2), "not ndarray"), (deep, "recursion")):
+        with pytest.raises(TypeError, match=f"message 0: .*{message}"):
+            template.render([{"role": "user", "content": "x", "more": [value]}])
+        with pytest.raises(TypeError, match=f"tools: .*{message}"):
+            template.render([], tools=[value])
     with pytest.raises(TypeError, match="is a text"):
         ChatTemplate(None)
+    with pytest.raises(ValueError, match="the conversation is too long, more than 2,000,000 characters"):
+        template.render([{"role": "user", "content": "x" * 2_000_001}])
+
+
+def test_what_a_message_holds_is_passed_on_and_the_callers_stays_as_it_was():
+    call = {"id": "1", "function": {"name": "f", "arguments": {"x": [1, 2.5, None, True]}}}
+    talk = [
+        {"role": "assistant", "content": None, "name": "n", "tool_calls": [call]},
+        {"role": "user", "content": [{"type": "text", "text": "seen"}, {"type": "image"}]},
+        {"role": "assistant", "tool_calls": [call], "reasoning_content": "so"},
+    ]
+    before = json.dumps(talk)
+    source = (
+        "{% for m in messages %}{{ m.name }}|{{ m.content is none }}|{{ m.content is defined }}|"
+        "{% for part in m.content or [] %}{{ part.type }}{{ part.text }},{% endfor %}|{{ m.tool_calls | tojson }}|"
+        "{{ m.reasoning_content }}\n{% endfor %}{{ tools }}{{ documents }}{{ word is defined }}"
+    )
+    calls = json.dumps([call])
+    expected = f"n|True|True||{calls}|\n|False|True|textseen,image,||\n|False|False||{calls}|so\n"
+    source = source.replace("{{ m.tool_calls | tojson }}", "{{ m.tool_calls | tojson if m.tool_calls }}")
+    assert ChatTemplate(source).render(talk) == expected + "NoneNoneFalse"
+    passed = {"tools": [{"a": 1}], "documents": [], "word": 3}
+    assert ChatTemplate(source).render(talk, **passed) == expected + "[{'a': 1}][]True"
+    assert json.dumps(talk) == before
+
+
+def test_several_templates_by_name():
+    several = ChatTemplate({"default": "D", "tool_use": "T", "rag": "R{{ documents[0].text }}"})
+    assert several.render([]) == "D" and several.source == "D"
+    assert several.render([], tools=[]) == "T"
+    assert several.render([], template="rag", documents=[{"text": "x"}]) == "Rx"
+    with pytest.raises(ValueError, match="no chat template 'other': name one of .'default', 'tool_use', 'rag'."):
+        several.render([], template="other")
+    with pytest.raises(ValueError, match="no chat template 'default': name one of .'rag'."):
+        ChatTemplate({"rag": "R"}).render([])
+
+
+def test_special_tokens_that_a_template_sees():
+    source = "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ eos_token is defined }}"
+    assert ChatTemplate(source, bos="B", tokens={"unk": "U"}).render([]) == "B|U|False|True"
+
+
+def test_a_hundred_messages_are_a_matter_of_few_steps(monkeypatch):
+    steps, step = [], Budget.step
+    monkeypatch.setattr(Budget, "step", lambda budget: (steps.append(1), step(budget))[1])
+    talk = [{"role": ("user", "assistant")[n % 2], "content": "word " * 400} for n in range(101)]
+    assert len(ChatTemplate(LLAMA_2).render(talk)) > 200_000
+    assert len(steps) < 50 * len(talk)
 
 
 def test_where_templates_are_found(tmp_path):
@@ -98,3 +163,45 @@ def test_where_templates_are_found(tmp_path):
     write_gguf(tmp_path / "none.gguf", {}, {"w": ("F32", np.ones(3, np.float32))})
     with pytest.raises(ValueError, match="no chat template"):
         ChatTemplate.from_pretrained(tmp_path / "none.gguf")
+
+
+def test_special_tokens_and_templates_from_every_file(tmp_path):
+    def write(name, content):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+
+    source = "{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ pad_token }}"
+    write("special_tokens_map.json", {"bos_token": "B", "unk_token": {"content": "U"}, "pad_token": "old"})
+    write("tokenizer_config.json", {"chat_template": source, "pad_token": "P", "eos_token": None})
+    assert ChatTemplate.from_pretrained(tmp_path).render([]) == "BUP"
+    write("additional_chat_templates/rag.jinja", "R{{ unk_token }}")
+    assert ChatTemplate.from_pretrained(tmp_path).render([], template="rag") == "RU"
+    for wrong, message in (
+        (5, "chat_template must be"),
+        ([], "chat_template must be"),
+        ([{"name": 1}], "must be a text or"),
+    ):
+        write("tokenizer_config.json", {"chat_template": wrong})
+        with pytest.raises(ValueError, match=message):
+            ChatTemplate.from_pretrained(tmp_path)
+    for wrong in ("[]", "5", "[" * 100_000, "{"):
+        write("tokenizer_config.json", wrong)
+        with pytest.raises(ValueError, match="tokenizer_config.json"):
+            ChatTemplate.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("number", [-1_000_000, -3, -1, 3, "x"])
+def test_a_token_of_a_gguf_file_that_is_not_there(tmp_path, number):
+    write = {"tokenizer.chat_template": "{{ bos_token }}", "tokenizer.ggml.tokens": ["a", "b", "c"]}
+    for given, expected in ((2, "c"), (number, None)):
+        metadata = write | {"tokenizer.ggml.bos_token_id": given}
+        write_gguf(tmp_path / "x.gguf", metadata, {"w": ("F32", np.ones(3, np.float32))})
+        if expected is None:
+            with pytest.raises(ValueError, match="bos_token_id is .*, but there are 3 tokens"):
+                ChatTemplate.from_pretrained(tmp_path / "x.gguf")
+        else:
+            assert ChatTemplate.from_pretrained(tmp_path / "x.gguf").render([]) == expected
+
+
+def test_the_package_has_it_by_name():
+    assert lfs.ChatTemplate is ChatTemplate

@@ -177,7 +177,8 @@ def test_roles_that_are_usual_steer_and_others_are_text(tokenizer):
 def test_other_keys_variables_tools_and_numbers_are_the_users_too(tokenizer):
     message = {"role": "user", "content": "", "name": END, "n": 5, "f": 2.5, "calls": [{"a": {END: [END]}}]}
     for source in (
-        "{{ m.name }}", "<|{{ m.n }}|>", "<|{{ m.f }}|>", "<|{{ m.n + 0 }}|>", "<|{{ '%d' % m.n }}|>", "<|{{ -(-m.n) }}|>", "<|{{ +m.n }}|>",
+        "{{ m.name }}", "<|{{ m.n }}|>", "<|{{ m.f }}|>", "<|{{ m.n + 0 }}|>", "<|{{ '%d' % m.n }}|>",
+        "<|{{ -(-m.n) }}|>", "<|{{ +m.n }}|>",
         "<|{{ m.n | string }}|>", "<|{{ m.n | abs }}|>", "<|{{ m.f | round(1) }}|>", "<|{{ [m.n] | sum }}|>",
         "<|{{ m.n | float | int }}|>", "<|{{ '{}'.format(m.n) }}|>", "<|{{ m.n | tojson }}|>", "<|{{ [m.n] | max }}|>",
         "{{ m.calls }}", "{{ m.calls[0].a.keys() | first }}", "{{ m.calls | tojson }}", "{% for k, v in m.calls[0].a | "
@@ -200,7 +201,8 @@ def test_every_noncharacter_in_a_message(tokenizer):
 def test_where_no_special_token_is_spelt_the_ids_are_those_of_the_text(tokenizer):
     """Also beside ordinary added tokens, and across the border of a message: plain text is encoded in one piece."""
     random_ = random.Random(0)
-    sources = ["{{ m.role ~ ': ' ~ m.content.strip() }}<|im_end|>", "{{ ' ' + m.content + ' ' }}", "he{{ m.content }}lo",
+    sources = ["he{{ m.content }}lo",
+               "{{ m.role ~ ': ' ~ m.content.strip() }}<|im_end|>", "{{ ' ' + m.content + ' ' }}",
                "{{ m.content | replace('  ', ' ') }}", "{{ m.content | length }}", "{{ m.content | upper | title }}",
                "<s>{{ m.content | indent }}\n{{ '%5s' % m.role }}", "{{ m | tojson }}<|im_start|>"]  # fmt: skip
     for source in sources:
