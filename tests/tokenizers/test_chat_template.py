@@ -52,6 +52,24 @@ def test_zephyr_and_how_line_ends_are_trimmed():
     assert template.render(TALK, add_generation_prompt=True) == expected
 
 
+FROZEN = json.loads((Path(__file__).parent / "fixtures" / "chat_templates.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FROZEN["templates"])
+def test_templates_render_as_in_the_transformers_library(name):
+    """Frozen by make_template_fixtures.py; None where that library refuses or fails, too."""
+    template = ChatTemplate(FROZEN["templates"][name], bos="<s>", eos="</s>", tokens={"unk": "<unk>"})
+    cases = [case for case in FROZEN["cases"] if case[0] == name]
+    assert any(expected for *_, expected in cases)
+    for _, talk, variables, expected in cases:
+        given = FROZEN["talks"][talk], FROZEN["variables"][variables]
+        if expected is None:
+            with pytest.raises(ValueError, match="the chat template"):
+                template.render(given[0], **given[1])
+        else:
+            assert template.render(given[0], **given[1]) == expected
+
+
 def test_loops_with_state_and_what_else_templates_use():
     source = (
         "{% set ns = namespace(n=0) %}{% for m in messages if m.role == 'user' %}{% set ns.n = ns.n + 1 %}"
