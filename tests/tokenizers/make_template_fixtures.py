@@ -30,11 +30,11 @@ TEMPLATES = {
     "{{ '<results>' if loop.previtem is undefined or loop.previtem.role != 'tool' }}{{ m.content }};"
     "{{ '</results>' if loop.nextitem is undefined or loop.nextitem.role != 'tool' }}{% else %}{{ m.content }}\n"
     "{% endif %}{% endfor %}",
-    "schemas": "{% macro kind(s, level=0) -%}{% set names = {'string': 'str', 'integer': 'int', 'number': 'float'} %}"
+    "schemas": "{% macro kind(s, level=0) -%}{% set names = {'string': 'str', 'integer': 'int', 'number': 'float', 'null': 'none'} %}"
     "{% if s.enum %}{{ s.enum | join('|') }}{% elif s.type is string and s.type in names %}{{ names[s.type] }}{% elif s.type "
     "== 'array' %}[{{ kind(s['items'], level + 1) }}]{% elif s.type == 'object' %}{ {%- for k, v in "
     "s.properties.items() %}{{ k }}{{ '?' if k not in (s.required or []) }}:{{ kind(v, level=level + 1) }}"
-    "{% if not loop.last %},{% endif %}{% endfor %}}@{{ level }}{% elif s.type is iterable %}{% for t in s.type %}"
+    "{% if not loop.last %},{% endif %}{% endfor %}}@{{ level }}{% elif s.type is defined and s.type is iterable %}{% for t in s.type %}"
     "{{ kind({'type': t}) }}/{% endfor %}{% else %}any{% endif %}{%- endmacro %}"
     "{% for t in tools or [] %}{{ t.function.name }}: {{ kind(t.function.parameters) }}\n{% endfor %}",
     "thoughts": "{% set ns = namespace(last=messages | length - 1, tool=true) %}{% for m in messages[::-1] %}"
