@@ -26,6 +26,7 @@ _HOMES = {
     "from_pretrained": "models",
     "ModelSpec": "models",
     "Tokenizer": "tokenizers",
+    "ChatTemplate": "tokenizers.chat_template",
     "AdamW": "training",
     "clip_grad_norm": "training",
     "cosine_schedule": "training",

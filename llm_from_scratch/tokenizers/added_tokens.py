@@ -100,16 +100,22 @@ class AddedTokens:
     def segments(self, text: str, contents: frozenset[str], accept: Accept | None = None) -> list[Segment]:
         """Cut a text at added tokens and normalise what lies between them; empty stretches are left out.
 
-        accept: asked about each special token found, by its place in the text; where it says no the text is plain. A
-        `normalized` token has no place in the text, only the stretch between other tokens in which it was found.
+        accept: asked about each special token found, by its place in the text; where it says no, a shorter token may
+        begin there, or the text is plain. The place of a `normalized` token is what it was made of.
         """
         found: list[Segment] = []
         for start, end, number in self._cut(text, contents, False, accept):
             if number >= 0:
                 found.append((text[start:end], number))
                 continue
-            plain = text[start:end] if self.normalizer is None else self.normalizer(text[start:end])
-            inside = None if accept is None else _inside(accept, start, end, self.normalizer is None)
+            plain, inside = text[start:end], None
+            if accept is not None:
+                spans = [(i, i + 1) for i in range(start, end)]
+                if self.normalizer is not None:
+                    plain, spans = self.normalizer.aligned(plain, start)
+                inside = _through(accept, spans)
+            elif self.normalizer is not None:
+                plain = self.normalizer(plain)
             found += [(plain[a:b], number) for a, b, number in self._cut(plain, contents, True, inside)]
         return found
 
@@ -149,18 +155,17 @@ class AddedTokens:
     ) -> Iterator[tuple[int, int, int]]:
         """Where added tokens and the plain stretches between them begin and end, and the id or -1."""
         matcher = self._matcher(contents, normalized)
-        at = look = 0
-        while matcher is not None:
-            match = matcher[0].search(text, look)
-            if match is None:
-                break
+        at = 0
+        match = None if matcher is None else matcher[0].search(text)
+        while matcher is not None and match is not None:
             (start, end), token = match.span(), matcher[1][match[0]]
-            look = end
             if token.single_word and (_word_at(text, start - 1) or _word_at(text, end)):
+                match = matcher[0].search(text, end)
                 continue
             if token.special and accept is not None and not accept(start, end):
-                look = start + 1
+                match = matcher[0].match(text, start, end - 1) or matcher[0].search(text, start + 1)
                 continue
+            match = matcher[0].search(text, end)
             if token.lstrip:
                 while start > at and text[start - 1] in WHITE_SPACE:
                     start -= 1
@@ -181,6 +186,11 @@ def _word_at(text: str, place: int) -> bool:
     return 0 <= place < len(text) and _WORD.match(text[place]) is not None
 
 
-def _inside(accept: Accept, begin: int, end: int, exact: bool) -> Accept:
-    """The question about a place in a stretch, which begins and ends there, as one about the whole text."""
-    return (lambda a, b: accept(begin + a, begin + b)) if exact else (lambda a, b: accept(begin, end))
+def _through(accept: Accept, spans: list[tuple[int, int]]) -> Accept:
+    """The question about a place in normalised text, as one about the text that its characters were made of."""
+
+    def inside(start: int, end: int) -> bool:
+        made_of = [span for span in spans[start:end] if span[0] < span[1]]
+        return not made_of or accept(min(span[0] for span in made_of), max(span[1] for span in made_of))
+
+    return inside

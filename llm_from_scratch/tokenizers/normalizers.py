@@ -8,13 +8,32 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+
+import regex
 
 from .charsmap import Charsmap
 from .expressions import compile_pattern, escape
 
-Step = Callable[[str], str]
+Part = tuple[int, int, str]
+"""What became of text[start:end]."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done to a text; and the same part by part, for whoever asks where a character came from."""
+
+    whole: Callable[[str], str]
+    parts: Callable[[str], Iterator[Part]]
+
+    @classmethod
+    def by(cls, pattern: str, whole: Callable[[str], str]) -> Step:
+        """A step that does to each match of a pattern (which leaves nothing out) what it does to the whole."""
+        find = regex.compile(pattern, regex.DOTALL).finditer
+        return cls(whole, lambda text: ((*match.span(), whole(match[0])) for match in find(text)))
+
 
 WHITE_SPACE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(
     map(chr, range(0x2000, 0x200B))
@@ -39,8 +58,26 @@ class Normalizer:
 
     def __call__(self, text: str) -> str:
         for step in self.steps:
-            text = step(text)
+            text = step.whole(text)
         return text
+
+    def aligned(self, text: str, start: int = 0) -> tuple[str, list[tuple[int, int]]]:
+        """The normalised text, and for each of its characters where what it was made of begins and ends.
+
+        Places are counted from `start`. What was made of nothing (a prefix) has a place without length.
+
+        >>> Normalizer({"type": "Prepend", "prepend": "_"}).aligned("ab")
+        ('_ab', [(0, 0), (0, 1), (1, 2)])
+        """
+        spans = [(i, i + 1) for i in range(start, start + len(text))]
+        for step in self.steps:
+            made, places = [], []
+            for first, last, content in step.parts(text):
+                place = (spans[first][0], spans[last - 1][1]) if last > first else (start, start)
+                made.append(content)
+                places += [place] * len(content)
+            text, spans = "".join(made), places
+        return text, spans
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Normalizer, (self.described,)
@@ -62,42 +99,62 @@ def _steps(described: Any) -> list[Step]:
 
 
 def _form(settings: dict[str, Any]) -> Step:
-    return functools.partial(unicodedata.normalize, settings["type"])
+    # Nothing composes with an ASCII character that follows it, so a part may begin at each.
+    return Step.by(r"[\x00-\x7f]?[^\x00-\x7f]+|.", functools.partial(unicodedata.normalize, settings["type"]))
 
 
 def _lowercase(settings: dict[str, Any]) -> Step:
     # Letter by letter: str.lower looks around a Σ, the library does not.
-    return lambda text: "".join([character.lower() for character in text])
+    return Step.by(".", lambda text: "".join([character.lower() for character in text]))
 
 
 def _strip(settings: dict[str, Any]) -> Step:
     white = "".join(WHITE_SPACE)
     left, right = _flag(settings, "strip_left", True), _flag(settings, "strip_right", True)
 
-    def step(text: str) -> str:
+    def whole(text: str) -> str:
         text = text.lstrip(white) if left else text
         return text.rstrip(white) if right else text
 
-    return step
+    def parts(text: str) -> Iterator[Part]:
+        begin = len(text) - len(text.lstrip(white)) if left else 0
+        return ((begin + i, begin + i + 1, character) for i, character in enumerate(whole(text)))
+
+    return Step(whole, parts)
 
 
 def _strip_accents(settings: dict[str, Any]) -> Step:
-    return lambda text: "".join([c for c in text if not unicodedata.category(c).startswith("M")])
+    return Step.by(".", lambda text: "".join([c for c in text if not unicodedata.category(c).startswith("M")]))
 
 
 def _replace(settings: dict[str, Any]) -> Step:
     content = _string(settings, "content")
     pattern = pattern_of(settings, "normalizer Replace")
-    return lambda text: pattern.sub(lambda match: content, text)
+
+    def parts(text: str) -> Iterator[Part]:
+        at = 0
+        for match in pattern.finditer(text):
+            yield from ((i, i + 1, text[i]) for i in range(at, match.start()))
+            yield (*match.span(), content)
+            at = match.end()
+        yield from ((i, i + 1, text[i]) for i in range(at, len(text)))
+
+    return Step(lambda text: pattern.sub(lambda match: content, text), parts)
 
 
 def _prepend(settings: dict[str, Any]) -> Step:
     prefix = _string(settings, "prepend")
-    return lambda text: prefix + text if text else text
+
+    def parts(text: str) -> Iterator[Part]:
+        if text:
+            yield 0, 0, prefix
+        yield from ((i, i + 1, character) for i, character in enumerate(text))
+
+    return Step(lambda text: prefix + text if text else text, parts)
 
 
 def _precompiled(settings: dict[str, Any]) -> Step:
-    return Charsmap.from_base64(settings.get("precompiled_charsmap")).by_grapheme
+    return Step.by(r"\X", Charsmap.from_base64(settings.get("precompiled_charsmap")).by_grapheme)
 
 
 _MAKERS: dict[str, Callable[[dict[str, Any]], Step]] = {

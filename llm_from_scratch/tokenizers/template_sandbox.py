@@ -1,303 +1,253 @@
-"""The sandbox that chat templates run in: jinja with what they use, and nothing that could reach out or grow.
+"""The sandbox that chat templates run in: an interpreter of Jinja's templates that has nothing but text and numbers.
 
-A template is a program from a stranger. It gets no attributes but those of text and lists, no files, no includes; all
-that it makes is weighed, as deep as it goes, and the clock is looked at on every line. Not a process of its own: what
-runs in C for long (a search that takes the product of two lengths) is refused beforehand.
+A template is a program from a stranger. Jinja parses it, and would then make Python of it; here its tree is walked
+instead, one method for each kind of node. So a template has what is written in these files and nothing else: there are
+no attributes but the rows of `template_values.METHODS`, no files, nothing that changes a list or the messages, and
+every step passes through `Sandbox.evaluate` or `Sandbox.execute`, which look at the clock. Texts know which of their
+characters came out of a message (`template_text`), and whatever is made is weighed (`template_limits`).
+
+Left out of Jinja, and refused by name: blocks, inclusion and inheritance, autoescape, the filters filesizeformat,
+forceescape, groupby, pprint, random, striptags, urlencode, urlize, wordwrap and xmlattr, and lipsum, cycler and joiner.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import sys
-import time
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import nodes
-from jinja2.compiler import CodeGenerator
-from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
+from jinja2.runtime import Undefined
 
-SECONDS = 2.0  # a real template takes a millisecond
-SIZE = 2_000_000  # characters and entries of one value, as deep as it goes
-TOTAL = 20_000_000  # of all that a template makes
-
-_STRING_METHODS = frozenset(
-    "strip lstrip rstrip split rsplit splitlines startswith endswith upper lower title capitalize find rfind index "
-    "count isdigit isalpha isspace isupper islower removeprefix removesuffix partition rpartition".split()
-)
-# Searches from behind, and for any of many characters, take time in proportion to both lengths multiplied.
-_SQUARE = frozenset("strip lstrip rstrip rfind rindex rpartition rsplit".split())
-_OTHER_METHODS = {dict: {"items", "keys", "values", "get"}, list: {"index", "count"}, tuple: {"index", "count"}}
-_FILTERS = frozenset(
-    "trim upper lower title capitalize length count first last default d list string int float items selectattr "
-    "rejectattr select reject map sort unique reverse dictsort safe abs min max sum round".split()
-)
+from . import template_limits as limits
+from . import template_text as tt
+from .template_expressions import Expressions, method_for
+from .template_limits import LimitError, check_entries, check_size
+from .template_scope import Function, Loop, Namespace, Scope
+from .template_source import RefusedError
+from .template_values import entries
 
 
-class explained:
-    """Turns whatever goes wrong inside a template into a ValueError that says so."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, _Refused):
-            raise ValueError(f"the chat template refuses this conversation: {error}") from None
-        if isinstance(error, RecursionError):
-            raise ValueError(f"the chat template {self._what}: it calls itself without end") from None
-        if isinstance(error, Exception):
-            raise ValueError(f"the chat template {self._what}: {error or type(error).__name__}") from None
+class _Break(Exception):
+    """{% break %}"""
 
 
-class _Refused(Exception):
-    """The template called raise_exception."""
+class _Continue(Exception):
+    """{% continue %}"""
 
 
-class _LimitError(Exception):
-    """The template did too much."""
+class Sandbox(Expressions):
+    """One rendering of one template.
 
-
-def in_time(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces, as long as making them takes less than SECONDS in all: every line of the template looks at the clock.
-
-    A loop that prints nothing cannot be stopped from outside its thread, so the interpreter's tracing is used.
+    >>> from llm_from_scratch.tokenizers.template_source import parse
+    >>> template = parse("{% for m in messages %}{{ loop.index }}. {{ m.text | trim }} {% endfor %}")
+    >>> Sandbox().render(template, {"messages": [{"text": " one"}, {"text": "two "}]})
+    '1. one 2. two '
     """
-    deadline = time.monotonic() + SECONDS
-
-    def look(frame: Any, event: str, argument: Any) -> Any:
-        if time.monotonic() > deadline:
-            raise _LimitError(f"it was not done after {SECONDS:.0f} seconds")
-        return None if frame.f_code is _weight.__code__ else look  # which ends by itself, and is slow if watched
-
-    while True:
-        before = sys.gettrace()
-        sys.settrace(look)
-        try:
-            piece = next(pieces)
-        except StopIteration:
-            return
-        finally:
-            sys.settrace(before)
-        yield piece
-
-
-def check_size(size: int) -> None:
-    if size > SIZE:
-        raise _LimitError(f"it makes a text or list of more than {SIZE:,} entries")
-
-
-def _weight(value: Any) -> int:
-    """How many characters and entries a value has, those inside counted each time they occur; _LimitError above SIZE.
-
-    Lists in lists can double at each step without taking memory, until somebody prints or compares them.
-    """
-    weight, waiting = 0, [value]
-    while waiting:
-        inner = waiting.pop()
-        if isinstance(inner, str):
-            weight += len(inner)
-        elif isinstance(inner, (list, tuple, set, KeysView, ValuesView, ItemsView)):
-            waiting.extend(inner)
-        elif isinstance(inner, dict):
-            waiting.extend(inner)
-            waiting.extend(inner.values())
-        elif isinstance(inner, Namespace):
-            waiting.append(object.__getattribute__(inner, "_Namespace__attrs"))  # it gives away nothing else
-        weight += 1
-        if weight + len(waiting) > SIZE:
-            break
-    check_size(weight + len(waiting))
-    return weight
-
-
-class _Generator(CodeGenerator):
-    """Compiles whatever makes a value without a call (a ~ b, literals, slices) to a call that looks at its size."""
-
-    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:
-        self.write("environment.joined('', (")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-    def visit_List(self, node: nodes.List, frame: Any) -> None:
-        self._made(super().visit_List, node, frame)
-
-    def visit_Dict(self, node: nodes.Dict, frame: Any) -> None:
-        self._made(super().visit_Dict, node, frame)
-
-    def visit_Tuple(self, node: nodes.Tuple, frame: Any) -> None:
-        if node.ctx == "load":
-            self._made(super().visit_Tuple, node, frame)
-        else:
-            super().visit_Tuple(node, frame)
-
-    def visit_Getitem(self, node: nodes.Getitem, frame: Any) -> None:
-        if isinstance(node.arg, nodes.Slice):
-            self._made(super().visit_Getitem, node, frame)
-        else:
-            super().visit_Getitem(node, frame)
-
-    def _made(self, visit: Callable[[Any, Any], None], node: nodes.Node, frame: Any) -> None:
-        self.write("environment.made(")
-        visit(node, frame)
-        self.write(")")
-
-
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja with what chat templates use, and nothing that could reach out or grow without bound."""
-
-    code_generator_class = _Generator
-    intercepted_binops = frozenset(["+", "*", "**", "%"])
 
     def __init__(self) -> None:
-        super().__init__(
-            trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=["jinja2.ext.loopcontrols"],
-            cache_size=0, finalize=self._printed,
-        )  # fmt: skip
-        self.total = 0
-        self.filters = {name: function for name, function in self.filters.items() if name in _FILTERS}
-        self.filters |= {
-            "join": self._join_filter,
-            "replace": self._replaced,
-            "tojson": _to_json,
-            "trim": _trimmed,
-            "sum": _sum,
-        }
-        self.filters = {name: self._watched(function) for name, function in self.filters.items()}
-        self.globals = {
-            "namespace": self.globals["namespace"],
-            "dict": dict,
-            "range": _range,
-            "raise_exception": _refuse,
-            "strftime_now": lambda form: time.strftime(str(form)[:100]),
-        }
+        super().__init__()
+        self._depth = 0
+        self._out: list[str] = []  # what is printed
+        self._length = 0
+        self._globals = Scope({
+            "range": Function(_range),
+            "dict": Function(lambda *pairs, **named: dict(*map(self._pairs, pairs), **named)),
+            "namespace": Function(lambda *pairs, **named: Namespace(dict(*map(self._pairs, pairs), **named))),
+            "raise_exception": Function(_refuse),
+            "strftime_now": Function(_now),
+        })  # fmt: skip
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        for kind, names in ((str, _STRING_METHODS), *_OTHER_METHODS.items()):
-            if isinstance(obj, kind):
-                return attr in names
-        return super().is_safe_attribute(obj, attr, value)
+    def render(self, template: nodes.Template, variables: Mapping[str, Any]) -> str:
+        """What the template makes of the variables."""
+        try:
+            for value in variables.values():
+                self._made(value)
+        except LimitError:
+            raise LimitError(f"the conversation is too long, more than {limits.SIZE:,} characters") from None
+        scope = Scope(dict(variables), self._globals)
+        return self._captured(lambda: self._run(template.body, scope))
 
-    def unsafe_undefined(self, obj: Any, attribute: str) -> jinja2.Undefined:
-        raise jinja2.exceptions.SecurityError(f"{attribute!r} of a {type(obj).__name__} is not allowed in a template")
+    # --- Statements -------------------------------------------------------------------------------------------
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, str) and attribute == "replace":
-            return lambda old, new, count=-1: self._replaced(obj, old, new, count)
-        if isinstance(obj, str) and attribute == "join":
-            return lambda parts: self.joined(obj, parts)
-        if isinstance(obj, str) and attribute not in _STRING_METHODS:  # also `format`, which jinja would let through
-            return self.unsafe_undefined(obj, attribute)
-        return super().getattr(obj, attribute)
+    def execute(self, node: nodes.Node, scope: Scope) -> None:
+        """Carry out a statement."""
+        self.budget.step()
+        method_for(_STATEMENTS, node)(self, node, scope)
 
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        both = isinstance(obj, str) and isinstance(argument, str)
-        return self.getattr(obj, argument) if both else super().getitem(obj, argument)
+    def _run(self, body: Iterable[nodes.Node], scope: Scope) -> None:
+        for node in body:
+            self.execute(node, scope)
 
-    def made(self, value: Any) -> Any:
-        """The value, counted among all that this rendering has made; _LimitError if that is too much."""
-        self.total += _weight(value)
-        if self.total > TOTAL:
-            raise _LimitError(f"it makes more than {TOTAL:,} characters and entries in all")
-        return value
+    def _captured(self, run: Callable[[], None]) -> str:
+        """The text that is printed meanwhile."""
+        before = self._out, self._length
+        self._out, self._length = [], 0
+        try:
+            run()
+            return self._made(tt.joined(self._out))
+        finally:
+            self._out, self._length = before
 
-    def joined(self, separator: str, parts: Iterable[Any]) -> str:
-        """The parts as one text, if it is not too long."""
-        texts = []
-        size = 0
-        for part in parts:
-            _weight(part)
-            texts.append(str(part))
-            size += len(texts[-1]) + len(separator)
-            check_size(size)
-        return str(self.made(separator.join(texts)))
+    def _output(self, node: nodes.Output, scope: Scope) -> None:
+        for part in node.nodes:
+            self._write(part.data if isinstance(part, nodes.TemplateData) else self.evaluate(part, scope))
 
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
-        """What a macro or a block gives: its pieces as one text."""
-        return self.joined("", pieces)
+    def _write(self, value: Any) -> None:
+        text = tt.text_of(value)
+        self._length += len(text)
+        check_size(self._length)
+        self._out.append(text)
 
-    def _printed(self, value: Any) -> Any:
-        _weight(value)
-        return value
+    def _if(self, node: nodes.If, scope: Scope) -> None:
+        for branch in (node, *node.elif_):
+            if self.evaluate(branch.test, scope):
+                return self._run(branch.body, scope)
+        return self._run(node.else_, scope)
 
-    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)  # with jinja's own marks: which filters want the environment
-        def watched(*arguments: Any, **settings: Any) -> Any:
-            for argument in (*arguments, *settings.values()):
-                _weight(argument)
-            return self.made(function(*arguments, **settings))
+    def _for(self, node: nodes.For, scope: Scope) -> None:
+        self._loop(node, self.evaluate(node.iter, scope), scope, 0)
 
-        return watched
+    def _loop(self, node: nodes.For, over: Any, scope: Scope, depth: int) -> None:
+        if depth > limits.DEPTH:
+            raise RecursionError
+        items = entries(over)
+        if node.test is not None:
+            items = [item for item in items if self._passes(node, item, scope)]
+        loop = Loop(items, depth)
+        if node.recursive:
+            loop.run = lambda inner: self._captured(lambda: self._loop(node, inner, scope, depth + 1))
+        self._made(items)
+        if not items:
+            self._run(node.else_, Scope({}, scope))
+        for loop.index0, item in enumerate(items):
+            inside = Scope({"loop": loop}, scope)
+            self._assign(node.target, item, inside)
+            try:
+                self._run(node.body, inside)
+            except _Continue:
+                continue
+            except _Break:
+                break
 
-    def call(self, context: Any, function: Any, *arguments: Any, **settings: Any) -> Any:  # type: ignore[override]
-        """Call a method of a text or list, a global or a macro."""
-        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
-        if isinstance(owner, str) and name in _SQUARE and any(isinstance(a, str) and len(a) > 100 for a in arguments):
-            raise _LimitError(f"{name} searches for more than 100 characters, which could take very long")
-        result = super().call(context, function, *arguments, **settings)
-        return result if isinstance(function, Macro) else self.made(result)
+    def _break(self, node: nodes.Break, scope: Scope) -> NoReturn:
+        raise _Break
 
-    def _join_filter(self, parts: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
-        chosen = parts if attribute is None else (self.getitem(part, attribute) for part in parts)
-        return self.joined(str(separator), chosen)
+    def _continue(self, node: nodes.Continue, scope: Scope) -> NoReturn:
+        raise _Continue
 
-    def _replaced(self, text: Any, old: str, new: str, count: int | None = -1) -> str:
-        text = str(text)
-        check_size(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
-        return str(self.made(text.replace(old, new, -1 if count is None else count)))
+    def _passes(self, node: nodes.For, item: Any, scope: Scope) -> bool:
+        inside = Scope({}, scope)
+        self._assign(node.target, item, inside)
+        return bool(self.evaluate(node.test, inside))  # type: ignore[arg-type]
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(side) if isinstance(side, (str, list, tuple)) else None for side in (left, right)]
-        if operator == "%" and sizes[0] is not None:
-            raise jinja2.exceptions.SecurityError("formatting with % is not allowed in a template: use ~")
-        if operator == "+" and None not in sizes:
-            check_size(sizes[0] + sizes[1])  # type: ignore[operator]
-        elif operator == "*" and sizes != [None, None]:
-            times = right if sizes[0] is not None else left
-            check_size((sizes[0] if sizes[0] is not None else sizes[1]) * times)  # type: ignore[operator]
-        elif operator in ("*", "**") and any(isinstance(side, int) and abs(side) > 2**31 for side in (left, right)):
-            raise _LimitError("it computes with numbers beyond all measure")
-        elif operator == "**" and abs(right) > 32:
-            raise _LimitError("it computes with numbers beyond all measure")
-        # A list times a number may hold the same large thing again and again: weighed before it is made.
-        for side, times in ((left, right), (right, left)):
-            if operator == "*" and isinstance(side, (str, list, tuple)) and isinstance(times, int):
-                check_size(_weight(side) * times)
-        return self.made(super().call_binop(context, operator, left, right))
+    def _assign(self, target: nodes.Node, value: Any, scope: Scope) -> None:
+        if isinstance(target, nodes.Name):
+            scope.names[target.name] = value
+        elif isinstance(target, nodes.Tuple):
+            values = entries(value)
+            if len(values) != len(target.items):
+                raise ValueError(f"{len(values)} values for {len(target.items)} names")
+            for inner, part in zip(target.items, values, strict=True):
+                self._assign(inner, part, scope)
+        elif isinstance(target, nodes.NSRef):
+            namespace = scope.find(target.name)
+            if not isinstance(namespace, Namespace):
+                raise jinja2.TemplateRuntimeError(f"{target.name} is no namespace: only their attributes can be set")
+            namespace.values[target.attr] = value
+
+    def _set(self, node: nodes.Assign, scope: Scope) -> None:
+        self._assign(node.target, self.evaluate(node.node, scope), scope)
+
+    def _block(self, node: nodes.Scope, scope: Scope) -> None:
+        self._run(node.body, Scope({}, scope))
+
+    def _set_block(self, node: nodes.AssignBlock, scope: Scope) -> None:
+        text = self._captured(lambda: self._block(node, scope))  # type: ignore[arg-type]
+        self._assign(node.target, text if node.filter is None else self._filter(node.filter, scope, text), scope)
+
+    def _filter_block(self, node: nodes.FilterBlock, scope: Scope) -> None:
+        text = self._captured(lambda: self._block(node, scope))  # type: ignore[arg-type]
+        self._write(self._filter(node.filter, scope, text))
+
+    def _with(self, node: nodes.With, scope: Scope) -> None:
+        inside = Scope({}, scope)
+        for target, value in zip(node.targets, node.values, strict=True):
+            self._assign(target, self.evaluate(value, scope), inside)
+        self._run(node.body, inside)
+
+    def _macro(self, node: nodes.Macro, scope: Scope) -> None:
+        scope.names[node.name] = self._function(node, node.name, scope)
+
+    def _call_block(self, node: nodes.CallBlock, scope: Scope) -> None:
+        self._write(self._call(node.call, scope, caller=self._function(node, "caller", scope)))
+
+    def _function(self, node: nodes.Macro | nodes.CallBlock, name: str, scope: Scope) -> Function:
+        names = [argument.name for argument in node.args]
+        defaults = dict(zip(names[len(names) - len(node.defaults) :], node.defaults, strict=True))
+        used = {inner.name for part in node.body for inner in part.find_all(nodes.Name)}
+
+        def run(*arguments: Any, **named: Any) -> str:
+            inside = Scope(dict(zip(names, arguments, strict=False)), scope)
+            for number, argument in enumerate(names):
+                if argument in named:
+                    if number < len(arguments):
+                        raise TypeError(f"{name}() got two values for {argument!r}")
+                    inside.names[argument] = named.pop(argument)
+                elif number >= len(arguments):
+                    missing = Undefined(f"parameter {argument!r} was not provided", name=argument)
+                    given = defaults.get(argument)
+                    inside.names[argument] = missing if given is None else self.evaluate(given, inside)
+            rest = {"varargs": arguments[len(names) :], "caller": named.pop("caller", None), "kwargs": named}
+            if rest["caller"] is None:
+                rest["caller"] = Undefined("no caller defined", name="caller")
+            elif "caller" not in used:
+                raise TypeError(f"{name}() is called with a block and does not use it")
+            for kind in ("varargs", "kwargs"):
+                if rest[kind] and kind not in used:
+                    raise TypeError(f"{name}() does not take {rest[kind]!r:.80}")
+                self._made(rest[kind])
+            inside.names |= {kind: value for kind, value in rest.items() if kind in used and kind not in names}
+            self._depth += 1
+            try:
+                if self._depth > limits.DEPTH:
+                    raise RecursionError
+                return self._captured(lambda: self._run(node.body, inside))
+            finally:
+                self._depth -= 1
+
+        return Function(run)
 
 
 def _range(*bounds: Any) -> range:
-    numbers = range(*bounds)
-    check_size(10 * len(numbers))
-    return numbers
+    made = range(*bounds)
+    check_entries(len(made))
+    return made
 
 
-def _trimmed(text: Any, characters: str | None = None) -> str:
-    if characters is not None and len(characters) > 100:
-        raise _LimitError("trim takes off more than 100 characters")
-    return str(text).strip(characters)
+def _now(form: str) -> str:
+    if len(form) > 100 or re.search(r"%\W?\d", form):
+        raise LimitError("strftime_now takes a short format, without widths")
+    return datetime.now().strftime(form)
 
 
-def _sum(numbers: Iterable[Any], attribute: str | None = None, start: Any = 0) -> Any:
-    found = list(numbers if attribute is None else (number[attribute] for number in numbers))
-    if not all(isinstance(number, (int, float)) for number in (start, *found)):
-        raise ValueError("sum is of numbers; lists and texts are joined by + or ~")
-    return sum(found, start)
+def _refuse(message: Any = "") -> NoReturn:
+    raise RefusedError(tt.text_of(message)[:500])
 
 
-def _refuse(message: Any) -> None:
-    raise _Refused(str(message))
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=None if indent is None else min(int(indent), 8))
-    check_size(len(text))
-    return text
+_STATEMENTS: dict[type, Callable[[Sandbox, Any, Scope], None]] = {
+    nodes.Output: Sandbox._output,
+    nodes.If: Sandbox._if,
+    nodes.For: Sandbox._for,
+    nodes.Break: Sandbox._break,
+    nodes.Continue: Sandbox._continue,
+    nodes.Assign: Sandbox._set,
+    nodes.AssignBlock: Sandbox._set_block,
+    nodes.Scope: Sandbox._block,
+    nodes.With: Sandbox._with,
+    nodes.FilterBlock: Sandbox._filter_block,
+    nodes.Macro: Sandbox._macro,
+    nodes.CallBlock: Sandbox._call_block,
+}

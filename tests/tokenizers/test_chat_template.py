@@ -1,16 +1,16 @@
 """Chat templates: real ones render as published, hostile ones are stopped, and users cannot speak as the system."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import llm_from_scratch.tokenizers.template_sandbox as module
+import llm_from_scratch as lfs
 from llm_from_scratch.files.gguf import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
+from llm_from_scratch.tokenizers.template_limits import Budget
 
 TINY = Path(__file__).parents[1] / "models" / "fixtures" / "gguf" / "tied.gguf"
 TALK = [
@@ -52,6 +52,24 @@ def test_zephyr_and_how_line_ends_are_trimmed():
     assert template.render(TALK, add_generation_prompt=True) == expected
 
 
+FROZEN = json.loads((Path(__file__).parent / "fixtures" / "chat_templates.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FROZEN["templates"])
+def test_templates_render_as_in_the_transformers_library(name):
+    """Frozen by make_template_fixtures.py; None where that library refuses or fails, too."""
+    template = ChatTemplate(FROZEN["templates"][name], bos="<s>", eos="</s>", tokens={"unk": "<unk>"})
+    cases = [case for case in FROZEN["cases"] if case[0] == name]
+    assert any(expected for *_, expected in cases)
+    for _, talk, variables, expected in cases:
+        given = FROZEN["talks"][talk], FROZEN["variables"][variables]
+        if expected is None:
+            with pytest.raises(ValueError, match="the chat template"):
+                template.render(given[0], **given[1])
+        else:
+            assert template.render(given[0], **given[1]) == expected
+
+
 def test_loops_with_state_and_what_else_templates_use():
     source = (
         "{% set ns = namespace(n=0) %}{% for m in messages if m.role == 'user' %}{% set ns.n = ns.n + 1 %}"
@@ -73,116 +91,79 @@ def test_a_user_cannot_spell_a_special_token():
     assert plain == tokenizer.encode(tokenizer.decode(plain), allowed_special="all")
 
 
-HOSTILE = {
-    "classes": ("{{ ''.__class__.__mro__ }}", "'__class__' of a str is not allowed"),
-    "globals of a function": ("{{ raise_exception.__globals__ }}", "not allowed"),
-    "globals through a class": ("{{ namespace.__init__.__globals__ }}", "not allowed"),
-    "subclasses": ("{{ dict.__subclasses__() }}", "not allowed"),
-    "by subscript": ("{{ ''['__class__'] }}", "not allowed"),
-    "by filter": ("{{ messages | map(attribute='__class__') | list }}", "not allowed"),
-    "by the attr filter": ("{{ '' | attr('__class__') }}", "No filter named 'attr'"),
-    "the template itself": ("{{ self.__init__ }}", "not allowed"),
-    "format": ("{{ '{:>99999999999}'.format(1) }}", "'format' of a str is not allowed"),
-    "format by subscript": ("{{ '{:>99999999999}'['format'](1) }}", "'format' of a str is not allowed"),
-    "percent": ("{{ '%99999999999d' % 1 }}", "formatting with % is not allowed"),
-    "padding": ("{{ 'a'.ljust(99999999999) }}", "'ljust' of a str is not allowed"),
-    "files": ("{% include '/etc/passwd' %}", "no loader"),
-    "changing the messages": ("{{ messages.append(1) }}", "'append' of a list is not allowed"),
-    "a large text": ("{{ 'a' * 10000000000 }}", "more than 2,000,000"),
-    "a large list": ("{{ [0] * 10000000000 }}", "more than 2,000,000"),
-    "doubling with ~": (
-        "{% set n = namespace(x='aa') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "more than 2"),
-    "doubling with +": (
-        "{% set n = namespace(x='aa') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}", "more than 2"),
-    "replace": ("{{ ('a' * 1000000).replace('a', 'a' * 1000000) }}", "more than 2,000,000"),
-    "replace as a filter": ("{{ ('a' * 1000000) | replace('a', 'a' * 1000000) }}", "more than 2,000,000"),
-    "join": ("{{ ('a' * 100000).join('a' * 100000) }}", "more than 2,000,000"),
-    "much output": ("{% for i in range(99999) %}{{ 'a' * 1000 }}{% endfor %}", "more than 2,000,000"),
-    "a long range": ("{{ range(10000000000) }}", "more than 2,000,000"),
-    "large numbers": ("{{ 9 ** 99 ** 99 }}", "beyond all measure"),
-    "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end"),
-    "not a template": ("{% if %}", "cannot be read"),
-    "an endless source": ("a" * 100_001, "no honest one"),
-    "brackets": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "cannot be read"),
-    "division by zero": ("{{ 1 / 0 }}", "division by zero"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_templates_are_stopped(name):
-    source, message = HOSTILE[name]
-    with pytest.raises(ValueError, match=message):
-        ChatTemplate(source).render(TALK)
-
-
-GROW = "{% set n = namespace(x=START) %}{% for i in range(99) %}{% set n.x = STEP %}{% endfor %}USE"
-GROWING = {  # what it begins with, what each round makes of it, and how it is used
-    "lists in lists": ("['a']", "[n.x, n.x]", "{{ n.x }}"),
-    "lists in lists, compared": ("['a']", "[n.x, n.x]", "{{ n.x in [n.x ~ ''] }}"),
-    "lists in lists, as JSON": ("['a']", "[n.x, n.x]", "{{ n.x | tojson }}"),
-    "tuples, hashed": ("(1,)", "(n.x, n.x)", "{{ {n.x: 1} }}"),
-    "dictionaries": ("{}", "{'a': n.x, 'b': n.x}", "{{ n.x | string }}"),
-    "dictionaries by name": ("{}", "dict(a=n.x, b=n.x)", "{{ n.x }}"),
-    "a list of one, many times": ("['a']", "[n.x] * 9", "{{ n.x | length }}"),
-    "namespaces": ("1", "namespace(a=n.x, b=n.x)", "{{ n.x }}"),
-    "a namespace in itself": ("1", "n", "{{ n.x }}"),
-    "a macro": ("'ab'", "twice(n.x)", "{{ n.x | length }}"),
-    "many texts at once": ("[]", "n.x + ['a' * 9999]", "{{ n.x | length }}"),
-    "one after the other": ("'a'", "('a' * 9999)[1:]", "{{ n.x | length }}"),
-}
-
-
-@pytest.mark.parametrize("name", GROWING)
-def test_whatever_grows_is_stopped_before_it_is_large(name, monkeypatch):
-    monkeypatch.setattr(module, "SIZE", 20_000)
-    monkeypatch.setattr(module, "TOTAL", 200_000)
-    monkeypatch.setattr(module, "SECONDS", 60.0)
-    start, step, use = GROWING[name]
-    source = GROW.replace("START", start).replace("STEP", step).replace("USE", use)
-    source = "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}" + source
-    with pytest.raises(ValueError, match="makes .*more than 20"):
-        ChatTemplate(source).render(TALK)
-
-
-def test_a_block_is_stopped_before_it_is_large(monkeypatch):
-    monkeypatch.setattr(module, "SIZE", 20_000)
-    block = "{% set y %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = y %}"
-    source = "{% set n = namespace(x='ab') %}{% for i in range(99) %}" + block + "{% endfor %}"
-    with pytest.raises(ValueError, match="more than 20,000"):
-        ChatTemplate(source).render(TALK)
-
-
-@pytest.mark.parametrize("call", [".rfind(", ".rsplit(", ".strip(", " | trim("])
-def test_searches_that_take_the_product_of_two_lengths_are_refused(call):
-    with pytest.raises(ValueError, match="more than 100 characters"):
-        ChatTemplate("{{ ('a' * 900000)" + call + "'b' ~ 'a' * 400000) }}").render(TALK)
-
-
-def test_sums_are_of_numbers():
-    assert ChatTemplate("{{ [1, 2] | sum }} {{ messages | map(attribute='role') | list | length }}").render(TALK)
-    with pytest.raises(ValueError, match="sum is of numbers"):
-        ChatTemplate("{{ [[1], [2]] | sum(start=[]) }}").render(TALK)
-
-
-def test_a_loop_that_prints_nothing_is_stopped(monkeypatch):
-    monkeypatch.setattr(module, "SECONDS", 0.2)
-    traced = sys.gettrace()
-    template = ChatTemplate("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
-    with pytest.raises(ValueError, match="was not done after"):
-        template.render(TALK)
-    assert sys.gettrace() is traced
-
-
 def test_messages_are_checked():
     template = ChatTemplate("")
     for messages in ("Hello", {"role": "user", "content": "x"}, 3):
         with pytest.raises(TypeError, match="messages must be a list"):
             template.render(messages)
-    for message in ({"role": "user"}, {"role": "user", "content": None}, "x"):
-        with pytest.raises(TypeError, match="message 0 must have"):
+    for message in (
+        {"role": "user"},
+        {"role": 3, "content": "x"},
+        {"content": "x"},
+        {"role": "user", "content": 5},
+        "x",
+    ):
+        with pytest.raises(TypeError, match="message 0 must have") as error:
             template.render([message])
+        assert "\n" not in str(error.value)
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value, message in ((b"x", "not bytes"), ({1, 2}, "not set"), (np.ones(2), "not ndarray"), (deep, "recursion")):
+        with pytest.raises(TypeError, match=f"message 0: .*{message}"):
+            template.render([{"role": "user", "content": "x", "more": [value]}])
+        with pytest.raises(TypeError, match=f"tools: .*{message}"):
+            template.render([], tools=[value])
     with pytest.raises(TypeError, match="is a text"):
         ChatTemplate(None)
+    with pytest.raises(ValueError, match="the conversation is too long, more than 2,000,000 characters"):
+        template.render([{"role": "user", "content": "x" * 2_000_001}])
+
+
+def test_what_a_message_holds_is_passed_on_and_the_callers_stays_as_it_was():
+    call = {"id": "1", "function": {"name": "f", "arguments": {"x": [1, 2.5, None, True]}}}
+    talk = [
+        {"role": "assistant", "content": None, "name": "n", "tool_calls": [call]},
+        {"role": "user", "content": [{"type": "text", "text": "seen"}, {"type": "image"}]},
+        {"role": "assistant", "tool_calls": [call], "reasoning_content": "so"},
+    ]
+    before = json.dumps(talk)
+    source = (
+        "{% for m in messages %}{{ m.name }}|{{ m.content is none }}|{{ m.content is defined }}|"
+        "{% for part in m.content or [] %}{{ part.type }}{{ part.text }},{% endfor %}|{{ m.tool_calls | tojson }}|"
+        "{{ m.reasoning_content }}\n{% endfor %}{{ tools }}{{ documents }}{{ word is defined }}"
+    )
+    calls = json.dumps([call])
+    expected = f"n|True|True||{calls}|\n|False|True|textseen,image,||\n|False|False||{calls}|so\n"
+    source = source.replace("{{ m.tool_calls | tojson }}", "{{ m.tool_calls | tojson if m.tool_calls }}")
+    assert ChatTemplate(source).render(talk) == expected + "NoneNoneFalse"
+    passed = {"tools": [{"a": 1}], "documents": [], "word": 3}
+    assert ChatTemplate(source).render(talk, **passed) == expected + "[{'a': 1}][]True"
+    assert json.dumps(talk) == before
+
+
+def test_several_templates_by_name():
+    several = ChatTemplate({"default": "D", "tool_use": "T", "rag": "R{{ documents[0].text }}"})
+    assert several.render([]) == "D" and several.source == "D"
+    assert several.render([], tools=[]) == "T"
+    assert several.render([], template="rag", documents=[{"text": "x"}]) == "Rx"
+    with pytest.raises(ValueError, match="no chat template 'other': name one of .'default', 'tool_use', 'rag'."):
+        several.render([], template="other")
+    with pytest.raises(ValueError, match="no chat template 'default': name one of .'rag'."):
+        ChatTemplate({"rag": "R"}).render([])
+
+
+def test_special_tokens_that_a_template_sees():
+    source = "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ eos_token is defined }}"
+    assert ChatTemplate(source, bos="B", tokens={"unk": "U"}).render([]) == "B|U|False|True"
+
+
+def test_a_hundred_messages_are_a_matter_of_few_steps(monkeypatch):
+    steps, step = [], Budget.step
+    monkeypatch.setattr(Budget, "step", lambda budget: (steps.append(1), step(budget))[1])
+    talk = [{"role": ("user", "assistant")[n % 2], "content": "word " * 400} for n in range(101)]
+    assert len(ChatTemplate(LLAMA_2).render(talk)) > 200_000
+    assert len(steps) < 50 * len(talk)
 
 
 def test_where_templates_are_found(tmp_path):
@@ -200,3 +181,45 @@ def test_where_templates_are_found(tmp_path):
     write_gguf(tmp_path / "none.gguf", {}, {"w": ("F32", np.ones(3, np.float32))})
     with pytest.raises(ValueError, match="no chat template"):
         ChatTemplate.from_pretrained(tmp_path / "none.gguf")
+
+
+def test_special_tokens_and_templates_from_every_file(tmp_path):
+    def write(name, content):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+
+    source = "{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ pad_token }}"
+    write("special_tokens_map.json", {"bos_token": "B", "unk_token": {"content": "U"}, "pad_token": "old"})
+    write("tokenizer_config.json", {"chat_template": source, "pad_token": "P", "eos_token": None})
+    assert ChatTemplate.from_pretrained(tmp_path).render([]) == "BUP"
+    write("additional_chat_templates/rag.jinja", "R{{ unk_token }}")
+    assert ChatTemplate.from_pretrained(tmp_path).render([], template="rag") == "RU"
+    for wrong, message in (
+        (5, "chat_template must be"),
+        ([], "chat_template must be"),
+        ([{"name": 1}], "must be a text or"),
+    ):
+        write("tokenizer_config.json", {"chat_template": wrong})
+        with pytest.raises(ValueError, match=message):
+            ChatTemplate.from_pretrained(tmp_path)
+    for wrong in ("[]", "5", "[" * 100_000, "{"):
+        write("tokenizer_config.json", wrong)
+        with pytest.raises(ValueError, match="tokenizer_config.json"):
+            ChatTemplate.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("number", [-1_000_000, -3, -1, 3, "x"])
+def test_a_token_of_a_gguf_file_that_is_not_there(tmp_path, number):
+    write = {"tokenizer.chat_template": "{{ bos_token }}", "tokenizer.ggml.tokens": ["a", "b", "c"]}
+    for given, expected in ((2, "c"), (number, None)):
+        metadata = write | {"tokenizer.ggml.bos_token_id": given}
+        write_gguf(tmp_path / "x.gguf", metadata, {"w": ("F32", np.ones(3, np.float32))})
+        if expected is None:
+            with pytest.raises(ValueError, match="bos_token_id is .*, but there are 3 tokens"):
+                ChatTemplate.from_pretrained(tmp_path / "x.gguf")
+        else:
+            assert ChatTemplate.from_pretrained(tmp_path / "x.gguf").render([]) == expected
+
+
+def test_the_package_has_it_by_name():
+    assert lfs.ChatTemplate is ChatTemplate
