@@ -101,7 +101,8 @@ def _byte_fallback(tokens: list[str]) -> list[str]:
 
 
 def _strip(settings: dict[str, Any]) -> Step:
-    content, start, stop = settings.get("content"), settings.get("start"), settings.get("stop")
+    content = settings.get("content")
+    start, stop = (settings.get(side, -1) for side in ("start", "stop"))
     if not isinstance(content, str) or len(content) != 1 or not all(type(n) is int and n >= 0 for n in (start, stop)):
         raise ValueError(f"decoder Strip needs a character and two counts, got {settings!r:.120}")
 

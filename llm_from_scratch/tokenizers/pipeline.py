@@ -57,7 +57,7 @@ class PipelineTokenizer(Tokenizer):
         self._numbers = {**model.ids, **{token.content: token.id for token in added_tokens}}
         self._names = {number: text for text, number in model.ids.items()}
         self._names |= {token.id: token.content for token in added_tokens}
-        self.merges = self.model.merges if isinstance(model, CharacterBPE) else np.empty((0, 3), np.int32)
+        self.merges = model.merges if isinstance(model, CharacterBPE) else np.empty((0, 3), np.int32)
         spelt = {number: self.decoder([text]).encode("utf-8") for number, text in self._names.items()}
         self._ids = {token: number for number, token in sorted(spelt.items(), reverse=True)}
         self._finish(spelt, 0, added)

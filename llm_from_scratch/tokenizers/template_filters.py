@@ -289,7 +289,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "wordcount": _of_text(lambda text: len(re.findall(r"\w+", text))),
 }
 TESTS: dict[str, Callable[..., Any]] = {
-    **{name: test for name, test in _TESTS.items() if name not in ("filter", "test", "escaped")},
+    **{name: test for name, test in dict[str, Any](_TESTS).items() if name not in ("filter", "test", "escaped")},
     "lower": lambda value: text_of(value).islower(),
     "upper": lambda value: text_of(value).isupper(),
 }

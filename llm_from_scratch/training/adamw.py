@@ -75,7 +75,8 @@ class AdamW:
         grouped = [isinstance(entry, Mapping) for entry in entries]
         if any(grouped) and not all(grouped):
             raise TypeError("give either parameters or groups (dicts with 'params'), not both in one list")
-        for group in entries if any(grouped) else [{"params": entries}]:
+        groups: list[Any] = entries if any(grouped) else [{"params": entries}]
+        for group in groups:
             self._add_group(group, common)
         if not self._slots:
             raise ValueError("there is nothing to optimise: the list of parameters is empty")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_from_scratch.tokenizers import AddedToken, AddedTokens, PipelineTokenizer, Tokenizer, streams
+from llm_from_scratch.tokenizers.normalizers import Normalizer
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FROZEN = json.loads((FIXTURES / "pipelines.json").read_text(encoding="utf-8"))
@@ -180,7 +182,41 @@ def test_a_place_may_be_refused_to_a_special_token():
     assert added.segments("<e>a<e>", chosen) == [("<e>", 0), ("a", -1), ("<e>", 0)]
     asked = []
     found = added.segments("<e>a<e>", chosen, lambda start, end: asked.append((start, end)) or start == 0)
-    assert found == [("<e>", 0), ("a<e>", -1)] and asked == [(0, 3), (4, 7)]
+    assert asked == [(0, 3), (4, 7)]  # "<" is no special token: it is found in any plain text
+    assert found == [("<e>", 0), ("a", -1), ("<", 1), ("e>", -1)]
+
+
+@pytest.mark.parametrize(
+    "described, text, special, count",
+    [
+        ({"type": "Prepend", "prepend": "▁"}, "<e>hi<e>", "<e>", 1),
+        ({"type": "Replace", "pattern": {"String": " "}, "content": "▁▁"}, "h i<e> h i<e>", "<e>", 1),
+        ({"type": "NFC"}, "cafe\u0301<e>e\u0301<e>", "<e>", 1),
+        ({"type": "Lowercase"}, "A<E>İ<E>", "<E>", 1),
+        ({"type": "Strip"}, "  a<e>a<e>", "<e>", 1),
+        ({"type": "StripAccents"}, "a\u0301<e>a<e>", "<e>", 1),
+    ],
+)
+def test_a_normalized_token_is_judged_by_what_it_was_made_of(described, text, special, count):
+    """A template's own token beside a message that spells the same: only the first is allowed here."""
+    added = AddedTokens([AddedToken(special, 0, normalized=True)], Normalizer(described))
+    first = text.index(special)
+    found = added.segments(text, added.choose("all"), lambda start, end: (start, end) == (first, first + len(special)))
+    assert sum(number == 0 for _, number in found) == count
+    assert "".join(part for part, _ in found) == Normalizer(described)(text)
+
+
+def test_what_is_aligned_is_what_is_normalised():
+    rng = random.Random(0)
+    letters = "aE <>é\u0301İΣﬁＡ가ㄱ\u1100\u1161\u11a8▁\u200d👨"
+    steps = [{"type": kind} for kind in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents")]
+    steps += [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"Regex": "a|  +"}, "content": "bb"}]
+    for _ in range(2000):
+        normalizer = Normalizer({"type": "Sequence", "normalizers": rng.sample(steps, rng.randint(1, 4))})
+        text = "".join(rng.choice(letters) for _ in range(rng.randint(0, 12)))
+        made, spans = normalizer.aligned(text, 5)
+        assert made == normalizer(text) and len(spans) == len(made)
+        assert all(5 <= start <= end <= 5 + len(text) for start, end in spans)
 
 
 def test_saving_survives_added_tokens_that_merges_use(tmp_path):

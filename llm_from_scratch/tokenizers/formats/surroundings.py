@@ -181,10 +181,10 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
         made["tokens"] = {number: token for number, token in made["tokens"].items() if number not in alone}
     if "pieces" in made:  # found in the text as it stands, so that each stretch between them is a new beginning
         made["added_tokens"] = [dataclasses.replace(token, normalized=False) for token in made["added_tokens"]]
-        special = {token.content for token in added.values() if token.special}
+        controls = {token.content for token in added.values() if token.special}
         made["pieces"] = [
             dataclasses.replace(piece, kind=Kind.CONTROL)
-            if piece.kind == Kind.NORMAL and piece.text in special
+            if piece.kind == Kind.NORMAL and piece.text in controls
             else piece
             for piece in made["pieces"]
         ]

@@ -173,10 +173,8 @@ def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
 def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: list[AddedToken]) -> bool:
     """Is it what `Tokenizer` does, and no more? ValueError where only a half of the file speaks of bytes."""
     model, steps, decoder = content["model"], flat(content.get("pre_tokenizer")), content.get("decoder")
-    nested = (
-        isinstance(decoder, dict) and decoder.get("type") == "Sequence" and isinstance(decoder.get("decoders"), list)
-    )
-    decoders = list(map(_kind, decoder["decoders"] if nested else [decoder]))
+    inner = decoder.get("decoders") if isinstance(decoder, dict) and decoder.get("type") == "Sequence" else None
+    decoders = list(map(_kind, inner if isinstance(inner, list) else [decoder]))
     count = sum(_kind(step) == "ByteLevel" for step in steps)
     if count > 1:
         raise ValueError("pre_tokenizer: two ByteLevel steps")
