@@ -14,7 +14,7 @@ from pathlib import Path
 from .atomic import write_text
 
 DIGESTS = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/\\\n]+)\n")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -53,10 +53,10 @@ def check_digests(folder: str | os.PathLike[str], remedy: str, names: Iterable[s
     if not sums.is_file():
         raise ValueError(f"{sums}, which says what the files beside it were, is missing: {remedy}")
     listed: dict[str, str] = {}
-    for line in sums.read_bytes().decode("utf-8", "replace").splitlines():
+    for line in sums.read_bytes().decode("utf-8", "replace").splitlines(keepends=True):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ValueError(f"{sums} is damaged: {remedy}")
+            raise ValueError(f"{sums} is damaged or cut off: {remedy}")
         listed[match[2]] = match[1]
     for name in sorted({*listed, *(_files(folder) if names is None else names)}):
         path = folder / name

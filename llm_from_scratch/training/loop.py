@@ -184,7 +184,10 @@ class _Run:
             raise ValueError(f"{path}: 'step' is {state['step']}, beyond the {begun.steps} steps of the run")
         for note in resume_notes(state):
             self.report(f"note: {note}")
-        self.sampler.restore(sampler)
+        try:
+            self.sampler.restore(sampler)
+        except ValueError as error:
+            raise ValueError(f"{path}, sampler: {error}") from None
         load_checkpoint(checkpoint, model=self.model, optimizer=self.optimizer, open_model=open_model)
         self.step, self.tokens, self.evaluation = state["step"], tokens, evaluation
         self.loss, self.saved = math.nan if loss is None else loss, checkpoint
