@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..kernels import optimizers
-from .workers import resolve_threads, run_together
+from .workers import balanced_shares, resolve_threads, run_over, run_together
 
 _WORTH_A_THREAD = 200_000
 
@@ -123,7 +123,8 @@ class AdamW:
     def step(self, grad_scale: float = 1.0) -> None:
         """Update every parameter that has a gradient. Gradients are read as `grad_scale` times what they are.
 
-        Raises ValueError, nothing changed, when a gradient's shape or dtype is not its parameter's.
+        Raises ValueError, nothing changed, when a gradient's shape or dtype is not its parameter's, and when it is not
+        finite or so large that its squares are not.
         """
         if not math.isfinite(grad_scale):
             raise ValueError(f"grad_scale must be finite, got {grad_scale}")
@@ -135,6 +136,16 @@ class AdamW:
                     f"the gradient of {slot.name} is {grad.dtype}{grad.shape}, "  # type: ignore[union-attr]
                     f"the parameter {data.dtype}{data.shape}"
                 )
+        sizes = [slot.param.size for slot in slots]
+        count = self._threads if sum(sizes) >= _WORTH_A_THREAD else 1
+        # One reading of the gradients, of all that the update itself reads and writes a small part.
+        squares = run_over(slots, balanced_shares(sizes, count), _sum_of_squares)
+        for slot, square in zip(slots, squares):
+            if not square * float(grad_scale) ** 2 <= np.finfo(slot.param.dtype).max:  # a NaN is not, either
+                raise ValueError(
+                    f"the gradient of {slot.name} is not finite, or too large to be squared (its length is "
+                    f"{math.sqrt(square)}): nothing was updated. Look at the loss and the learning rate, and clip"
+                )
         jobs = []
         for slot in slots:
             data = slot.param.data
@@ -144,8 +155,7 @@ class AdamW:
                 data = slot.param.data = np.array(data, order="C")
             slot.step += 1
             jobs.append((slot, data.reshape(-1), slot.param.grad.reshape(-1)))  # type: ignore[union-attr]
-        total = sum(flat.size for _, flat, _ in jobs)
-        count = self._threads if total >= _WORTH_A_THREAD else 1
+        total = sum(sizes)
         # Equal shares of the numbers, not of the parameters: an embedding may be half of the model.
         run_together([_share(jobs, total * k // count, total * (k + 1) // count, grad_scale) for k in range(count)])
 
@@ -212,6 +222,11 @@ def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [(n, p) for n, p in named if id(p) not in decaying], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _sum_of_squares(slot: _Slot) -> float:
+    with np.errstate(all="ignore"):
+        return optimizers.sum_of_squares(slot.param.grad.reshape(-1))  # type: ignore[union-attr]
 
 
 def _share(jobs: list[tuple[_Slot, np.ndarray, np.ndarray]], start: int, stop: int, grad_scale: float) -> Any:
