@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..kernels import optimizers
+from .clip import grad_norm
 from .workers import balanced_shares, resolve_threads, run_over, run_together
 
 _WORTH_A_THREAD = 200_000
@@ -139,12 +140,12 @@ class AdamW:
         sizes = [slot.param.size for slot in slots]
         count = self._threads if sum(sizes) >= _WORTH_A_THREAD else 1
         # One reading of the gradients, of all that the update itself reads and writes a small part.
-        squares = run_over(slots, balanced_shares(sizes, count), _sum_of_squares)
-        for slot, square in zip(slots, squares):
-            if not square * float(grad_scale) ** 2 <= np.finfo(slot.param.dtype).max:  # a NaN is not, either
+        lengths = run_over(slots, balanced_shares(sizes, count), lambda slot: grad_norm([slot.param], threads=1))
+        for slot, length in zip(slots, lengths):
+            if not length * abs(grad_scale) <= math.sqrt(np.finfo(slot.param.dtype).max):  # a NaN is not, either
                 raise ValueError(
-                    f"the gradient of {slot.name} is not finite, or too large to be squared (its length is "
-                    f"{math.sqrt(square)}): nothing was updated. Look at the loss and the learning rate, and clip"
+                    f"the gradient of {slot.name} is not finite, or too large to be squared (its length is {length}): "
+                    "nothing was updated. Look at the loss and the learning rate, and clip"
                 )
         jobs = []
         for slot in slots:
@@ -222,11 +223,6 @@ def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [(n, p) for n, p in named if id(p) not in decaying], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
-
-
-def _sum_of_squares(slot: _Slot) -> float:
-    with np.errstate(all="ignore"):
-        return optimizers.sum_of_squares(slot.param.grad.reshape(-1))  # type: ignore[union-attr]
 
 
 def _share(jobs: list[tuple[_Slot, np.ndarray, np.ndarray]], start: int, stop: int, grad_scale: float) -> Any:
