@@ -90,7 +90,9 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        dtype, shape, start, _ = self.entries[name]
+        dtype, shape, start, stop = self.entries[name]
+        if self._map.size() < stop:  # the system ends a process that reads behind the end of a file
+            raise ValueError(f"{self.path} was cut while it was being read: fetch or write the file again")
         array = np.frombuffer(self._map, dtype, count=math.prod(shape), offset=start).reshape(shape)
         return array
 
