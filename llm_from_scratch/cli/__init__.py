@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # The order in which a newcomer meets them; any others follow by name.
 _ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "fetch", "grade", "bench")
@@ -85,7 +86,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     name = arguments[0]
     module = importlib.import_module(f"{__name__}.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python -m llm_from_scratch {name}",
         description=module.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,6 +94,13 @@ def _run(arguments: list[str]) -> int:
     module.add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="on an error show where in the program it arose")
     return int(module.run(parser.parse_args(arguments[1:])) or 0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options, as for every other mistake in the input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_ERROR, f"error: {message} ({self.prog} --help shows what there is)\n")
 
 
 def _one_line(error: BaseException) -> str:
@@ -110,7 +118,7 @@ def _discard_output() -> None:
 def _overview(names: list[str]) -> argparse.ArgumentParser:
     width = max(map(len, names), default=0)
     lines = "\n".join(f"  {name:<{width}}  {_help_line(name)}" for name in names)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m llm_from_scratch",
         usage="python -m llm_from_scratch COMMAND …",
         description=f"{_DESCRIPTION}\n\ncommands:\n{lines}",

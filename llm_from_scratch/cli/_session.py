@@ -287,7 +287,7 @@ def show_report(report: dict[str, Any], say: Say) -> None:
         ("bits_per_byte", "bits per byte"),
         ("consistency", "consistent tales"),
     ):
-        if key in trained:
+        if key in trained and key in untrained:
             form = "{:>12.0%}" if key == "consistency" else "{:>12.3f}"
             say(f"  {name:22}" + form.format(untrained[key]) + form.format(trained[key]))
     say(

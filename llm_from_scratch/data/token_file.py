@@ -48,7 +48,9 @@ class TokenFile:
         """
         mapped = getattr(self.ids, "_mmap", None)
         needed = HEADER_BYTES + self.ids.nbytes
-        if mapped is not None and mapped.size() < needed:  # of the file that was opened, whatever stands at the path now
+        if (
+            mapped is not None and mapped.size() < needed
+        ):  # of the file that was opened, whatever stands at the path now
             raise ValueError(
                 f"{self.path} was cut to {mapped.size()} bytes while it was being read ({needed} before): write it again"
             )

@@ -71,7 +71,9 @@ def _open_locked(path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if not _try_lock(handle):
-                raise Locked(f"{path.parent} is being written by {_holder(path)}: wait for it, or choose another directory")
+                raise Locked(
+                    f"{path.parent} is being written by {_holder(path)}: wait for it, or choose another directory"
+                )
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), os.stat(path)):
                     return handle

@@ -165,9 +165,7 @@ class _Run:
         settings, sampler, evaluation = (
             json_entry(state, key, "an object", path) for key in ("settings", "sampler", "evaluation")
         )
-        tokens, log_bytes = (
-            json_entry(state, key, "a whole number", path, least=0) for key in ("tokens", "log_bytes")
-        )
+        tokens, log_bytes = (json_entry(state, key, "a whole number", path, least=0) for key in ("tokens", "log_bytes"))
         loss = json_entry(state, "loss", "a number or null", path)
         if evaluation:
             json_entry(evaluation, "loss", "a number", f"{path}, evaluation")
