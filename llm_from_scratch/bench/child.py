@@ -26,7 +26,7 @@ def peak_memory() -> int | None:
 
 
 def main(case: str, contender: str, threads: str, seconds: str, *text_file: str) -> None:
-    """Prepare, then answer each line of standard input with {"median": seconds a run, "runs": n}, or {"absent": why}."""
+    """Prepare, then answer each line of input with {"median": seconds a run, "runs": n}, or once {"absent": why}."""
 
     def say(**answer: object) -> None:
         print(json.dumps(answer), flush=True)

@@ -67,7 +67,10 @@ class _Contender:
 def run_case(
     name: str, case: Case, *, threads: int, rounds: int, seconds: float, text_file: str | None = None
 ) -> dict[str, Any]:
-    """Measure one case, without contenders that are not installed, were not fetched or fail: {"title", "contenders": {name: {"median", "low", "high", "peak", …} or {"absent"}}}."""
+    """Measure one case, without contenders that are not installed, were not fetched or fail.
+
+    Returns {"title", "contenders": {name: {"median", "low", "high", "peak", …} or {"absent"}}}.
+    """
     contenders = [_Contender(name, each, threads, seconds, text_file) for each in case.contenders]
     present = [c for c in contenders if not c.absent]
     for number in range(rounds):

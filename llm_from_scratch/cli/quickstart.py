@@ -112,8 +112,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             if state == "unfinished":
                 say(
-                    f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with its own settings "
-                    "(--force starts anew)\n"
+                    f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with its own "
+                    "settings (--force starts anew)\n"
                 )
             found = _session.carry_out(args.out, made if state == "new" else None, say)
             if found is None:

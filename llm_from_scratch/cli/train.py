@@ -18,7 +18,7 @@ examples:
 
 Stop it with Ctrl-C whenever you like: it finishes the step, saves, and --resume goes on as if nothing had happened, to
 the byte. The run's directory holds the model in the Hugging Face layout, the tokenizer, log.jsonl, loss.png and the
-newest checkpoints. Of run.json a resumed run may change checkpoint_every and keep, and nothing that decides its numbers.
+newest checkpoints. In run.json only checkpoint_every and keep may be changed: the rest decides a run's numbers.
 """
 _DEFAULT_MINUTES = 5.0
 _EVALUATIONS = 10
@@ -171,8 +171,8 @@ def run(args: argparse.Namespace) -> int:
         if args.resume:
             if state == "new":
                 raise ValueError(
-                    f"there is nothing to resume in {args.out}: a run that was stopped while it prepared its text begins "
-                    "again with the options it was begun with, without --resume"
+                    f"there is nothing to resume in {args.out}: a run that was stopped while it prepared its text "
+                    "begins again with the options it was begun with, without --resume"
                 )
             if state == "finished":
                 raise ValueError(f"the run in {args.out} is finished: there is nothing to resume")

@@ -48,11 +48,10 @@ class TokenFile:
         """
         mapped = getattr(self.ids, "_mmap", None)
         needed = HEADER_BYTES + self.ids.nbytes
-        if (
-            mapped is not None and mapped.size() < needed
-        ):  # of the file that was opened, whatever stands at the path now
+        # The size of the file that was opened, whatever stands at the path now.
+        if mapped is not None and mapped.size() < needed:
             raise ValueError(
-                f"{self.path} was cut to {mapped.size()} bytes while it was being read ({needed} before): write it again"
+                f"{self.path} was cut to {mapped.size()} bytes (from {needed}) while it was read: write it again"
             )
 
 

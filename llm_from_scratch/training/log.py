@@ -32,7 +32,7 @@ class RunLog:
         have = self.path.stat().st_size if self.path.exists() else 0
         if have < length:
             raise ValueError(
-                f"{self.path} has {have} bytes, but the checkpoint was made when it had {length}: it was cut or exchanged"
+                f"{self.path} has {have} bytes, but the checkpoint was made at {length}: it was cut or exchanged"
             )
         self._file = open(self.path, "a+b")
         self._file.seek(0)

@@ -1,4 +1,4 @@
-"""Killed at any moment, while a run is prepared, trained, saved or finished, it can be begun or resumed, to the byte."""
+"""Killed at any moment, preparing, training, saving or finishing, a run can be begun or resumed, to the byte."""
 
 from __future__ import annotations
 

@@ -69,6 +69,23 @@ def test_what_is_changed_in_place_must_not_need_a_copy():
     assert (flat != 1).tolist() == [False, False, True, True, True, True, False, False]
 
 
+def test_another_byte_order_is_converted_before_the_loop():
+    for dtype in (np.float32, np.float64):
+        x = np.linspace(-2, 2, 12).astype(dtype).reshape(3, 4)
+        other = x.astype(x.dtype.newbyteorder(">"))
+        padded = np.zeros(other.nbytes + 1, np.uint8)[1:].view(other.dtype).reshape(x.shape)  # unaligned, too
+        padded[...] = other
+        padded.flags.writeable = False
+        for given in (other, padded, np.asfortranarray(other), np.broadcast_to(other[:1], x.shape)):
+            wanted = activations.silu(given.astype(dtype, order="C"))
+            got = activations.silu(given)
+            assert got.dtype == dtype and got.dtype.isnative and got.tobytes() == wanted.tobytes()
+        assert activations.swiglu(x, other).tobytes() == activations.swiglu(x, x).tobytes()
+    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.0, "step": 1}
+    with pytest.raises(ValueError, match="byte order"):
+        optimizers.adamw(np.ones(4, ">f8"), np.ones(4), np.zeros(4), np.zeros(4), **settings)
+
+
 def test_writes_must_name_parameters():
     with pytest.raises(TypeError, match="not parameters"):
         dispatch.kernel(lambda x: x, writes=("y",))
