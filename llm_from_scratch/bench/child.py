@@ -26,7 +26,7 @@ def peak_memory() -> int | None:
 
 
 def main(case: str, contender: str, threads: str, seconds: str, *text_file: str) -> None:
-    """Prepare, then answer each line of standard input with {"median": seconds a run, "runs": n}."""
+    """Prepare, then answer each line of input with {"median": seconds a run, "runs": n}, or once {"absent": why}."""
 
     def say(**answer: object) -> None:
         print(json.dumps(answer), flush=True)
@@ -34,21 +34,24 @@ def main(case: str, contender: str, threads: str, seconds: str, *text_file: str)
     text = Path(text_file[0]).read_text(encoding="utf-8") if text_file else None
     try:
         work = cases(int(threads), text)[case].contenders[contender]()
-    except ImportError as error:
+        before = peak_memory()
+        work()  # compilation and first touch of memory are not what is measured
+        work()
+        say(ready=True)
+        for _ in sys.stdin:
+            times: list[float] = []
+            began = time.perf_counter()
+            while not times or time.perf_counter() - began < float(seconds):
+                start = time.perf_counter()
+                work()
+                times.append(time.perf_counter() - start)
+            say(median=statistics.median(times), runs=len(times))
+    except ImportError as error:  # not installed, or not fetched
         say(absent=str(error))
         return
-    before = peak_memory()
-    work()  # compilation and first touch of memory are not what is measured
-    work()
-    say(ready=True)
-    for _ in sys.stdin:
-        times: list[float] = []
-        began = time.perf_counter()
-        while not times or time.perf_counter() - began < float(seconds):
-            start = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - start)
-        say(median=statistics.median(times), runs=len(times))
+    except Exception as error:  # one that fails must not cost the others their measurement
+        say(absent=f"it failed: {type(error).__name__}: {error}")
+        return
     after = peak_memory()
     say(peak=after, growth=None if after is None or before is None else after - before)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -40,29 +41,36 @@ class _Contender:
         for line in self._process.stdout:
             if line.startswith("{"):  # libraries may print greetings
                 return json.loads(line)
-        raise RuntimeError(f"{self.name} ended without an answer; its error stands above")
+        return {"absent": "it ended without an answer; its error, if there was one, stands above"}
 
     def round(self) -> None:
+        if self.absent:
+            return
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        self.medians.append(self._answer()["median"])
+        with contextlib.suppress(BrokenPipeError):  # it has ended: then there is no answer, which is noticed next
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+        answer = self._answer()
+        self.absent = answer.get("absent")
+        if not self.absent:
+            self.medians.append(answer["median"])
 
     def finish(self) -> dict[str, Any]:
-        memory = {} if self.absent else self._close_and_read()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        memory = {} if self.absent else self._answer()
         self._process.wait()
         return memory
-
-    def _close_and_read(self) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        return self._answer()
 
 
 def run_case(
     name: str, case: Case, *, threads: int, rounds: int, seconds: float, text_file: str | None = None
 ) -> dict[str, Any]:
-    """Measure one case: {"title", "contenders": {name: {"median", "low", "high", "peak", …} or {"absent"}}}."""
+    """Measure one case, without contenders that are not installed, were not fetched or fail.
+
+    Returns {"title", "contenders": {name: {"median", "low", "high", "peak", …} or {"absent"}}}.
+    """
     contenders = [_Contender(name, each, threads, seconds, text_file) for each in case.contenders]
     present = [c for c in contenders if not c.absent]
     for number in range(rounds):
@@ -96,7 +104,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [result["title"]]
     for name, numbers in contenders.items():
         if "absent" in numbers:
-            lines.append(f"  {name:18} not installed ({numbers['absent']})")
+            lines.append(f"  {name:18} left out ({numbers['absent']})")
             continue
         median, low, high = (1e3 * numbers[key] for key in ("median", "low", "high"))
         line = f"  {name:18} {median:9.2f} ms  ({low:.2f} to {high:.2f})"
@@ -104,7 +112,7 @@ def table(result: dict[str, Any]) -> str:
             line += f"  {numbers['rate']:,.1f} {result['unit']}"
         if numbers.get("peak"):
             line += f"  peak {numbers['peak'] / 2**20:,.0f} MiB (work: {numbers['growth'] / 2**20:,.0f})"
-        if numbers is not ours:
+        if numbers is not ours and "median" in ours:
             line += f"  ours/theirs {ours['median'] / numbers['median']:.2f}"
         lines.append(line)
     return "\n".join(lines)

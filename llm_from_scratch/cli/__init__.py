@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # The order in which a newcomer meets them; any others follow by name.
 _ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "fetch", "grade", "bench")
@@ -40,56 +41,84 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a mistake in the input, 130 interrupted with Ctrl-C.
 
-    A mistake in the input (ValueError, TypeError, OSError), or a model too big for the machine, is shown as one line;
-    `--traceback` shows where it arose.
+    A mistake in the input (ValueError, TypeError, OSError, too large a number), or a model too big for the machine, is
+    shown as one line; `--traceback` shows where it arose. What the terminal's encoding does not know is printed as a question mark.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has not
+            stream.reconfigure(errors="replace")
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a reader that has gone, or a full disk, is noticed here and not at the very end
+        return code
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        _discard_output()
+        return 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RecursionError) as error:
+        if "--traceback" in arguments:
+            raise
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            _discard_output()
+        return USER_ERROR
+
+
+def _run(arguments: list[str]) -> int:
     names = commands()
-    if arguments and arguments[0] in names:
-        return _run(arguments[0], arguments[1:])
-    parser = _overview(names)
-    if arguments and not arguments[0].startswith("-"):
-        parser.error(f"there is no command {arguments[0]!r}; the commands are {', '.join(names)}")
-    options = parser.parse_args(arguments)
-    if options.version:
-        from .. import __version__
+    if not arguments or arguments[0] not in names:
+        parser = _overview(names)
+        if arguments and not arguments[0].startswith("-"):
+            parser.error(f"there is no command {arguments[0]!r}; the commands are {', '.join(names)}")
+        if parser.parse_args(arguments).version:
+            from .. import __version__
 
-        print(f"llm_from_scratch {__version__}")
-    else:
-        parser.print_help()
-    return 0
-
-
-def _run(name: str, arguments: list[str]) -> int:
+            print(f"llm_from_scratch {__version__}")
+        else:
+            parser.print_help()
+        return 0
+    name = arguments[0]
     module = importlib.import_module(f"{__name__}.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python -m llm_from_scratch {name}",
         description=module.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="on an error show where in the program it arose")
-    options = parser.parse_args(arguments)
-    try:
-        return int(module.run(options) or 0)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        if options.traceback:
-            raise
-        text = str(error) or type(error).__name__
-        print(f"error: {text}", file=sys.stderr)
-        return USER_ERROR
+    return int(module.run(parser.parse_args(arguments[1:])) or 0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the options, as for every other mistake in the input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_ERROR, f"error: {message} ({self.prog} --help shows what there is)\n")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({text})"
+    return text
+
+
+def _discard_output() -> None:
+    """Let what is still to be written go nowhere: Python would try, and complain, once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _overview(names: list[str]) -> argparse.ArgumentParser:
     width = max(map(len, names), default=0)
     lines = "\n".join(f"  {name:<{width}}  {_help_line(name)}" for name in names)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m llm_from_scratch",
         usage="python -m llm_from_scratch COMMAND …",
         description=f"{_DESCRIPTION}\n\ncommands:\n{lines}",

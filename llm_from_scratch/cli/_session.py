@@ -10,29 +10,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import hashlib
+import json
 import math
+import re
 import shutil
-import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.sources import describe
+from ..data.split import TRAIN, VALIDATION
 from ..data.tales import consistency_score, summary
-from ..files.atomic import write_json
-from ..files.strict_json import read_json_object
+from ..files.atomic import is_temporary, remove_leftovers, write_json
+from ..files.digests import DIGESTS, sha256
+from ..files.lock import LOCK, sole_writer
+from ..files.strict_json import json_entry, read_json_object
 from ..generation import generate
 from ..models import from_pretrained
 from ..tokenizers import Tokenizer
 from ..training import TrainingSettings, evaluate, train
 from ..training.budget import fit_steps, seconds_per_step
-from ..training.checkpoint import latest_checkpoint
+from ..training.checkpoint import differences, latest_checkpoint, read_state
+from ..training.config import FREE_TO_CHANGE
 from ..training.recipe import (
+    PREPARED,
+    TOKENIZER_FILES,
     Recipe,
     batches,
     build_model,
@@ -44,8 +54,12 @@ from ..training.recipe import (
 from ..training.workers import one_blas_thread, resolve_threads
 
 RUN, REPORT = "run.json", "report.json"
-_OURS = ("run.json", "report.json", "log.jsonl", "timing.jsonl", "loss.png", "latest", "config.json",
-         "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "data")  # fmt: skip
+_DATA = {PREPARED, TRAIN, VALIDATION, DIGESTS, *TOKENIZER_FILES}  # what the folder data/ holds
+_PREPARING = {"data", LOCK, *TOKENIZER_FILES}  # what stands in a run's directory before run.json does
+_OURS = re.compile(
+    r"run\.json|report\.json|(log|timing)\.jsonl(\.damaged\d*)?|loss\.png|latest|step-\d+(\.tmp|\.old)?"
+    r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+)
 _TALES_COUNTED = 32  # tales told to measure consistency
 _LONGEST = 300  # tokens of a told text
 _WIDTH = 96
@@ -69,15 +83,9 @@ class Plan:
 Say = Callable[[str], None]
 
 
-def say_to(file: Any = None) -> Say:
-    """A function that prints a line at once, whatever characters the terminal knows."""
-    out = sys.stdout if file is None else file
-    encoding = getattr(out, "encoding", None) or "utf-8"
-
-    def say(text: str = "") -> None:
-        print(text.encode(encoding, "replace").decode(encoding), file=out, flush=True)
-
-    return say
+def say_to(file: Any) -> Say:
+    """A function that prints a line at once."""
+    return functools.partial(print, file=file, flush=True)
 
 
 def state_of(directory: Path) -> str:
@@ -87,20 +95,42 @@ def state_of(directory: Path) -> str:
     if not directory.is_dir():
         raise ValueError(f"{directory} is a file: choose a directory to write to")
     if not (directory / RUN).exists():
-        foreign = sorted(path.name for path in directory.iterdir() if path.name not in _OURS)
+        # Killed while it was preparing its text, at most: then only this can be there.
+        foreign = _surplus(directory, _PREPARING)
+        if not foreign and (directory / "data").is_dir():
+            foreign = [f"data/{name}" for name in _surplus(directory / "data", _DATA)]
         if foreign:
             raise ValueError(
                 f"{directory} holds no run of this program but other files ({', '.join(foreign[:3])}): "
                 "choose another directory"
             )
-        return "new"  # killed while it was preparing its text
+        return "new"
     return "finished" if (directory / REPORT).exists() else "unfinished"
 
 
+def _surplus(folder: Path, known: set[str]) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in known and not is_temporary(path.name))
+
+
+@contextlib.contextmanager
+def writing(directory: Path) -> Iterator[str]:
+    """Hold the directory's lock, remove what a killed run left half-written, and give its state (`state_of`)."""
+    state_of(directory)  # says what is wrong before anything is written there
+    with sole_writer(directory):
+        remove_leftovers(directory)
+        if (directory / "data").is_dir():
+            remove_leftovers(directory / "data")
+        yield state_of(directory)
+
+
 def clear(directory: Path) -> None:
-    """Remove a run, and nothing else that may stand beside it."""
-    for path in [directory / name for name in _OURS] + list(directory.glob("step-*")):
-        if path.is_dir():
+    """Remove a run, and nothing else that may stand beside it; run.json goes last, so that a kill leaves a run."""
+    data = directory / "data"
+    doomed = [path for path in directory.iterdir() if _OURS.fullmatch(path.name) or path.name in TOKENIZER_FILES]
+    if data.is_dir():
+        doomed += [data / name for name in sorted(_DATA)]
+    for path in sorted(doomed, key=lambda path: path.name == RUN):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -109,12 +139,11 @@ def clear(directory: Path) -> None:
 def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = True) -> dict[str, Any] | None:
     """Train a run to its end, from its beginning (`plan` given) or from where it stands; the report.
 
-    None when it was interrupted: then everything needed to go on has been saved.
+    None when it was interrupted: then everything needed to go on has been saved. For who holds the lock (`writing`).
     """
     began = time.perf_counter()
-    directory.mkdir(parents=True, exist_ok=True)
     if plan is None:
-        recipe, settings = read_run(directory)
+        recipe, settings, before = read_run(directory)
     else:
         recipe, settings = plan.recipe, plan.settings
     say(f"text       {describe(recipe.data)}")
@@ -138,12 +167,10 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
             say(f"           {seconds * 1000:.0f} ms a step: about {settings.steps * seconds / 60:.1f} minutes")
         tokenizer.save(directory)
         before = _measure(model, corpus, recipe, validation, lengths, settings.threads)
-        write_json(
-            directory / RUN,
-            {"recipe": recipe.to_json(), "training": settings.to_json(), "untrained": before},
-        )
+        stored = {"recipe": recipe.to_json(), "training": settings.to_json(), "untrained": before}
+        write_json(directory / RUN, {**stored, "sha256": _digest(stored)})
     else:
-        before = read_json_object(directory / RUN)["untrained"]
+        tokenizer.save(directory)
     say(
         f"training   {settings.steps:,} steps of {settings.micro_batches * recipe.batch_size} × {recipe.context} "
         f"tokens, "
@@ -160,6 +187,7 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
         validation=validation,
         token_bytes=lengths,
         resume=plan is None,
+        identity={**recipe.to_json(), "text and tokenizer": sha256(directory / "data" / DIGESTS)},
         progress=progress,
         title=f"{directory.name}: {recipe.family}, {model.parameter_count:,} parameters on {describe(recipe.data)}",
         report=say,
@@ -182,17 +210,71 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     return report
 
 
-def read_run(directory: Path) -> tuple[Recipe, TrainingSettings]:
-    """What `run.json` says."""
-    stored = read_json_object(directory / RUN)
-    return Recipe.from_json(stored["recipe"]), TrainingSettings.from_json(stored["training"])
+def read_run(directory: Path) -> tuple[Recipe, TrainingSettings, dict[str, Any]]:
+    """What `run.json` says: recipe, settings and the untrained model's figures; ValueError naming what is wrong.
+
+    Nothing may be other than when the run began, except how often it is saved (`checkpoint_every`, `keep`).
+    """
+    path = directory / RUN
+    stored = read_json_object(path)
+    parts: dict[str, Any] = {key: json_entry(stored, key, "an object", path) for key in ("recipe", "training")}
+    parts["untrained"] = _figures(stored, "untrained", path)
+    made: list[Any] = []
+    for key, kind in (("recipe", Recipe), ("training", TrainingSettings)):
+        try:
+            made.append(kind.from_json(parts[key]))  # type: ignore[attr-defined]
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, {key}: {error}") from None
+    recipe, settings = made
+    checkpoint = latest_checkpoint(directory)
+    if checkpoint is not None:  # it can tell what was changed
+        state = read_state(checkpoint)
+        changes = []
+        for key, part in (("identity", recipe.to_json()), ("settings", settings.to_json())):
+            then = json_entry(state, key, "an object", checkpoint / "state.json") if key in state else {}
+            now = {name: value for name, value in part.items() if name in then and name not in FREE_TO_CHANGE}
+            changes += differences({name: then[name] for name in now}, now)
+        if changes:
+            raise ValueError(f"{path} is not what {checkpoint} was made with ({'; '.join(changes)}): undo the change")
+    if stored.get("sha256", _digest(parts)) != _digest(parts):
+        raise ValueError(f"{path} is not what it was when the run began (its 'sha256' is of another): undo the change")
+    return recipe, settings, parts["untrained"]
+
+
+def _figures(stored: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    """The figures of a model in run.json or report.json, checked as far as they are used."""
+    found, where = json_entry(stored, key, "an object", path), f"{path}, {key}"
+    for name in ("loss", "bits_per_byte", *(["consistency"] if "consistency" in found else [])):
+        json_entry(found, name, "a number", where)
+    json_entry(found, "sample", "text", where)
+    return found
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    """The SHA-256 of what a run.json says, without what may be changed."""
+    fixed = {name: value for name, value in parts["training"].items() if name not in FREE_TO_CHANGE}
+    return hashlib.sha256(json.dumps({**parts, "training": fixed}, sort_keys=True).encode()).hexdigest()
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The report of a finished run, checked as far as it is shown."""
+    path = directory / REPORT
+    report = read_json_object(path)
+    before, after = _figures(report, "untrained", path), _figures(report, "trained", path)
+    if "consistency" in after:
+        json_entry(before, "consistency", "a number", f"{path}, untrained")
+    for name in ("steps", "tokens"):
+        json_entry(report, name, "a whole number", path)
+    for name in ("training_seconds", "seconds"):
+        json_entry(report, name, "a number", path)
+    return report
 
 
 def how_far(directory: Path) -> str:
     """In words, where an unfinished run stands."""
-    _, settings = read_run(directory)
+    _, settings, _ = read_run(directory)
     checkpoint = latest_checkpoint(directory)
-    step = 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-"))
+    step = 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-").removesuffix(".old"))
     return f"step {step} of {settings.steps}"
 
 
@@ -205,7 +287,7 @@ def show_report(report: dict[str, Any], say: Say) -> None:
         ("bits_per_byte", "bits per byte"),
         ("consistency", "consistent tales"),
     ):
-        if key in trained:
+        if key in trained and key in untrained:
             form = "{:>12.0%}" if key == "consistency" else "{:>12.3f}"
             say(f"  {name:22}" + form.format(untrained[key]) + form.format(trained[key]))
     say(

@@ -101,30 +101,31 @@ def run(args: argparse.Namespace) -> int:
     from . import _session
 
     say = _session.say_to(sys.stderr if args.json else sys.stdout)
-    state = _session.state_of(args.out)
-    if state != "new" and args.force:
-        _session.clear(args.out)
-        state = "new"
-    if state == "finished":
-        report = _session.read_json_object(args.out / _session.REPORT)
-        say(f"{args.out} holds a finished run; here is what it learnt. --force trains it anew, --out elsewhere.")
-    else:
-        if state == "unfinished":
-            say(
-                f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with its own settings "
-                "(--force starts anew)\n"
-            )
-        found = _session.carry_out(args.out, plan(args) if state == "new" else None, say)
-        if found is None:
-            say(f"to go on:  python -m llm_from_scratch quickstart --out {args.out}")
-            return 130
-        report = found
+    made = plan(args)
+    with _session.writing(args.out) as state:
+        if state != "new" and args.force:
+            _session.clear(args.out)
+            state = "new"
+        if state == "finished":
+            report = _session.read_report(args.out)
+            say(f"{args.out} holds a finished run; here is what it learnt. --force trains it anew, --out elsewhere.")
+        else:
+            if state == "unfinished":
+                say(
+                    f"{args.out} holds an unfinished run ({_session.how_far(args.out)}): going on with its own "
+                    "settings (--force starts anew)\n"
+                )
+            found = _session.carry_out(args.out, made if state == "new" else None, say)
+            if found is None:
+                say(f"to go on:  python -m llm_from_scratch quickstart --out {args.out}")
+                return 130
+            report = found
     _session.show_report(report, say)
     say("\nnow it tells:\n")
     report["tales"] = _session.show_tales(args.out, say)
     say(NEXT.format(out=args.out))
     if args.json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json.dumps(report))  # ASCII: whatever the terminal knows, nothing is lost
     return 0
 
 

@@ -18,7 +18,7 @@ examples:
 
 Stop it with Ctrl-C whenever you like: it finishes the step, saves, and --resume goes on as if nothing had happened, to
 the byte. The run's directory holds the model in the Hugging Face layout, the tokenizer, log.jsonl, loss.png and the
-newest checkpoints.
+newest checkpoints. In run.json only checkpoint_every and keep may be changed: the rest decides a run's numbers.
 """
 _DEFAULT_MINUTES = 5.0
 _EVALUATIONS = 10
@@ -157,27 +157,36 @@ def run(args: argparse.Namespace) -> int:
     from . import _session
 
     say = _session.say_to(sys.stderr if args.json else sys.stdout)
+    made = None
     if args.resume:
         _only_out(args)
-        state = _session.state_of(args.out)
-        if state != "unfinished":
-            raise ValueError(f"there is no unfinished run in {args.out} ({state})")
-        say(f"going on with {args.out} from {_session.how_far(args.out)}\n")
-        report = _session.carry_out(args.out, None, say)
+        if not args.out.exists():
+            raise ValueError(f"there is no run in {args.out}")
     else:
         if args.data is None:
             raise ValueError("--data is missing: name a text file, a folder, or one of tales, pydoc, shakespeare")
         made = plan(args)
         args.out = args.out or Path("runs") / _name(args.data)
-        state = _session.state_of(args.out)
-        if state != "new" and not args.force:
-            where = (
-                f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or"
-                if state == "unfinished"
-                else "finished;"
-            )
-            raise ValueError(f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)")
-        if state != "new":
+    with _session.writing(args.out) as state:
+        if args.resume:
+            if state == "new":
+                raise ValueError(
+                    f"there is nothing to resume in {args.out}: a run that was stopped while it prepared its text "
+                    "begins again with the options it was begun with, without --resume"
+                )
+            if state == "finished":
+                raise ValueError(f"the run in {args.out} is finished: there is nothing to resume")
+            say(f"going on with {args.out} from {_session.how_far(args.out)}\n")
+        elif state != "new":
+            if not args.force:
+                where = (
+                    f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or"
+                    if state == "unfinished"
+                    else "finished;"
+                )
+                raise ValueError(
+                    f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)"
+                )
             _session.clear(args.out)
         report = _session.carry_out(args.out, made, say)
     if report is None:
@@ -189,7 +198,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
     say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
     if args.json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json.dumps(report))  # ASCII: whatever the terminal knows, nothing is lost
     return 0
 
 

@@ -49,6 +49,7 @@ class BatchSampler:
         separator: int | None = None,
         mode: str = "epochs",
     ) -> None:
+        self._file = tokens if isinstance(tokens, TokenFile) else None
         self.tokens = _check_tokens(tokens)
         if batch_size < 1 or context < 1:
             raise ValueError(f"batch_size and context must be at least 1, got {batch_size} and {context}")
@@ -93,6 +94,8 @@ class BatchSampler:
         return self
 
     def __next__(self) -> Batch:
+        if self._file is not None:
+            self._file.check_length()
         if self.mode == "random":
             rng = np.random.default_rng((self.seed, self.batch))
             starts = rng.integers(0, len(self.tokens) - self.context, size=self.batch_size)
@@ -129,6 +132,8 @@ class BatchSampler:
     def _identity(self) -> dict[str, Any]:
         # A checksum of the whole corpus would read it all; ends, length and a sparse sample catch an
         # exchanged file.
+        if self._file is not None:
+            self._file.check_length()
         sample = self.tokens[:: max(1, len(self.tokens) // 4096)].astype("<u4")
         return {
             "seed": self.seed,
@@ -180,14 +185,17 @@ def evaluation_batches(
             f"the held-out text has {len(ids)} tokens and at least 2 are needed: "
             f"bring more text or hold out a larger fraction"
         )
-    return _walk(ids, batch_size, context, separator, limit)
+    return _walk(tokens, batch_size, context, separator, limit)
 
 
-def _walk(ids: np.ndarray, batch_size: int, context: int, separator: int | None, limit: int | None) -> Iterator[Batch]:
-    span = batch_size * context
-    for number, start in enumerate(range(0, len(ids) - 1, span)):
+def _walk(
+    tokens: np.ndarray | TokenFile, batch_size: int, context: int, separator: int | None, limit: int | None
+) -> Iterator[Batch]:
+    span, count = batch_size * context, len(_check_tokens(tokens))
+    for number, start in enumerate(range(0, count - 1, span)):
         if limit is not None and number >= limit:
             return
+        ids = _check_tokens(tokens)
         piece = ids[start : start + span + 1].astype(np.int64)
         rows = -(-(len(piece) - 1) // context)
         missing = rows * context + 1 - len(piece)
@@ -199,6 +207,8 @@ def _walk(ids: np.ndarray, batch_size: int, context: int, separator: int | None,
 
 
 def _check_tokens(tokens: np.ndarray | TokenFile) -> np.ndarray:
+    if isinstance(tokens, TokenFile):
+        tokens.check_length()
     ids = tokens.ids if isinstance(tokens, TokenFile) else np.asarray(tokens)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise TypeError(f"tokens must be a one-dimensional array of integers, got shape {ids.shape} of {ids.dtype}")

@@ -41,6 +41,19 @@ class TokenFile:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def check_length(self) -> None:
+        """Raise ValueError if the file was cut since it was opened: the system ends a process that reads on in the map.
+
+        Whoever reads asks first, each time. (Between asking and reading lie microseconds, where before lay the run.)
+        """
+        mapped = getattr(self.ids, "_mmap", None)
+        needed = HEADER_BYTES + self.ids.nbytes
+        # The size of the file that was opened, whatever stands at the path now.
+        if mapped is not None and mapped.size() < needed:
+            raise ValueError(
+                f"{self.path} was cut to {mapped.size()} bytes (from {needed}) while it was read: write it again"
+            )
+
 
 def dtype_for(vocabulary_size: int) -> np.dtype:
     """The narrowest of uint16 and uint32 that holds every id.

@@ -2,7 +2,8 @@
 
 One file: write under a temporary name in the same folder, flush to the disk, rename. Several files that
 belong together: fill a `NAME.tmp` directory and rename that. A crash, Ctrl-C or a full disk leaves what
-stood there before. These functions do not lock: of two writers of one path, the last to finish wins, whole.
+stood there before. These functions do not lock (`lock.py` does): of two writers of one path, the last to
+finish wins, whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -22,6 +24,7 @@ from typing import IO, Any
 # A temporary file this old belongs to no living writer. Only the leftovers of the same target are looked at.
 LEFTOVER_SECONDS = 3600.0
 
+_TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]+\.tmp", re.DOTALL)
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -87,7 +90,9 @@ def write_json(path: str | os.PathLike[str], obj: object) -> None:
 
     Nothing is written when `obj` cannot be expressed (TypeError or ValueError).
     """
-    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    # A path may hold bytes that are no text: Python makes lone surrogates of them, which UTF-8 has not, but JSON has.
+    write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 @contextlib.contextmanager
@@ -140,16 +145,23 @@ def atomic_directory(final: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(aside)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether this is how `atomic_write` calls a file that is not finished yet.
+
+    >>> is_temporary(".run.json.4711-0f3a9c21.tmp"), is_temporary("notes.tmp")
+    (True, False)
+    """
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
-    """Remove what killed writers left directly in `folder` (names ending in .tmp); return the names removed.
+    """Remove what killed calls of `atomic_write` left directly in `folder`; return the names removed.
 
     For a folder that has one writer, such as a run: a temporary file of a living second writer would go too.
     """
-    removed = []
-    for entry in sorted(Path(folder).iterdir()):
-        if entry.name.endswith(".tmp"):
-            _remove(entry)
-            removed.append(entry.name)
+    removed = sorted(entry.name for entry in Path(folder).iterdir() if is_temporary(entry.name) and entry.is_file())
+    for name in removed:
+        (Path(folder) / name).unlink()
     return removed
 
 

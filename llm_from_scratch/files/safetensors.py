@@ -90,7 +90,9 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        dtype, shape, start, _ = self.entries[name]
+        dtype, shape, start, stop = self.entries[name]
+        if self._map.size() < stop:  # the system ends a process that reads behind the end of a file
+            raise ValueError(f"{self.path} was cut while it was being read: fetch or write the file again")
         array = np.frombuffer(self._map, dtype, count=math.prod(shape), offset=start).reshape(shape)
         return array
 
@@ -234,7 +236,7 @@ def _entry(fields: Any, origin: int, available: int) -> Entry:
         raise ValueError(f"has shape {str(shape)[:200]}; a list of at most 32 non-negative integers was expected")
     kind = DTYPES[dtype]
     # Python's integers do not overflow; NumPy's would. A zero among giants must not hide them either.
-    if math.prod(max(n, 1) for n in shape) * kind.itemsize > np.iinfo(np.int64).max:
+    if math.prod(max(n, 1) for n in shape) * kind.itemsize >= 1 << 63:
         raise ValueError(f"has the impossible shape {str(shape)[:200]}")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_count(n) for n in offsets):
         raise ValueError(f"has data_offsets {str(offsets)[:200]}; two non-negative integers were expected")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,30 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a JSON {type(content).__name__}, an object was expected")
     return content
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "an object": (dict,), "text": (str,), "a whole number": (int,), "a number": (int, float),
+    "a number or null": (int, float, type(None)),
+}  # fmt: skip
+
+
+def json_entry(content: Mapping[str, Any], key: str, kind: str, where: object, least: float | None = None) -> Any:
+    """`content[key]`, which must be of this kind; ValueError naming `where` and the key for anything else.
+
+    >>> json_entry({"step": 3, "loss": "low"}, "step", "a whole number", "state.json", least=0)
+    3
+    >>> json_entry({"step": 3, "loss": "low"}, "loss", "a number", "state.json")
+    Traceback (most recent call last):
+    ValueError: state.json: 'loss' must be a number, got 'low'
+    """
+    if key not in content:
+        raise ValueError(f"{where}: {key!r} is missing ({kind} was expected)")
+    value = content[key]
+    fits = isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
+    if fits and isinstance(value, float):
+        fits = math.isfinite(value)  # 1e400 is JSON
+    if not fits or (least is not None and value is not None and value < least):
+        wanted = kind if least is None else f"{kind} of at least {least}"
+        raise ValueError(f"{where}: {key!r} must be {wanted}, got {repr(value)[:80]}")
+    return value

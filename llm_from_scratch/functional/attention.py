@@ -19,6 +19,7 @@ import numpy as np
 from ..autograd import primitive
 from ..kernels import attention as kernels
 from ..kernels.attention import Masking, Tile
+from .checks import floating
 
 BLOCK = 128  # queries (forward) or keys (backward) in a tile: more wastes products above the diagonal
 TILE_BYTES = 1 << 20  # a tile should stay in the second-level cache between its product and its softmax
@@ -176,6 +177,7 @@ def _queries_for(start: int, stop: int, queries: int, offset: int, masks: Maskin
 
 def _masking(q, k, v, causal, scale, window, prefix_length, segments, slopes, key_bias, key_offset) -> Masking:
     """Check every argument and fill in the defaults."""
+    floating("attention", q, k, v)
     if any(x.ndim != 4 for x in (q, k, v)):
         raise ValueError(f"attention takes (batch, heads, tokens, width); got {q.shape}, {k.shape}, {v.shape}")
     batch, heads, length, width = q.shape

@@ -28,7 +28,7 @@ def causal_convolution(x, weight, bias=None, tail=None, /, *, segments=None):
 
     Raises ValueError for shapes that do not fit, TypeError for integers in x.
     """
-    floating("causal_convolution", x)
+    floating("causal_convolution", x, weight)
     if x.ndim != 3 or weight.ndim != 2 or weight.shape[0] != x.shape[2] or weight.shape[1] < 1:
         raise ValueError(
             f"causal_convolution needs x (B, T, C) and a weight (C, W) with W at least 1, got {x.shape}, {weight.shape}"

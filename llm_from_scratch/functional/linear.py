@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autograd import primitive
 from ..kernels import losses
+from .checks import floating
 
 
 @primitive
@@ -18,6 +19,7 @@ def linear(x, weight, bias=None, /, *, transposed=False):
     >>> linear([[1.0, 2.0]], [[1.0, 0.0, 3.0], [0.0, 1.0, 1.0]], [0.5, 0.5, 0.5])
     Tensor([[1.5, 2.5, 5.5]])
     """
+    floating("linear", x, weight)
     matrix = weight.T if transposed else weight
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != matrix.shape[0]:
         raise ValueError(f"linear: an input {x.shape} does not fit a weight of (in, out) = {matrix.shape}")
@@ -61,6 +63,7 @@ def linear_cross_entropy(x, weight, targets, /, *, normaliser=None, transposed=F
     >>> linear_cross_entropy([[1.0, 0.0]], [[2.0, 0.0], [0.0, 1.0]], np.array([0]))    # logits 2, 0: ln(1 + e^-2)
     Tensor(0.1269)
     """
+    floating("linear_cross_entropy", x, weight)
     matrix = weight.T if transposed else weight
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != matrix.shape[0]:
         raise ValueError(f"linear_cross_entropy: inputs {x.shape} do not fit a head of (in, vocabulary) {matrix.shape}")
@@ -101,8 +104,9 @@ def _(rng):
 
 def check_targets(targets: np.ndarray, shape: tuple[int, ...], vocabulary: int) -> None:
     """Raise unless `targets` are integers of `shape`, each -100 (ignored) or a row of the vocabulary."""
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"targets are token ids, integers; got {targets.dtype}")
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
+        got = getattr(targets, "dtype", type(targets).__name__)
+        raise TypeError(f"targets are token ids, an array of integers; got {got}")
     if targets.shape != shape:
         raise ValueError(f"targets have shape {targets.shape}, the logits ask for {shape}")
     wrong = (targets != -100) & ((targets < 0) | (targets >= vocabulary))

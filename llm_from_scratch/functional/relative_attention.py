@@ -25,6 +25,7 @@ from ..autograd import primitive
 from ..kernels import attention as kernels
 from ..kernels.attention import Tile
 from .attention import BLOCK, _masking, _Scratch, _shares
+from .checks import floating
 
 
 @primitive
@@ -171,6 +172,7 @@ def _to_distances(dscores: np.ndarray) -> np.ndarray:
 
 
 def _check(q, k, relative, content_bias, position_bias, offset) -> None:
+    floating("relative_attention", relative, content_bias, position_bias)
     _, heads, length, width = q.shape
     if k.shape[1] != heads:
         raise ValueError(f"relative_attention: {heads} heads of queries and {k.shape[1]} of keys; give as many of each")

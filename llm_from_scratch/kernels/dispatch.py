@@ -16,6 +16,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import itertools
 import os
 import platform
 import shutil
@@ -77,42 +78,35 @@ class Kernel:
             )
         dtype = None
         copies: set[int | str] = set()  # arguments that must be copied
-        for index, value in enumerate(args):
+        for name, value in itertools.chain(enumerate(args), kwargs.items()):
             if isinstance(value, np.ndarray):
                 if value.dtype.kind == "f":
                     if dtype is None:
                         dtype = value.dtype
                         if dtype.char not in "fd":
                             raise TypeError(self._dtype_message(value))
-                    elif value.dtype != dtype:
+                    elif value.dtype.char != dtype.char:
                         raise TypeError(self._dtype_message(value, dtype))
-                if self._contiguous and not value.flags.carray:
-                    copies.add(index)
-        for name, value in kwargs.items():
-            if isinstance(value, np.ndarray):
-                if value.dtype.kind == "f" and value.dtype != dtype:
-                    if dtype is not None or value.dtype.char not in "fd":
-                        raise TypeError(self._dtype_message(value, dtype))
-                    dtype = value.dtype
-                if self._contiguous and not value.flags.carray:
+                if not value.dtype.isnative or (self._contiguous and not value.flags.carray):
                     copies.add(name)
         if self._writes:
             self._check_written(args, kwargs)
         if copies:
-            # Numba compiles one more version for every layout and for read-only arrays: a plain copy costs
-            # less.
-            args = tuple(np.array(v, order="C") if i in copies else v for i, v in enumerate(args))
-            kwargs = {n: np.array(v, order="C") if n in copies else v for n, v in kwargs.items()}
+            # Numba compiles one more version for every layout and for read-only arrays, and none for another
+            # processor's byte order: a plain copy costs less.
+            args = tuple(_plain(v) if i in copies else v for i, v in enumerate(args))
+            kwargs = {n: _plain(v) if n in copies else v for n, v in kwargs.items()}
         return implementation(*args, **kwargs)
 
     def _check_written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What is changed in place must not be a copy, or the change would be lost."""
         for name, position in self._writes:
             value = args[position] if position < len(args) else kwargs.get(name)
-            if isinstance(value, np.ndarray) and not value.flags.carray:
+            if isinstance(value, np.ndarray) and not (value.flags.carray and value.dtype.isnative):
                 raise ValueError(
-                    f"{self.__name__} changes {name!r} in place: it must be writable and C-contiguous, got "
-                    f"shape {value.shape}, strides {value.strides}, writable={value.flags.writeable}: copy it"
+                    f"{self.__name__} changes {name!r} in place: it must be writable, C-contiguous and in this "
+                    f"machine's byte order, got {value.dtype.str} of shape {value.shape}, strides {value.strides}, "
+                    f"writable={value.flags.writeable}: copy it"
                 )
 
     def _dtype_message(self, value: np.ndarray, dtype: np.dtype | None = None) -> str:
@@ -144,6 +138,11 @@ class Kernel:
 
     def __repr__(self) -> str:
         return f"<kernel {self.__module__}.{self.__name__}>"
+
+
+def _plain(value: np.ndarray) -> np.ndarray:
+    """A copy as every compiled loop takes it: C-contiguous, aligned, writable, in this machine's byte order."""
+    return np.array(value, value.dtype.newbyteorder("="), order="C")
 
 
 KERNELS: dict[str, Kernel] = {}

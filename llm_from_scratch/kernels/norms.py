@@ -1,11 +1,14 @@
 """Layer and root-mean-square normalisation of the last axis, forward and backward.
 
 Variances take two passes (mean first, then squared distances): the one-pass formula cancels where the mean is
-large.
+large. Rows whose squares leave the range of numbers (1e30 in float32) are divided by their largest entry first, which
+changes nothing else: the norm of x with eps is that of x / m with eps / m².
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,14 +30,18 @@ def layer_norm(
     array([[-0.5,  1.5]])
     """
     _check(x, weight, bias)
-    mean = x.mean(-1)
-    centred = x - mean[..., None]
-    inverse_std = 1 / np.sqrt((centred * centred).mean(-1) + x.dtype.type(eps))
-    y = centred * inverse_std[..., None]
-    if weight is not None:
-        y *= weight
-    if bias is not None:
-        y += bias
+    with np.errstate(all="ignore"):  # such rows are computed again below
+        mean = np.asarray(x.mean(-1))
+        centred = x - mean[..., None]
+        inverse_std = np.asarray(1 / np.sqrt((centred * centred).mean(-1) + x.dtype.type(eps)))
+        y = centred * inverse_std[..., None]
+        if weight is not None:
+            y *= weight
+        if bias is not None:
+            y += bias
+    for n, m in out_of_range(x, inverse_std, math.sqrt(eps)):
+        y[n], mean[n], inverse_std[n] = layer_norm.__wrapped__(x[n] / m, weight, bias, eps / m / m)
+        mean[n], inverse_std[n] = mean[n] * m, inverse_std[n] / m
     return y, mean, inverse_std
 
 
@@ -75,9 +82,15 @@ def rms_norm(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tuple[np.n
     array([[0.8485, 1.1314]])
     """
     _check(x, weight)
-    inverse_rms = 1 / np.sqrt((x * x).mean(-1) + x.dtype.type(eps))
-    y = x * inverse_rms[..., None]
-    return (y if weight is None else y * weight), inverse_rms
+    with np.errstate(all="ignore"):  # such rows are computed again below
+        inverse_rms = np.asarray(1 / np.sqrt((x * x).mean(-1) + x.dtype.type(eps)))
+        y = x * inverse_rms[..., None]
+        if weight is not None:
+            y = y * weight
+    for n, m in out_of_range(x, inverse_rms, math.sqrt(eps)):
+        y[n], inverse_rms[n] = rms_norm.__wrapped__(x[n] / m, weight, eps / m / m)
+        inverse_rms[n] /= m
+    return y, inverse_rms
 
 
 @kernel
@@ -113,9 +126,15 @@ def rms_norm_outside(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tu
     array([[0.6614, 0.8819]])
     """
     _check(x, weight)
-    rms = np.sqrt((x * x).mean(-1))
-    y = x / (rms + x.dtype.type(eps))[..., None]
-    return (y if weight is None else y * weight), rms
+    with np.errstate(all="ignore"):  # such rows are computed again below
+        rms = np.asarray(np.sqrt((x * x).mean(-1)))
+        y = x / (rms + x.dtype.type(eps))[..., None]
+        if weight is not None:
+            y = y * weight
+    for n, m in out_of_range(x, rms, eps):
+        y[n], rms[n] = rms_norm_outside.__wrapped__(x[n] / m, weight, eps / m)
+        rms[n] *= m
+    return y, rms
 
 
 @kernel
@@ -136,8 +155,7 @@ def rms_norm_outside_backward(
     dx = dweight = None
     if needs[0]:
         g = dy if weight is None else dy * weight
-        steepness = np.where(rms > 0, inverse / np.where(rms > 0, rms, 1), 0)
-        along = steepness * (g * x).mean(-1)
+        along = np.where(rms > 0, inverse * (g * x).mean(-1) / np.where(rms > 0, rms, 1), 0)
         dx = inverse[..., None] * (g - x * along[..., None])
     if needs[1]:
         dweight = sum_of_rows(dy * (x * inverse[..., None]))
@@ -147,6 +165,22 @@ def rms_norm_outside_backward(
 def sum_of_rows(x: np.ndarray) -> np.ndarray:
     """(..., D) -> (D,), added up in float64: a float32 running sum over thousands of rows loses digits."""
     return x.reshape(-1, x.shape[-1]).sum(0, dtype=np.float64).astype(x.dtype)
+
+
+def out_of_range(x: np.ndarray, root: np.ndarray, least: float) -> Iterator[tuple[tuple[int, ...], float]]:
+    """The rows whose mean square overflowed, or is so small that it lost digits, each with what to divide it by.
+
+    root (...,): the roots of the rows' mean squares, or their inverses. least: what the divisor is at least (√eps).
+    Rows of zeros, or with an entry that is not finite, are as they must be.
+    """
+    info = np.finfo(x.dtype)
+    lowest = math.sqrt(info.tiny / info.eps)
+    for place in np.argwhere(~((root > lowest) & (root < 1 / lowest))):
+        n = tuple(int(i) for i in place)
+        largest = float(np.abs(x[n]).max())
+        m = max(largest, least)
+        if 0 < largest and m < math.inf and m != 1:
+            yield n, m
 
 
 def _check(x: np.ndarray, *parameters: np.ndarray | None) -> None:

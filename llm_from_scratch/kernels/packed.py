@@ -124,6 +124,8 @@ def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
     x (hidden,), q (H, D), keys and values (K, S, D) in any strides -> (hidden,); weights: output, gate, up, down.
     """
     check_block(x, norm, weights, 4)
+    if keys.ndim != 3 or keys.shape != values.shape or 0 in keys.shape:
+        raise ValueError(f"keys and values must be (K, S, D), alike and not empty, got {keys.shape} and {values.shape}")
     heads, width = q.shape
     grouped = q.reshape(len(keys), heads // len(keys), width)
     scores = grouped @ keys.swapaxes(1, 2) * scale  # (K, G, S)

@@ -8,6 +8,7 @@ family (`families/`).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -201,8 +202,7 @@ class WeightTable:
             raise ValueError("the weights do not belong to this config. " + _list(problems, "; "))
 
     def _ignores(self, name: str) -> bool:
-        patterns = (re.escape(pattern).replace(r"\*", ".*") for pattern in self.ignored)
-        return any(re.fullmatch(rf"(?:{re.escape(self.prefix)})?{pattern}", name) for pattern in patterns)
+        return _ignoring(self.prefix, tuple(self.ignored)).fullmatch(name) is not None
 
     def _check_stored_head(self, store: Store, head: str, embedding: str, expected: Iterable[str]) -> None:
         if embedding not in expected or embedding not in set(store):
@@ -255,6 +255,13 @@ def _maker(binding: Binding, parts: list[np.ndarray], dtype: np.dtype) -> Any:
     return make
 
 
+@functools.cache  # asked once for each stored name, of which a hostile file may have any number
+def _ignoring(prefix: str, patterns: tuple[str, ...]) -> re.Pattern[str]:
+    either = "|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns)
+    return re.compile(rf"(?:{re.escape(prefix)})?(?:{either})" if patterns else r"(?!)")
+
+
+@functools.cache
 def _regex(pattern: str) -> str:
     parts = re.split(r"\{(\w+)\}", pattern)
     for k in range(0, len(parts), 2):

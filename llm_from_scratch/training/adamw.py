@@ -15,7 +15,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..kernels import optimizers
-from .workers import resolve_threads, run_together
+from .clip import grad_norm
+from .workers import balanced_shares, resolve_threads, run_over, run_together
 
 _WORTH_A_THREAD = 200_000
 
@@ -124,7 +125,8 @@ class AdamW:
     def step(self, grad_scale: float = 1.0) -> None:
         """Update every parameter that has a gradient. Gradients are read as `grad_scale` times what they are.
 
-        Raises ValueError, nothing changed, when a gradient's shape or dtype is not its parameter's.
+        Raises ValueError, nothing changed, when a gradient's shape or dtype is not its parameter's, and when it is not
+        finite or so large that its squares are not.
         """
         if not math.isfinite(grad_scale):
             raise ValueError(f"grad_scale must be finite, got {grad_scale}")
@@ -136,6 +138,16 @@ class AdamW:
                     f"the gradient of {slot.name} is {grad.dtype}{grad.shape}, "  # type: ignore[union-attr]
                     f"the parameter {data.dtype}{data.shape}"
                 )
+        sizes = [slot.param.size for slot in slots]
+        count = self._threads if sum(sizes) >= _WORTH_A_THREAD else 1
+        # One reading of the gradients, of all that the update itself reads and writes a small part.
+        lengths = run_over(slots, balanced_shares(sizes, count), lambda slot: grad_norm([slot.param], threads=1))
+        for slot, length in zip(slots, lengths):
+            if not length * abs(grad_scale) <= math.sqrt(np.finfo(slot.param.dtype).max):  # a NaN is not, either
+                raise ValueError(
+                    f"the gradient of {slot.name} is not finite, or too large to be squared (its length is {length}): "
+                    "nothing was updated. Look at the loss and the learning rate, and clip"
+                )
         jobs = []
         for slot in slots:
             data = slot.param.data
@@ -145,8 +157,7 @@ class AdamW:
                 data = slot.param.data = np.array(data, order="C")
             slot.step += 1
             jobs.append((slot, data.reshape(-1), slot.param.grad.reshape(-1)))  # type: ignore[union-attr]
-        total = sum(flat.size for _, flat, _ in jobs)
-        count = self._threads if total >= _WORTH_A_THREAD else 1
+        total = sum(sizes)
         # Equal shares of the numbers, not of the parameters: an embedding may be half of the model.
         run_together([_share(jobs, total * k // count, total * (k + 1) // count, grad_scale) for k in range(count)])
 

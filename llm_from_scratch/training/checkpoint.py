@@ -3,6 +3,7 @@
     runs/NAME/step-120/   model.safetensors, config.json   the model, in its published layout
                           optimizer.safetensors            AdamW's moments
                           state.json                       step, position in the data, settings, length of the log
+                          SHA256SUMS                       what each of these files was, checked when they are read
     runs/NAME/latest      the name of the newest complete checkpoint
 
 A checkpoint is filled as `step-120.tmp`, flushed to the disk and renamed; then `latest` is replaced; then old ones go.
@@ -11,11 +12,12 @@ Whenever the process is killed, `latest` names a complete checkpoint.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,15 @@ import numpy as np
 
 from .. import models
 from ..files.atomic import atomic_directory, remove_leftovers, write_json, write_text
+from ..files.digests import check_digests, write_digests
 from ..files.safetensors import write_safetensors
 from ..files.sharded import read_safetensors
-from ..files.strict_json import read_json_object
+from ..files.strict_json import json_entry, read_json_object
 from ..kernels.dispatch import backend
 from .adamw import AdamW
 
-FORMAT = "llm_from_scratch checkpoint 1"
+FORMAT = "llm_from_scratch checkpoint 2"
+_WITHOUT_DIGESTS = "llm_from_scratch checkpoint 1"
 LATEST = "latest"
 _STEP = re.compile(r"step-(\d+)")
 
@@ -48,6 +52,7 @@ def save_checkpoint(
         model.save_pretrained(folder, dtype=model.dtype)  # rounded to a stored float16, a run would not resume exactly
         write_safetensors(folder / "optimizer.safetensors", optimizer.state_dict())
         write_json(folder / "state.json", {"format": FORMAT, "step": step, **state, "environment": environment()})
+        write_digests(folder)
     write_text(directory / LATEST, name + "\n")
     _prune(directory, keep, name)
     return directory / name
@@ -77,10 +82,15 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> Path | None:
 
 
 def read_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The state.json of a checkpoint, its format checked."""
-    state = read_json_object(Path(folder) / "state.json")
-    if state.get("format") != FORMAT or type(state.get("step")) is not int or state["step"] < 0:
-        raise ValueError(f"{folder} is not a checkpoint of this program: its format is {state.get('format')!r}")
+    """The state.json of a checkpoint, its format checked; ValueError naming file and key for a damaged one."""
+    path = Path(folder) / "state.json"
+    state = read_json_object(path)
+    if state.get("format") not in (FORMAT, _WITHOUT_DIGESTS):
+        raise ValueError(f"{folder} is not a checkpoint of this program: its 'format' is {state.get('format')!r}")
+    step, name = json_entry(state, "step", "a whole number", path, least=0), path.parent.name.removesuffix(".old")
+    if _STEP.fullmatch(name) and _number(name) != step:
+        raise ValueError(f"{path}: 'step' is {step}, but the checkpoint is that of {name}")
+    json_entry(state, "environment", "an object", path)
     return state
 
 
@@ -94,17 +104,46 @@ def load_checkpoint(
     """Fill model and optimizer from a checkpoint; return its state.
 
     open_model: reads a directory that `model.save_pretrained` wrote, called as open_model(folder, dtype=…); default
-    `models.from_pretrained`. ValueError when the checkpoint belongs to another model or is damaged.
+    `models.from_pretrained`. ValueError when the checkpoint belongs to another model (its config differs, if models
+    have one) or a file is not what it was when it was written. Checkpoints of earlier versions have no digests and
+    are read unchecked.
     """
     folder = Path(folder)
     state = read_state(folder)
+    if state["format"] != _WITHOUT_DIGESTS:
+        check_digests(folder, "go on from another checkpoint (its name belongs into the file `latest`), or start again")
     opener = models.from_pretrained if open_model is None else open_model
     stored = opener(folder, dtype=model.dtype)
+    changes = differences(_config(stored), _config(model))
+    if changes:
+        raise ValueError(f"{folder} is a checkpoint of another model ({'; '.join(changes)})")
     moments = read_safetensors(folder / "optimizer.safetensors") if optimizer is not None else {}
     model.load_state_dict(stored.state_dict())
     if optimizer is not None:
         optimizer.load_state_dict(moments)
     return state
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, what is different now; values as in JSON.
+
+    >>> differences({"heads": 2, "width": 16}, {"heads": 4, "width": 16, "depth": 1})
+    ['heads: 2, now 4', 'depth: not set, now 1']
+    """
+    then, now = ({key: json.dumps(value, default=str) for key, value in content.items()} for content in (then, now))
+    return [
+        f"{key}: {then.get(key, 'not set')}, now {now.get(key, 'not set')}"
+        for key in dict.fromkeys([*then, *now])
+        if then.get(key) != now.get(key)
+    ]
+
+
+def _config(model: Any) -> dict[str, Any]:
+    """What a model's config.json says of it, without keys that only say how weights begin."""
+    config = dict(getattr(model, "config", {}))
+    if "model_type" in config:
+        return {**config, **models.find_family(config["model_type"]).as_saved}
+    return config
 
 
 def environment() -> dict[str, Any]:
@@ -118,10 +157,13 @@ def environment() -> dict[str, Any]:
     }
 
 
-def environment_changes(state: dict[str, Any]) -> list[str]:
-    """In words, what is different now from when the checkpoint was made; empty: the run will repeat to the byte."""
-    then, now = state.get("environment", {}), environment()
-    return [f"{name}: {then.get(name)}, now {value}" for name, value in now.items() if then.get(name) != value]
+def resume_notes(state: dict[str, Any]) -> list[str]:
+    """In words, why the run may not repeat to the byte; empty: it will."""
+    changes = differences(state["environment"], environment())
+    notes = [f"resumed in another environment, the last digits may differ ({change})" for change in changes]
+    if state["format"] == _WITHOUT_DIGESTS:
+        notes.append("an earlier version made the checkpoint, without digests: whether it is undamaged was not checked")
+    return notes
 
 
 def tidy(directory: str | os.PathLike[str]) -> None:
@@ -130,6 +172,9 @@ def tidy(directory: str | os.PathLike[str]) -> None:
     if not directory.is_dir():
         return
     remove_leftovers(directory)
+    for path in directory.iterdir():
+        if _STEP.fullmatch(path.name.removesuffix(".tmp")) and path.name.endswith(".tmp"):
+            shutil.rmtree(path)
     for aside in directory.glob("step-*.old"):
         complete = aside.with_name(aside.name[: -len(".old")])
         if complete.exists():

@@ -17,6 +17,7 @@ from .workers import balanced_shares, resolve_threads, run_over
 
 # Below this many numbers a second thread costs more than it saves.
 _WORTH_A_THREAD = 200_000
+_LOWEST = 1e-146  # the square of what is shorter loses digits
 
 
 def grad_norm(params: Iterable[Tensor], *, threads: int | None = None) -> float:
@@ -33,8 +34,17 @@ def grad_norm(params: Iterable[Tensor], *, threads: int | None = None) -> float:
     gradients = [p.grad for p in _tensors(params) if p.grad is not None]
     sizes = [g.size for g in gradients]
     count = resolve_threads(threads) if sum(sizes) >= _WORTH_A_THREAD else 1
-    squares = run_over(gradients, balanced_shares(sizes, count), lambda g: optimizers.sum_of_squares(g.reshape(-1)))
-    return math.sqrt(sum(float(square) for square in squares))
+    shares = balanced_shares(sizes, count)
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = math.sqrt(sum(run_over(gradients, shares, lambda g: float(optimizers.sum_of_squares(g.reshape(-1))))))
+        if _LOWEST < length < math.inf:
+            return length
+        # Squares of float64 numbers beyond 1e154 are none any more: divided by the largest first, they are.
+        largest = max(run_over(gradients, shares, lambda g: float(np.abs(g).max(initial=0.0))), default=0.0)
+        if not 0 < largest < math.inf:
+            return length
+        squares = run_over(gradients, shares, lambda g: float(optimizers.sum_of_squares((g / largest).reshape(-1))))
+    return largest * math.sqrt(sum(squares))
 
 
 def clip_scale(norm: float, max_norm: float) -> float:

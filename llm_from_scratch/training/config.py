@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .schedules import SCHEDULES
+from .workers import resolve_threads
 
 # These change how often a run is saved, not what it computes: a resumed run may use others.
-_FREE_TO_CHANGE = ("checkpoint_every", "keep")
+FREE_TO_CHANGE = ("checkpoint_every", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2 or not all(map(_is_number, self.betas)):
+            raise TypeError(f"betas must be two numbers, got {self.betas!r}")
         object.__setattr__(self, "betas", tuple(self.betas))
         for name, least in (("steps", 1), ("micro_batches", 1), ("keep", 1), ("warmup", 0), ("evaluate_every", 0),
                             ("checkpoint_every", 0), ("seed", 0)):  # fmt: skip
@@ -59,18 +62,17 @@ class TrainingSettings:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         for name in ("learning_rate", "final_learning_rate", "eps", "weight_decay", "clip"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if not _is_number(value):
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and at least 0, got {value}")
-        if self.schedule not in SCHEDULES:
+        if not isinstance(self.schedule, str) or self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {self.schedule!r}")
         if self.warmup > self.steps:
             raise ValueError(f"the warmup of {self.warmup} steps is longer than the run of {self.steps}")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise ValueError(f"threads must be a whole number of at least 1 or None, got {self.threads!r}")
+        resolve_threads(self.threads)
 
     def lr(self, step: int) -> float:
         """The learning rate of update number `step`, counted from 0."""
@@ -89,13 +91,15 @@ class TrainingSettings:
         >>> TrainingSettings.from_json(TrainingSettings(steps=3).to_json()) == TrainingSettings(steps=3)
         True
         """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"training settings are an object, got {data!r}")
         known = {field.name for field in dataclasses.fields(cls)}
         surplus, missing = sorted(set(data) - known), {"steps"} - set(data)
         if surplus or missing:
             raise ValueError(
                 f"unknown training settings {surplus}" if surplus else "the training settings lack 'steps'"
             )
-        return cls(**{**data, "betas": tuple(data.get("betas", (0.9, 0.95)))})
+        return cls(**data)
 
     def differences(self, other: TrainingSettings) -> list[str]:
         """In words, what `other` would compute differently.
@@ -107,5 +111,9 @@ class TrainingSettings:
         return [
             f"{name}: {mine[name]}, now {theirs[name]}"
             for name in mine
-            if name not in _FREE_TO_CHANGE and mine[name] != theirs[name]
+            if name not in FREE_TO_CHANGE and mine[name] != theirs[name]
         ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -29,11 +29,11 @@ def plot_curve(
 ) -> Path:
     """Draw training and validation loss over the steps into a PNG file.
 
-    log: a log file, a run's directory, or entries as from `read_log`. Raises ValueError when nothing was logged.
+    log: a log file, a run's directory, or entries as from `read_log`. Raises ValueError when nothing was logged, or
+    something else than numbers.
     """
     entries = log if isinstance(log, list) else read_log(log)
-    training = [(e["step"], e["loss"]) for e in entries if "loss" in e]
-    validation = [(e["step"], e["validation_loss"]) for e in entries if "validation_loss" in e]
+    training, validation = _points(entries, "loss"), _points(entries, "validation_loss")
     if not training and not validation:
         raise ValueError("the log has no losses yet: there is nothing to draw")
 
@@ -69,3 +69,11 @@ def plot_curve(
     with atomic_write(image, "wb") as file:
         canvas.print_png(file)
     return image
+
+
+def _points(entries: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    points = [(entry.get("step"), entry[name]) for entry in entries if name in entry]
+    for point in points:
+        if not all(isinstance(number, (int, float)) for number in point):
+            raise ValueError(f"the log has a {name} of {point[1]!r} at step {point[0]!r}: numbers were expected")
+    return points  # type: ignore[return-value]

@@ -11,21 +11,31 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from ..files.lock import sole_writer
+from ..files.strict_json import json_entry
 from .accumulate import accumulate_gradients, check_batch
 from .adamw import AdamW, decay_groups
-from .checkpoint import environment_changes, latest_checkpoint, load_checkpoint, read_state, save_checkpoint, tidy
+from .checkpoint import (
+    differences,
+    latest_checkpoint,
+    load_checkpoint,
+    read_state,
+    resume_notes,
+    save_checkpoint,
+    tidy,
+)
 from .clip import clip_scale, grad_norm
 from .config import TrainingSettings
 from .curve import plot_curve
 from .evaluate import evaluate
 from .interrupt import polite_interrupts
-from .log import LOG, RunLog
+from .log import LOG, RunLog, open_log
 from .progress import Progress, Timing
 from .workers import resolve_threads
 
@@ -70,6 +80,7 @@ def train(
     progress: bool = True,
     title: str = "",
     open_model: Callable[..., Any] | None = None,
+    identity: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = print,
 ) -> Outcome:
     """Train `model` in place.
@@ -77,11 +88,16 @@ def train(
     sampler: yields batches {"ids", "targets", …}, and has `state()` and `restore()`. validation: called for the batches
     of each evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
     curve and the finished model go; None keeps nothing. resume: go on from `directory`'s latest checkpoint, if it has
-    one; without it a directory that has one is refused. report: shows messages.
+    one; without it a directory that has one is refused. identity: what else decides the run, JSON-able; kept with the
+    checkpoints. report: shows messages.
+
+    A run is resumed with the model config, settings (but for `checkpoint_every` and `keep`), position in the data and
+    identity it was begun with: ValueError naming what differs otherwise, and the file if one was damaged. A log that
+    was damaged, or a curve that cannot be drawn, is a message and holds nothing up.
 
     Ctrl-C finishes the step, saves, and returns with `finished=False`. Raises `Diverged` (a ValueError) when loss or
     gradient stop being finite, before the weights are touched by it; OSError when a checkpoint cannot be written, with
-    the earlier ones intact.
+    the earlier ones intact; `files.lock.Locked` (a ValueError) when somebody else writes to the directory.
     """
     settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
     optimizer = AdamW(
@@ -91,29 +107,33 @@ def train(
         eps=settings.eps,
         threads=settings.threads,
     )
-    run = _Run(model, sampler, settings, optimizer, validation, token_bytes, report)
-    log_length = 0
-    if directory is not None:
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+    run = _Run(model, sampler, settings, optimizer, validation, token_bytes, dict(identity or {}), report)
+    if directory is None:
+        with polite_interrupts() as stop:
+            return run.loop(stop, None, None, progress)
+    directory = Path(directory)
+    with sole_writer(directory):
         tidy(directory)
         checkpoint = latest_checkpoint(directory)
         if checkpoint is not None and not resume:
             raise ValueError(
                 f"{directory} already holds a run (at {checkpoint.name}): resume it or choose another directory"
             )
-        if checkpoint is not None:
-            log_length = run.restore(checkpoint, open_model)
-    with polite_interrupts() as stop:
-        if directory is None:
-            return run.loop(stop, None, None, progress)
-        with RunLog(directory / LOG, log_length) as log:
-            outcome = run.loop(stop, directory, log, progress)
-        if log.length:
-            plot_curve(directory, directory / "loss.png", title)
-    if outcome.finished:
-        model.save_pretrained(directory)
+        had = (0, None) if checkpoint is None else run.restore(checkpoint, open_model)
+        with polite_interrupts() as stop:
+            with open_log(directory / LOG, *had, report) as log:
+                outcome = run.loop(stop, directory, log, progress)
+            if outcome.finished:
+                model.save_pretrained(directory)
+            _draw_curve(directory, title, report)
     return outcome
+
+
+def _draw_curve(directory: Path, title: str, report: Callable[[str], None]) -> None:
+    try:
+        plot_curve(directory, directory / "loss.png", title)
+    except Exception as error:  # whatever it is (the log, the disk, the drawing): a picture is not worth a run
+        report(f"note: the loss curve could not be drawn ({error})")
 
 
 class _Run:
@@ -127,10 +147,11 @@ class _Run:
         optimizer: AdamW,
         validation: Callable[[], Iterable[dict[str, np.ndarray]]] | None,
         token_bytes: np.ndarray | None,
+        identity: dict[str, Any],
         report: Callable[[str], None],
     ) -> None:
         self.model, self.sampler, self.settings, self.optimizer = model, sampler, settings, optimizer
-        self.validation, self.token_bytes, self.report = validation, token_bytes, report
+        self.validation, self.token_bytes, self.identity, self.report = validation, token_bytes, identity, report
         self.params = [p for _, p in model.named_parameters() if p.requires_grad]
         self.step = 0
         self.tokens = 0
@@ -138,28 +159,44 @@ class _Run:
         self.evaluation: dict[str, Any] = {}
         self.saved: Path | None = None
 
-    def restore(self, checkpoint: Path, open_model: Callable[..., Any] | None) -> int:
-        """Take over a checkpoint; return the length the log had."""
-        state = read_state(checkpoint)
-        differences = TrainingSettings.from_json(state["settings"]).differences(self.settings)
-        if differences:
-            raise ValueError(
-                f"{checkpoint} was made with other settings ({'; '.join(differences)}): use those to resume"
-            )
-        for change in environment_changes(state):
-            self.report(f"note: resumed in another environment, the last digits may differ ({change})")
-        self.sampler.restore(state["sampler"])
+    def restore(self, checkpoint: Path, open_model: Callable[..., Any] | None) -> tuple[int, str | None]:
+        """Take over a checkpoint; return the length and digest the log had."""
+        state, path = read_state(checkpoint), checkpoint / "state.json"
+        settings, sampler, evaluation = (
+            json_entry(state, key, "an object", path) for key in ("settings", "sampler", "evaluation")
+        )
+        tokens, log_bytes = (json_entry(state, key, "a whole number", path, least=0) for key in ("tokens", "log_bytes"))
+        loss = json_entry(state, "loss", "a number or null", path)
+        if evaluation:
+            json_entry(evaluation, "loss", "a number", f"{path}, evaluation")
+        try:
+            begun = TrainingSettings.from_json(settings)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, settings: {error}") from None
+        # Checkpoints of earlier versions say nothing of it.
+        identity = json_entry(state, "identity", "an object", path) if "identity" in state else self.identity
+        changes = begun.differences(self.settings) + differences(identity, self.identity)
+        if changes:
+            raise ValueError(f"{checkpoint} was made with other settings ({'; '.join(changes)}): use those to resume")
+        if state["step"] > begun.steps:
+            raise ValueError(f"{path}: 'step' is {state['step']}, beyond the {begun.steps} steps of the run")
+        for note in resume_notes(state):
+            self.report(f"note: {note}")
+        try:
+            self.sampler.restore(sampler)
+        except ValueError as error:
+            raise ValueError(f"{path}, sampler: {error}") from None
         load_checkpoint(checkpoint, model=self.model, optimizer=self.optimizer, open_model=open_model)
-        self.step, self.tokens, self.evaluation = state["step"], state["tokens"], state["evaluation"]
-        self.loss, self.saved = state["loss"] if state["loss"] is not None else math.nan, checkpoint
-        return state["log_bytes"]
+        self.step, self.tokens, self.evaluation = state["step"], tokens, evaluation
+        self.loss, self.saved = math.nan if loss is None else loss, checkpoint
+        return log_bytes, state.get("log_sha256")
 
     def loop(self, stop: Any, directory: Path | None, log: RunLog | None, progress: bool) -> Outcome:
         started = time.perf_counter()
         settings, first = self.settings, self.step
         if self.step == 0 and self.validation is not None and settings.evaluate_every:
             self._evaluate(log)
-        with Progress(settings.steps, self.step, progress) as bar, Timing(directory) as timing:
+        with Progress(settings.steps, self.step, progress) as bar, Timing(directory, self.report) as timing:
             stopping = stop.requested
             while self.step < settings.steps and not stopping:
                 tokens_before = self.tokens
@@ -230,10 +267,12 @@ class _Run:
         state = {
             "sampler": self.sampler.state(),
             "settings": self.settings.to_json(),
+            "identity": self.identity,
             "tokens": self.tokens,
             "loss": self.loss,
             "evaluation": self.evaluation,
             "log_bytes": log.length,
+            "log_sha256": log.digest,
         }
         try:
             self.saved = save_checkpoint(

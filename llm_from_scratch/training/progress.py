@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from .log import TIMING, RunLog
+from .log import TIMING, RunLog, open_log
 
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {elapsed} gone, {remaining} left{postfix}"
 
@@ -60,11 +61,11 @@ class Progress:
 class Timing:
     """Seconds and tokens of every step, in a file that is not compared."""
 
-    def __init__(self, directory: Path | None) -> None:
-        self.log = None
+    def __init__(self, directory: Path | None, report: Callable[[str], None]) -> None:
+        self.log: RunLog | None = None
         if directory is not None:
             path = directory / TIMING
-            self.log = RunLog(path, path.stat().st_size if path.exists() else 0)
+            self.log = open_log(path, path.stat().st_size if path.is_file() else 0, None, report)
         self.last = time.perf_counter()
 
     def note(self, step: int, tokens: int) -> None:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from .. import models
-from ..data.sampler import BatchSampler, evaluation_batches
+from ..data.sampler import MODES, BatchSampler, evaluation_batches
 from ..data.sources import documents
 from ..data.split import TRAIN, VALIDATION, write_split
 from ..data.tales import DELIMITER
 from ..data.token_file import TokenFile, open_tokens
 from ..files.atomic import write_json
+from ..files.digests import DIGESTS, check_digests, write_digests
 from ..files.strict_json import read_json_object
 from ..models.miniature import WORDS, miniature
 from ..tokenizers import Tokenizer
@@ -32,7 +33,8 @@ from .evaluate import token_byte_lengths
 _TOKENIZER_CHARACTERS = 20_000_000
 # Enough for a standard error of about 0.01 nats.
 _VALIDATION_TOKENS = 50_000
-_PREPARED = "prepared.json"
+PREPARED = "prepared.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # the last only of SentencePiece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +81,25 @@ class Recipe:
             if value < least:
                 why = " (256 bytes and the document separator)" if name == "vocabulary" else ""
                 raise ValueError(f"{name} must be at least {least}{why}, got {value}")
-        if not 0 < self.validation_fraction < 1:
+        for name in ("data", "family", "pattern", "tokenizer", "sampling"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be text, got {getattr(self, name)!r}")
+        for name in ("key_value_heads", "feed_forward"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}")
+        for name in ("validation_fraction", "embedding_std"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+        if not isinstance(self.config, Mapping):
+            raise TypeError(f"config must be keys and values, got {self.config!r}")
+        if self.sampling not in MODES:
+            raise ValueError(f"sampling must be one of {', '.join(MODES)}; got {self.sampling!r}")
+        if self.validation_fraction is None or not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
         if self.width % self.heads:
             raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
-
         if self.tokenizer not in ("byte-level", "sentencepiece"):
             raise ValueError(f"tokenizer is 'byte-level' or 'sentencepiece', not {self.tokenizer!r}")
         std = self.embedding_std
@@ -101,6 +117,8 @@ class Recipe:
         >>> Recipe.from_json(Recipe(layers=2).to_json()) == Recipe(layers=2)
         True
         """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a recipe is an object, got {data!r}")
         surplus = sorted(set(data) - {field.name for field in dataclasses.fields(cls)})
         if surplus:
             raise ValueError(f"a recipe has no {', '.join(surplus)}")
@@ -119,15 +137,18 @@ class Corpus:
 def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     """Train the tokenizer, split and encode the text into `folder`; what is there already is used again.
 
-    Raises ValueError for a source that does not exist, is not UTF-8 or holds too little text.
+    The files' digests are written last, so that what they vouch for is complete, and checked each time. Raises
+    ValueError for a source that does not exist, is not UTF-8 or holds too little text, and for a damaged file.
     """
     folder = Path(folder)
     settings = ("data", "vocabulary", "pattern", "tokenizer", "validation_fraction", "seed")
     wanted = {name: getattr(recipe, name) for name in settings}
-    marker = folder / _PREPARED
-    if marker.exists() and read_json_object(marker) == wanted:
-        return Corpus(Tokenizer.from_pretrained(folder), open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
-    marker.unlink(missing_ok=True)
+    if (folder / DIGESTS).exists():
+        check_digests(folder, f"remove {folder / DIGESTS}, and the text is prepared again", _prepared_files(recipe))
+        if read_json_object(folder / PREPARED) == wanted:
+            tokenizer = Tokenizer.from_pretrained(folder)
+            return Corpus(tokenizer, open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
+        (folder / DIGESTS).unlink()
     tokenizer = Tokenizer.train(
         _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS),
         recipe.vocabulary,
@@ -144,8 +165,14 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
         seed=recipe.seed,
     )
     tokenizer.save(folder)
-    write_json(marker, wanted)  # last: what it vouches for is complete
+    write_json(folder / PREPARED, wanted)
+    write_digests(folder, _prepared_files(recipe))
     return Corpus(tokenizer, train, validation)
+
+
+def _prepared_files(recipe: Recipe) -> list[str]:
+    tokenizer = TOKENIZER_FILES[: 3 if recipe.tokenizer == "sentencepiece" else 2]
+    return [PREPARED, TRAIN, VALIDATION, *tokenizer]
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
+_MOST = 1024  # a slip of the finger must not ask the system for a million threads
 
 
 def available_cores() -> int:
@@ -38,6 +39,8 @@ def resolve_threads(threads: int | None, most: int | None = None) -> int:
         threads = available_cores()
     elif isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number of at least 1, or None for all cores; got {threads!r}")
+    elif threads > _MOST:
+        raise ValueError(f"threads must be at most {_MOST}, got {threads}")
     return threads if most is None else max(1, min(threads, most))
 
 

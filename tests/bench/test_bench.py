@@ -1,6 +1,8 @@
 """The benchmark's machinery: that it measures what it says, and says what is absent. No speed is asserted here."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_the_table_says_who_is_faster():
     }
     lines = table(result).splitlines()
     assert "10.00 ms  (9.00 to 20.00)  500.0 MB/s  peak 2 MiB (work: 1)" in lines[1]
-    assert lines[2].endswith("ours/theirs 0.50") and "not installed (no module)" in lines[3]
+    assert lines[2].endswith("ours/theirs 0.50") and "left out (no module)" in lines[3]
 
 
 def test_synthetic_text_is_the_same_everywhere_and_long_enough():
@@ -90,3 +92,45 @@ def test_synthetic_text_is_the_same_everywhere_and_long_enough():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         bench(**settings)
+
+
+def test_without_our_side_there_is_no_ratio_and_no_error():
+    there = {"median": 0.02, "low": 0.02, "high": 0.03, "peak": None, "growth": None}
+    contenders = {"ours": {"absent": "not fetched"}, "theirs": there, "others": {"absent": "no module"}}
+    lines = table({"title": "a case", "unit": "", "contenders": contenders}).splitlines()
+    assert "left out (not fetched)" in lines[1] and "20.00 ms" in lines[2] and "ours/theirs" not in lines[2]
+
+
+def test_nothing_fetched_and_nothing_installed_is_said(monkeypatch, tmp_path, capsys):
+    """As on a fresh machine: the cache is empty."""
+    for variable in ("LLM_FROM_SCRATCH_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert main(["bench", "smollm2-decode", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.count("fetch smollm2") == 2
+
+
+@pytest.mark.parametrize("when", ["preparing", "working", "dying"])
+def test_a_contender_that_fails_is_left_out_and_the_others_are_measured(monkeypatch, tmp_path, when):
+    from llm_from_scratch.bench import runner
+    from llm_from_scratch.bench.cases import Case
+
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "from llm_from_scratch.bench import cases as module\n"
+        "def failing():\n"
+        "    left = [4]\n"
+        "    def work():\n"
+        "        left[0] -= 1\n"
+        f"        if {when!r} == 'dying' and left[0] == 0: os._exit(9)\n"
+        f"        if {when!r} == 'working' and left[0] == 0: raise KeyError('median')\n"
+        f"    if {when!r} == 'preparing': raise OSError('no such file')\n"
+        "    return work\n"
+        "module.cases = lambda threads, text=None: {'c': module.Case('t', {'ours': failing, 'good': lambda: int})}\n",
+        encoding="utf-8",
+    )
+    root = str(Path(runner.__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), root]))
+    case = Case("t", {"ours": int, "good": int})
+    result = runner.run_case("c", case, threads=1, rounds=3, seconds=0.001)
+    assert "absent" in result["contenders"]["ours"] and result["contenders"]["good"]["median"] > 0
+    assert "left out" in table(result)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -119,3 +121,29 @@ def test_the_buffer_limit_does_not_change_the_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(token_file, "_BUFFER", 7)
     write_tokens(tmp_path / "b", documents, vocabulary_size=50, separator=49)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["epochs", "documents", "random"])
+def test_a_file_cut_while_it_is_mapped_is_an_error_and_not_the_end_of_the_process(tmp_path, mode):
+    """In a child, since the system would end the process (SIGBUS)."""
+    code = (
+        "import os, sys\n"
+        "from llm_from_scratch.data.sampler import BatchSampler, evaluation_batches\n"
+        "from llm_from_scratch.data.token_file import write_tokens\n"
+        "file = write_tokens(sys.argv[1], [[1, 2, 3, 4]] * 20000, vocabulary_size=10, separator=0)\n"
+        "sampler = BatchSampler(file, 2, 8, separator=0, mode=sys.argv[2])\n"
+        "held_out = evaluation_batches(file, 2, 8)\n"
+        "next(sampler), next(held_out)\n"
+        "os.truncate(sys.argv[1], 600)\n"
+        "again = lambda: BatchSampler(file, 2, 8)\n"
+        "for what in (lambda: next(sampler), lambda: next(held_out), sampler.state, again):\n"
+        "    try:\n"
+        "        what()\n"
+        "    except ValueError as error:\n"
+        "        assert 'was cut to 600 bytes' in str(error)\n"
+        "    else:\n"
+        "        raise SystemExit('nothing was noticed')\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "a", mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

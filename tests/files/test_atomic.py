@@ -169,8 +169,15 @@ def test_directory_rename_failure_restores_the_old_one(tmp_path, monkeypatch):
 
 
 def test_remove_leftovers(tmp_path):
-    (tmp_path / "step-9.tmp").mkdir()
-    (tmp_path / ".latest.1-2.tmp").write_text("x", encoding="utf-8")
-    (tmp_path / "latest").write_text("x", encoding="utf-8")
-    assert remove_leftovers(tmp_path) == [".latest.1-2.tmp", "step-9.tmp"]
-    assert names(tmp_path) == ["latest"]
+    for name in (".latest.1-2.tmp", "latest", "notes.tmp", ".hidden.tmp"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    (tmp_path / ".folder.1-2.tmp").mkdir()
+    assert remove_leftovers(tmp_path) == [".latest.1-2.tmp"]  # nobody else's temporary files
+    assert names(tmp_path) == [".folder.1-2.tmp", ".hidden.tmp", "latest", "notes.tmp"]
+
+
+def test_json_of_a_path_that_is_no_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {"directory": name, "é": 1})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"directory": name, "é": 1} and "é" in text

@@ -159,3 +159,21 @@ def test_impossible_parameters_are_refused():
     w.grad = np.zeros(2)
     with pytest.raises(ValueError, match="grad_scale"):
         optimizer.step(grad_scale=float("nan"))
+
+
+@pytest.mark.parametrize("dtype, large", [(np.float32, 1e30), (np.float64, 1e200)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, "large"])
+def test_a_gradient_that_is_not_finite_is_refused_by_name(dtype, large, bad):
+    good, other = (Tensor(np.ones((3, 4), dtype), requires_grad=True) for _ in range(2))
+    optimizer = AdamW([("first", good), ("second", other)])
+    good.grad, other.grad = np.ones((3, 4), dtype), np.ones((3, 4), dtype)
+    optimizer.step()
+    before = [good.data.copy(), *(array.copy() for array in optimizer.state_dict().values())]
+    other.grad[1, 2] = large if bad == "large" else bad
+    with pytest.raises(ValueError, match="gradient of second is not finite"):
+        optimizer.step()
+    for was, now in zip(before, [good.data, *optimizer.state_dict().values()]):
+        assert was.tobytes() == now.tobytes()
+    if bad == "large":  # scaled down it can be used
+        optimizer.step(1 / large)
+        assert np.isfinite(other.data).all()

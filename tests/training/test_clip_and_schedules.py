@@ -96,3 +96,15 @@ def test_impossible_schedules_are_refused(bad):
     settings = {"step": 0, "peak": 1.0, "warmup": 1, "total": 10, **bad}
     with pytest.raises(ValueError):
         cosine_schedule(settings.pop("step"), **settings)
+
+
+@pytest.mark.parametrize("dtype, scales", [(np.float32, (1e-30, 1e30)), (np.float64, (1e-200, 1e200, 1e307))])
+def test_lengths_whose_squares_are_out_of_range(dtype, scales):
+    for scale in scales:
+        w, b = (Tensor(np.zeros(2, dtype), requires_grad=True) for _ in range(2))
+        w.grad, b.grad = np.array([3 * scale, 0], dtype), np.array([0, 4 * scale], dtype)
+        assert np.isclose(clip_grad_norm([w, b], 1.0), 5 * scale, rtol=1e-6, atol=0)
+        if scale > 1:
+            np.testing.assert_allclose([*w.grad, *b.grad], [0.6, 0, 0, 0.8], rtol=1e-6)
+        else:
+            np.testing.assert_allclose(w.grad[0] / scale, 3, rtol=1e-6)

@@ -47,6 +47,7 @@ def test_training_lowers_the_loss_and_leaves_everything_behind(tmp_path):
         "model.safetensors",
         "optimizer.safetensors",
         "state.json",
+        "SHA256SUMS",
     }
     stored = open_stand_in(tmp_path / "run", np.float64)
     assert np.array_equal(stored.head.data, model.head.data)

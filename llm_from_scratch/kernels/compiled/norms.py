@@ -35,11 +35,27 @@ def _same_rows(x, dy, *statistics):
         raise ValueError(f"dy {dy.shape} or {[s.shape for s in statistics]} does not fit x {x.shape}")
 
 
+def _out_of_range(rows, root, least):
+    """As in the twin: rows to be done again, and what to divide them by."""
+    info = np.finfo(rows.dtype)
+    lowest = math.sqrt(info.tiny / info.eps)
+    for n in np.flatnonzero(~((root > lowest) & (root < 1 / lowest))):
+        largest = float(np.abs(rows[n]).max())
+        m = max(largest, least)
+        if 0 < largest and m < math.inf and m != 1:
+            yield n, m
+
+
 def layer_norm(x, weight, bias, eps):
     rows, kind = _rows(x), x.dtype.type
     y, mean, inverse_std = np.empty_like(x), np.empty(x.shape[:-1], x.dtype), np.empty(x.shape[:-1], x.dtype)
     weight, bias = _parameter(weight, x, 1), _parameter(bias, x, 0)
-    _layer_norm(rows, weight, bias, kind(eps), y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1))
+    out, centres, inverses = y.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1)
+    _layer_norm(rows, weight, bias, kind(eps), out, centres, inverses)
+    for n, m in _out_of_range(rows, inverses, math.sqrt(eps)):
+        one = slice(n, n + 1)
+        _layer_norm(rows[one] / kind(m), weight, bias, kind(eps / m / m), out[one], centres[one], inverses[one])
+        centres[n], inverses[n] = centres[n] * m, inverses[n] / m
     return y, mean, inverse_std
 
 
@@ -49,17 +65,26 @@ def layer_norm_backward(dy, x, weight, mean, inverse_std, needs=(True, True, Tru
     weight = _parameter(weight, x, 1)
     dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
     totals = np.zeros((2, x.shape[-1]), x.dtype)
-    _layer_norm_backward(
-        dy.reshape(rows.shape), rows, weight, mean.reshape(-1), inverse_std.reshape(-1),
-        bool(needs[0]), bool(needs[1] or needs[2]), dx.reshape(-1, x.shape[-1]), totals,
-    )  # fmt: skip
+    given, centres, inverses = dy.reshape(rows.shape), mean.reshape(-1), inverse_std.reshape(-1)
+    out, parameters = dx.reshape(-1, x.shape[-1]), bool(needs[1] or needs[2])
+    _layer_norm_backward(given, rows, weight, centres, inverses, bool(needs[0]), parameters, out, totals)
+    for n, m in _out_of_range(rows, inverses, 0.0) if needs[0] else ():
+        one, m = slice(n, n + 1), x.dtype.type(m)
+        scaled = rows[one] / m, weight, centres[one] / m, inverses[one] * m
+        _layer_norm_backward(given[one], *scaled, True, False, out[one], totals)
+        out[one] /= m
     return dx if needs[0] else None, totals[0] if needs[1] else None, totals[1] if needs[2] else None
 
 
 def rms_norm(x, weight, eps):
     rows, kind = _rows(x), x.dtype.type
     y, inverse_rms = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
-    _rms_norm(rows, _parameter(weight, x, 1), kind(eps), y.reshape(rows.shape), inverse_rms.reshape(-1))
+    weight, out, inverses = _parameter(weight, x, 1), y.reshape(rows.shape), inverse_rms.reshape(-1)
+    _rms_norm(rows, weight, kind(eps), out, inverses)
+    for n, m in _out_of_range(rows, inverses, math.sqrt(eps)):
+        one = slice(n, n + 1)
+        _rms_norm(rows[one] / kind(m), weight, kind(eps / m / m), out[one], inverses[one])
+        inverses[n] /= m
     return y, inverse_rms
 
 
@@ -69,17 +94,24 @@ def rms_norm_backward(dy, x, weight, inverse_rms, needs=(True, True)):
     weight = _parameter(weight, x, 1)
     dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
     total = np.zeros(x.shape[-1], x.dtype)
-    _rms_norm_backward(
-        dy.reshape(rows.shape), rows, weight, inverse_rms.reshape(-1),
-        bool(needs[0]), bool(needs[1]), dx.reshape(-1, x.shape[-1]), total,
-    )  # fmt: skip
+    given, inverses, out = dy.reshape(rows.shape), inverse_rms.reshape(-1), dx.reshape(-1, x.shape[-1])
+    _rms_norm_backward(given, rows, weight, inverses, bool(needs[0]), bool(needs[1]), out, total)
+    for n, m in _out_of_range(rows, inverses, 0.0) if needs[0] else ():
+        one, m = slice(n, n + 1), x.dtype.type(m)
+        _rms_norm_backward(given[one], rows[one] / m, weight, inverses[one] * m, True, False, out[one], total)
+        out[one] /= m
     return dx if needs[0] else None, total if needs[1] else None
 
 
 def rms_norm_outside(x, weight, eps):
     rows, kind = _rows(x), x.dtype.type
     y, rms = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
-    _rms_norm_outside(rows, _parameter(weight, x, 1), kind(eps), y.reshape(rows.shape), rms.reshape(-1))
+    weight, out, roots = _parameter(weight, x, 1), y.reshape(rows.shape), rms.reshape(-1)
+    _rms_norm_outside(rows, weight, kind(eps), out, roots)
+    for n, m in _out_of_range(rows, roots, eps):
+        one = slice(n, n + 1)
+        _rms_norm_outside(rows[one] / kind(m), weight, kind(eps / m), out[one], roots[one])
+        roots[n] *= m
     return y, rms
 
 
@@ -89,10 +121,13 @@ def rms_norm_outside_backward(dy, x, weight, rms, eps, needs=(True, True)):
     weight = _parameter(weight, x, 1)
     dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
     total = np.zeros(x.shape[-1], x.dtype)
-    _rms_norm_outside_backward(
-        dy.reshape(rows.shape), rows, weight, rms.reshape(-1), x.dtype.type(eps),
-        bool(needs[0]), bool(needs[1]), dx.reshape(-1, x.shape[-1]), total,
-    )  # fmt: skip
+    given, roots, out, kind = dy.reshape(rows.shape), rms.reshape(-1), dx.reshape(-1, x.shape[-1]), x.dtype.type
+    _rms_norm_outside_backward(given, rows, weight, roots, kind(eps), bool(needs[0]), bool(needs[1]), out, total)
+    for n, m in _out_of_range(rows, roots, eps) if needs[0] else ():
+        one, eps_here, m = slice(n, n + 1), kind(eps / m), kind(m)
+        scaled = rows[one] / m, weight, roots[one] / m, eps_here
+        _rms_norm_outside_backward(given[one], *scaled, True, False, out[one], total)
+        out[one] /= m
     return dx if needs[0] else None, total if needs[1] else None
 
 

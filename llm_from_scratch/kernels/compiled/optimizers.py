@@ -18,15 +18,14 @@ def adamw(param, grad, m, v, *, lr, beta1, beta2, eps, weight_decay, step, grad_
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
     tiny = float(np.finfo(param.dtype).tiny)
-    constants = np.array(
-        (
-            grad_scale, beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * weight_decay,
-            lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps, tiny,
-            math.sqrt(tiny / max(1 - beta2, 1e-12)),  # see smallest_squared in the twin
-        ),
-        param.dtype,
+    constants = (
+        grad_scale, beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * weight_decay,
+        lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps, tiny,
+        math.sqrt(tiny / max(1 - beta2, 1e-12)),  # see smallest_squared in the twin
     )  # fmt: skip
-    _adamw(param, grad, m, v, constants)
+    with np.errstate(over="ignore"):  # a rate of 1e308 is infinite in float32, and then so are the weights
+        in_format = np.array(constants, param.dtype)
+    _adamw(param, grad, m, v, in_format)
 
 
 def sum_of_squares(x):

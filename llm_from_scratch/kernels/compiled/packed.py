@@ -60,10 +60,13 @@ def attention_inputs(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
 def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
     x, q, norm = (np.require(part, requirements=("C", "W")) for part in (x, q, norm))
     flat = _check_block(x, norm, weights, 4)
+    if keys.ndim != 3 or keys.shape != values.shape or 0 in keys.shape:
+        raise ValueError(f"keys and values must be (K, S, D), alike and not empty, got {keys.shape} and {values.shape}")
     groups, length, width = keys.shape
     (keys, key_stride), (values, value_stride) = _heads(keys), _heads(values)
-    inner = min(weights[3].shape[0], weights[6].shape[0]) * TILE
-    if q.size != weights[0].shape[1] or q.size % (groups * width) or inner < weights[9].shape[1] or not length:
+    tiles, up_tiles = weights[3].shape[0], weights[6].shape[0]
+    wrong = q.size != weights[0].shape[1] or q.shape[1:] != (width,) or len(q) % groups
+    if wrong or tiles != up_tiles or tiles * TILE < weights[9].shape[1]:
         raise ValueError(f"q {q.shape}, {groups} key-value heads of {width} and the weights do not fit together")
     out = np.empty_like(x)
     kind = x.dtype.type
