@@ -3,6 +3,8 @@
 All chapters run as the machine is; those that train run again as a lesser processor would run them.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,13 +25,6 @@ def test_form(path):
     assert structure.problems(path) == []
 
 
-@pytest.mark.chapters
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_outputs_repeat(path):
-    differences, _ = check(path)
-    assert not differences, message(differences)
-
-
 @pytest.fixture(scope="session")
 def lesser():
     try:
@@ -40,10 +35,41 @@ def lesser():
     return setting
 
 
+@pytest.fixture(scope="session")
+def pool():
+    """Two chapters are executed at a time: most of them use one core."""
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        yield pool
+        pool.shutdown(cancel_futures=True)  # what nobody waits for any more, after -x or Ctrl-C
+
+
+def begin(request, pool, test, setting=None):
+    """Have all chapters checked that this session has selected for `test`: path -> its future."""
+    chosen = [item.callspec.params["path"] for item in request.session.items if item.originalname == test.__name__]
+    return {path: pool.submit(check, path, setting=setting) for path in chosen}
+
+
+@pytest.fixture(scope="session")
+def as_it_is(request, pool):
+    return begin(request, pool, test_outputs_repeat)
+
+
+@pytest.fixture(scope="session")
+def lowered(request, pool, lesser):
+    return begin(request, pool, test_outputs_repeat_on_a_lesser_processor, lesser)
+
+
+@pytest.mark.chapters
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_outputs_repeat(path, as_it_is):
+    differences, _ = as_it_is[path].result()
+    assert not differences, message(differences)
+
+
 @pytest.mark.chapters
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
-def test_outputs_repeat_on_a_lesser_processor(path, lesser):
-    differences, _ = check(path, setting=lesser)
+def test_outputs_repeat_on_a_lesser_processor(path, lowered):
+    differences, _ = lowered[path].result()
     assert not differences, message(differences)
 
 
