@@ -39,7 +39,8 @@ class Difference:
     got: str
 
     def __str__(self) -> str:
-        where = f"{self.chapter}, cell {self.cell}" + (f", output line {self.line}" if self.line else "")
+        line = f"output line {self.line}" if self.line else ""
+        where = ", ".join(filter(None, (self.chapter, f"cell {self.cell}", line)))
         return f"{where}   [{self.code}]\n    expected: {self.expected}\n    got:      {self.got}"
 
 

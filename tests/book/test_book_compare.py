@@ -68,7 +68,7 @@ def test_a_changed_word_is_caught_with_its_place():
     found = only(changed(1, [stream("training\nloss 1.2345 after 100 stages\n")]))
     assert (found.cell, found.line, found.code) == (2, 2, "print(loss)")
     assert (found.expected, found.got) == ("loss 1.2345 after 100 steps", "loss 1.2345 after 100 stages")
-    assert "cell 2, output line 2" in str(found)
+    assert str(found).startswith("cell 2, output line 2   [print(loss)]")
 
 
 @pytest.mark.parametrize(

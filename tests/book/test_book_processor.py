@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -45,6 +46,11 @@ def setting():
 
 def test_the_setting_takes_effect(setting):
     processor.verify(setting)
+
+
+def test_the_setting_of_an_avx2_machine_takes_effect(setting):
+    """Also where the machine is more than that: two kinds down."""
+    processor.verify(below(platform.machine(), {"avx2"}, [*setting.numpy_off, "X86_V3", "AVX2"]))
 
 
 @pytest.mark.parametrize(
