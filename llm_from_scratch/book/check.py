@@ -27,10 +27,9 @@ def check(path: Path, *, seconds: float = SECONDS, setting: Setting | None = Non
         executed, took = execute(path, seconds=seconds, keep_going=True, environment=environment)
         differences = compare(committed, executed, name)
     except ExecutionError as error:
-        cells = slice(max(error.cell - 1, 0))
-        before = ({"cells": notebook["cells"][cells]} for notebook in (committed, error.executed))
+        before, reached = ({"cells": each["cells"][: max(error.cell - 1, 0)]} for each in (committed, error.executed))
         silent = Difference(name, error.cell, "", None, "an end", str(error))
-        differences = [*compare(*before, name), silent]
+        differences = [*compare(before, reached, name), silent]
     _keep(name, differences)
     return differences, took
 

@@ -82,7 +82,8 @@ def below(machine: str, flags: set[str], dispatched: Iterable[str]) -> Setting:
 
 def _numpy_dispatched() -> list[str]:
     """The features that NumPy looks for beyond those it was built with, and that are on in this process."""
-    from numpy._core import _multiarray_umath as numpy_core  # as np.show_runtime reads them
+    # As np.show_runtime reads them.
+    from numpy._core import _multiarray_umath as numpy_core  # type: ignore[attr-defined]
 
     return [name for name in numpy_core.__cpu_dispatch__ if numpy_core.__cpu_features__[name]]
 
