@@ -24,7 +24,7 @@ unit: $(VENV)/installed-test ## tests and doctests, with the compiled kernels an
 	LLM_FROM_SCRATCH_KERNELS=numpy $(RUN) -m pytest -m "not chapters" tests/autograd tests/kernels tests/functional \
 		tests/layers tests/models tests/tokenizers tests/training
 
-chapters: $(VENV)/installed-test ## execute every chapter and compare its text with what is committed
+chapters: $(VENV)/installed-test ## execute every chapter and compare it with what is committed; again as a lesser processor where it trains
 	$(RUN) -m pytest -m chapters tests/chapters
 
 lint: $(VENV)/installed-lint ## style and types

@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import compare, notebook, structure
-from .execute import ExecutionError, execute
+from . import compare, notebook, processor, structure
+from .check import check, message
+from .execute import SECONDS, ExecutionError, execute
 
 CHAPTERS = Path(__file__).resolve().parents[2] / "chapters"
 NEW = """# {number} · {title}
@@ -55,10 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         ("run", "execute notebooks and write their outputs"),
         ("check", "execute notebooks and compare the outputs with the committed ones"),
         ("lint", "check the form of notebooks without executing them"),
+        ("count", "say how much of each notebook's output is compared"),
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("notebooks", nargs="*", type=Path, help="default: all in chapters/")
-        command.add_argument("--seconds", type=float, default=300.0, help="limit for one cell (default: 300)")
+        if name in ("run", "check"):
+            command.add_argument("--seconds", type=float, default=SECONDS, help="limit for one cell (%(default)g)")
+        if name == "check":
+            command.add_argument("--lower", action="store_true", help="as a lesser processor than this one finds them")
     command = commands.add_parser("new", help="begin a chapter: write its skeleton as Markdown")
     command.add_argument("markdown", type=Path, help="such as 05_adam.md")
     command = commands.add_parser(
@@ -91,37 +96,41 @@ def _carry_out(options: argparse.Namespace) -> int:
         return 0
     if options.command == "build":
         notebook.write(options.notebook, notebook.from_markdown(options.markdown.read_text(encoding="utf-8")))
-        return _run(options.notebook, 300.0)
+        return _run(options.notebook, SECONDS)
     paths = options.notebooks or sorted(CHAPTERS.glob("*.ipynb"))
     if not paths:
         raise ValueError("there is no notebook in chapters/; name one")
-    act = {"run": _run, "check": _check, "lint": _lint}[options.command]
-    return max([act(path, options.seconds) for path in paths])
+    if options.command == "run":
+        return max([_run(path, options.seconds) for path in paths])
+    if options.command == "check":
+        setting = processor.lower() if options.lower else None
+        if setting:
+            processor.verify(setting)
+        return max([_check(path, options.seconds, setting) for path in paths])
+    return max([{"lint": _lint, "count": _count}[options.command](path) for path in paths])
 
 
 def _run(path: Path, seconds: float) -> int:
     executed, took = execute(path, seconds=seconds)
     notebook.write(path, executed)
     print(f"{path.name}: {took:.0f} s, {path.stat().st_size / 1000:.0f} kB")
-    return _lint(path, seconds)
+    return _lint(path)
 
 
-def _check(path: Path, seconds: float) -> int:
-    executed, took = execute(path, seconds=seconds)
-    differences = compare.compare(notebook.read(path), executed)
-    print(
-        f"{path.name}: {took:.0f} s, {len(differences)} cells differ"
-        if differences
-        else f"{path.name}: {took:.0f} s, same"
-    )
-    for difference in differences:
-        print(f"  {difference}")
+def _check(path: Path, seconds: float, setting: processor.Setting | None) -> int:
+    differences, took = check(path, seconds=seconds, setting=setting)
+    print(f"{path.name}: {took:.0f} s, {len(differences) or 'no'} differences", flush=True)
     if differences:
-        print(f"  If the new output is right: python -m llm_from_scratch.book run chapters/{path.name}")
+        print(message(differences), flush=True)
     return int(bool(differences))
 
 
-def _lint(path: Path, seconds: float) -> int:
+def _count(path: Path) -> int:
+    print(f"{path.name}:", ", ".join(f"{number} {what}" for what, number in compare.count(notebook.read(path)).items()))
+    return 0
+
+
+def _lint(path: Path) -> int:
     found = structure.problems(path)
     for problem in found:
         print(f"{path.name}: {problem}")

@@ -1,4 +1,4 @@
-"""Compares the outputs of a notebook that was just executed with the committed ones.
+"""Compares the outputs of a notebook that was just executed with the committed ones: every line, to the last cell.
 
 Words must agree exactly, numbers within a tolerance, because another processor's matrix products differ in the last
 digits and a training run amplifies that. What a cell's tags change:
@@ -7,12 +7,15 @@ digits and a training run amplifies that. What a cell's tags change:
     timing, sampled      the output is not compared (it must still be free of errors and warnings)
 
 Of figures only the presence is compared. Text on stderr and tracebacks are failures, whatever the tags.
+
+`count` says how much of a chapter is compared.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .notebook import Cell, Notebook, merged_outputs, tags, text
@@ -28,6 +31,7 @@ _NUMBER = re.compile(r"(?<![\w.])([-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?
 class Difference:
     """One place where a chapter no longer says what it said; cells and lines are counted from 1."""
 
+    chapter: str
     cell: int
     code: str
     line: int | None
@@ -35,44 +39,77 @@ class Difference:
     got: str
 
     def __str__(self) -> str:
-        where = f"cell {self.cell}" + (f", output line {self.line}" if self.line else "")
+        line = f"output line {self.line}" if self.line else ""
+        where = ", ".join(filter(None, (self.chapter, f"cell {self.cell}", line)))
         return f"{where}   [{self.code}]\n    expected: {self.expected}\n    got:      {self.got}"
 
 
-def compare(committed: Notebook, executed: Notebook) -> list[Difference]:
-    """Every cell whose output changed, at its first differing line."""
+def compare(committed: Notebook, executed: Notebook, chapter: str = "") -> list[Difference]:
+    """Every line of every cell that changed; `chapter` is the name that the differences carry."""
     differences = []
     for number, (old, new) in enumerate(zip(committed["cells"], executed["cells"]), start=1):
         if old["cell_type"] == "code":
-            differences += _compare_cell(number, old, new)
+            code = next((line for line in text(new["source"]).splitlines() if line.strip()), "")
+            differences += [Difference(chapter, number, code, *found) for found in _compare_cell(old, new)]
     if len(committed["cells"]) != len(executed["cells"]):
         counts = (f"{len(notebook['cells'])} cells" for notebook in (committed, executed))
-        differences.append(Difference(0, "", None, *counts))
+        differences.append(Difference(chapter, 0, "", None, *counts))
     return differences
 
 
-def _compare_cell(number: int, old: Cell, new: Cell) -> list[Difference]:
-    code = next((line for line in text(new["source"]).splitlines() if line.strip()), "")
+def count(notebook: Notebook) -> dict[str, int]:
+    """How much of a notebook `compare` looks at: cells with outputs, their lines and figures, and what tags leave out.
 
-    def difference(line: int | None, expected: str, got: str) -> list[Difference]:
-        return [Difference(number, code, line, expected, got)]
+    >>> def cell(*tags):
+    ...     output = {"output_type": "stream", "name": "stdout", "text": "one\\ntwo\\n"}
+    ...     return {"cell_type": "code", "source": "", "metadata": {"tags": tags}, "outputs": [output]}
+    >>> count({"cells": [cell(), cell("tolerance=0.1"), cell("timing")]})
+    {'cells': 2, 'lines': 4, 'figures': 0, 'cells not compared': 1}
+    """
+    found = {"cells": 0, "lines": 0, "figures": 0, "cells not compared": 0}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code" or not (pieces := _pieces(cell)):
+            continue
+        if tags(cell) & NOT_COMPARED:
+            found["cells not compared"] += 1
+            continue
+        found["cells"] += 1
+        found["figures"] += pieces.count(FIGURE)
+        found["lines"] += sum(len(piece.splitlines()) for piece in pieces if piece != FIGURE)
+    return found
 
+
+_Found = tuple[int | None, str, str]  # line, expected, got
+
+
+def _compare_cell(old: Cell, new: Cell) -> Iterator[_Found]:
+    failed = False
     for output in merged_outputs(new):
         if output["output_type"] == "error":
-            return difference(None, "no error", f"{output['ename']}: {output['evalue']}")
-        if output.get("name") == "stderr":
-            return difference(None, "nothing on stderr", text(output["text"]).strip())
-    if tags(new) & NOT_COMPARED:
-        return []
-    expected, got = _pieces(old), _pieces(new)
-    for mine, yours in itertools.zip_longest(expected, got):
+            yield None, "no error", f"{output['ename']}: {output['evalue']}"
+            failed = True
+        elif output.get("name") == "stderr":
+            yield None, "nothing on stderr", text(output["text"]).strip()
+            failed = True
+    if failed or tags(new) & NOT_COMPARED:
+        return
+    for mine, yours in itertools.zip_longest(_pieces(old), _pieces(new)):
         if mine is None or yours is None or (mine == FIGURE) != (yours == FIGURE):
-            return difference(None, _name(mine), _name(yours))
-        pairs = itertools.zip_longest(mine.splitlines(), yours.splitlines())
-        for line, (left, right) in enumerate(pairs, start=1):
-            if left is None or right is None or not same_line(left, right, _tolerance(new)):
-                return difference(line, _name(left), _name(right))
-    return []
+            yield None, _name(mine), _name(yours)
+        else:
+            yield from _compare_lines(mine.splitlines(), yours.splitlines(), _tolerance(new))
+
+
+def _compare_lines(mine: list[str], yours: list[str], tolerance: float | None) -> Iterator[_Found]:
+    """The lines that differ; after one too many or too few, those below are held against their own again."""
+    end = 0
+    if len(mine) != len(yours):
+        while end < min(len(mine), len(yours)) and same_line(mine[-1 - end], yours[-1 - end], tolerance):
+            end += 1
+    pairs = itertools.zip_longest(mine[: len(mine) - end], yours[: len(yours) - end])
+    for line, (left, right) in enumerate(pairs, start=1):
+        if left is None or right is None or not same_line(left, right, tolerance):
+            yield line, _name(left), _name(right)
 
 
 FIGURE = "\0figure"

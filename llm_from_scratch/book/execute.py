@@ -7,22 +7,42 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from .notebook import Notebook, read, tidy
+
+SECONDS = 600.0
+"""The limit for one cell. A whole chapter takes less than two minutes where it was written; another machine may be
+three times slower, and have other things to do."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ExecutionError(RuntimeError):
-    """A cell raised, ran too long, or the kernel died. The message names the cell."""
+    """A cell raised, ran too long, or the kernel died. The message names the cell.
+
+    cell:      its number, counted from 1.
+    executed:  the notebook as far as it came.
+    """
+
+    def __init__(self, message: str, cell: int, executed: Notebook):
+        super().__init__(message)
+        self.cell, self.executed = cell, executed
 
 
-def execute(path: Path, *, seconds: float = 300.0) -> tuple[Notebook, float]:
+def execute(
+    path: Path,
+    *,
+    seconds: float = SECONDS,
+    keep_going: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Notebook, float]:
     """Execute the notebook at `path` in its own folder: (the executed notebook, the seconds it took).
 
-    The file is not touched. `seconds` is the limit for each cell. Raises ExecutionError at the first failing cell,
-    RuntimeError when the packages that run notebooks are not installed.
+    The file is not touched. `seconds` is the limit for each cell. With `keep_going` a cell that raises keeps its
+    traceback as output and the next one runs. `environment` is set for the kernel, over what this process has.
+    Raises ExecutionError at the first failing cell, RuntimeError when the packages that run notebooks are missing.
     """
     try:
         import nbformat
@@ -45,23 +65,28 @@ def execute(path: Path, *, seconds: float = 300.0) -> tuple[Notebook, float]:
             return [*kernel, "-f", self.connection_file, *(extra_arguments or [])]
 
     notebook = nbformat.reads(json.dumps(tidy(read(path))), as_version=4)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":  # what an earlier run left must not pass for this one's
+            cell.update(execution_count=None, outputs=[])
     client = NotebookClient(
         notebook,
         timeout=int(seconds),
+        allow_errors=keep_going,
         kernel_manager_class=ThisPython,
         resources={"metadata": {"path": str(path.resolve().parent)}},
         record_timing=False,
     )
     start = time.perf_counter()
     try:
-        client.execute(env=_environment())
+        client.execute(env=_environment(environment or {}))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise ExecutionError(_explain(notebook, error, seconds)) from error
+        cell = _last_begun(notebook)
+        raise ExecutionError(f"cell {cell} {_explain(error, seconds)}", cell, tidy(notebook)) from error
     return tidy(notebook), time.perf_counter() - start
 
 
-def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
+def _environment(changes: Mapping[str, str]) -> dict[str, str]:
+    environment = {**os.environ, **changes}
     # The package of this process, installed or not: a chapter is checked against the code beside it.
     root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
@@ -70,12 +95,13 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _explain(notebook: Notebook, error: Exception, seconds: float) -> str:
+def _last_begun(notebook: Notebook) -> int:
     # The failing cell is the one that holds the error, or the last that was begun if the kernel went silent.
-    number = 0
-    for index, cell in enumerate(notebook["cells"], start=1):
-        if cell["cell_type"] == "code" and (cell.get("execution_count") or cell["outputs"]):
-            number = index
+    begun = [i for i, c in enumerate(notebook["cells"], start=1) if c.get("execution_count") or c.get("outputs")]
+    return max(begun, default=0)
+
+
+def _explain(error: Exception, seconds: float) -> str:
     if "Timeout" in type(error).__name__:
-        return f"cell {number} was still running after {seconds:g} s"
-    return f"cell {number} failed\n{_ANSI.sub('', str(error)).strip()}"
+        return f"was still running after {seconds:g} s"
+    return f"failed\n{_ANSI.sub('', str(error)).strip()}"

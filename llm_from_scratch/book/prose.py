@@ -68,10 +68,13 @@ def close(ours: Any, theirs: Any, *, tolerance: float = 1e-12, label: str = "") 
     """Print the largest difference of two arrays, and raise if it is larger than `tolerance`.
 
     The tolerance is relative to the largest entry of `theirs` (or to 1, if all are smaller than 1): a matrix
-    product errs by the size of its largest terms, also where its result is near zero.
+    product errs by the size of its largest terms, also where its result is near zero. A tolerance that float32
+    needs is printed in place of the difference, which would be another one on another processor.
 
     >>> close(np.array([0.1 + 0.2, 1.0]), [0.3, 1.0], label="sum")
     sum: equal, largest difference 5.6e-17
+    >>> close(np.float32([0.1, 1.0]), [0.1, 1.0], tolerance=1e-6)
+    equal to within 1e-06
     >>> close([1.0, 2.0], [1.0, 2.5])
     Traceback (most recent call last):
     ...
@@ -92,8 +95,13 @@ def close(ours: Any, theirs: Any, *, tolerance: float = 1e-12, label: str = "") 
             f"{prefix}not equal: at {place} {ours[place]:.6g} against {theirs[place]:.6g} "
             f"(allowed: {tolerance:g} of {scale:.6g})"
         )
-    # The same words on a machine that finds exactly 0: outputs are compared.
-    print(f"{prefix}equal, largest difference {largest:.1e}")
+    # Outputs are compared, with 1e-6 for zero: the same words on a machine that finds exactly 0, and no number that
+    # is rounding alone.
+    print(
+        f"{prefix}equal, largest difference {largest:.1e}"
+        if tolerance < 1e-6
+        else f"{prefix}equal to within {tolerance:g}"
+    )
 
 
 @contextmanager

@@ -23,6 +23,23 @@ _REMOTE_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*https?:|<img[^>]+https?:")
 _TASK = re.compile(r"\*\*`(\w+)`\*\*")
 
 
+# Weights move: a function that trains (a tokenizer's has none), an optimiser of the package, or an update by hand.
+_TRAINS = re.compile(r"(?<!Tokenizer\.)\btrain\w*\(|\bAdamW\(|\.data\s*-=")
+
+
+def trains(notebook: Notebook) -> bool:
+    """Whether weights are trained in a chapter, as far as its code tells.
+
+    >>> def chapter(source):
+    ...     return {"cells": [{"cell_type": "code", "source": source}]}
+    >>> trains(chapter("losses = train(model)")), trains(chapter("w.data -= rate * w.grad"))
+    (True, True)
+    >>> trains(chapter("made = Tokenizer.train(text, 512)"))
+    False
+    """
+    return any(_TRAINS.search(text(cell["source"])) for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
 def problems(path: Path) -> list[str]:
     """What is wrong with the chapter at `path`; an empty list if nothing is."""
     notebook = read(path)

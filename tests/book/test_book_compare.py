@@ -5,6 +5,8 @@ import copy
 import pytest
 
 from llm_from_scratch.book import __main__ as command
+from llm_from_scratch.book import check as checking
+from llm_from_scratch.book import execute
 from llm_from_scratch.book import notebook as notebooks
 from llm_from_scratch.book.compare import compare, same_line
 
@@ -66,7 +68,7 @@ def test_a_changed_word_is_caught_with_its_place():
     found = only(changed(1, [stream("training\nloss 1.2345 after 100 stages\n")]))
     assert (found.cell, found.line, found.code) == (2, 2, "print(loss)")
     assert (found.expected, found.got) == ("loss 1.2345 after 100 steps", "loss 1.2345 after 100 stages")
-    assert "cell 2, output line 2" in str(found)
+    assert str(found).startswith("cell 2, output line 2   [print(loss)]")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,29 @@ def test_a_changed_number_is_caught(line):
 def test_a_changed_value_of_a_cell_is_caught():
     result = {**shown(text_plain="array([1.  , 0.26])"), "output_type": "execute_result"}
     assert only(changed(3, [result])).cell == 4
+
+
+def test_every_line_that_changed_is_reported():
+    new = copy.deepcopy(COMMITTED)
+    new["cells"][1]["outputs"] = [stream("Training\nloss 7.0 after 100 steps\n")]
+    new["cells"][3]["outputs"] = []
+    found = compare(COMMITTED, new, "01_x")
+    assert [(each.chapter, each.cell, each.line) for each in found] == [
+        ("01_x", 2, 1),
+        ("01_x", 2, 2),
+        ("01_x", 4, None),
+    ]
+    assert [each.got for each in found] == ["Training", "loss 7.0 after 100 steps", "(nothing)"]
+
+
+def test_lines_below_an_extra_one_are_held_against_their_own():
+    old, new = (notebook(code(stream(said))) for said in ("a\nb\nc 1\nd\n", "a\nnew\nb\nc 2\nd\n"))
+    assert [(each.expected, each.got) for each in compare(old, new)] == [
+        ("b", "new"),
+        ("c 1", "b"),
+        ("(nothing)", "c 2"),
+    ]
+    assert only(compare(notebook(code(stream("a\nb\n"))), notebook(code(stream("a\nb\nb\n"))))).got == "b"
 
 
 @pytest.mark.parametrize(
@@ -178,19 +203,56 @@ def test_lines_that_differ(expected, got):
     assert not same_line(expected, got)
 
 
-def test_the_command_reports_the_cell_and_leaves_the_file_alone(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """A function (path, executed notebook) -> status of `book check` as if executing had given that notebook."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(path, executed):
+        monkeypatch.setattr(checking, "execute", lambda *_, **__: (executed, 1.0))
+        return command.main(["check", str(path)])
+
+    return check
+
+
+def test_the_command_reports_the_cell_and_leaves_the_file_alone(tmp_path, ran, capsys):
     path = tmp_path / "01_x.ipynb"
     notebooks.write(path, COMMITTED)
     before = path.read_bytes()
     new = copy.deepcopy(COMMITTED)
     new["cells"][1]["outputs"] = [stream("training\nloss 7.0 after 100 steps\n")]
-    monkeypatch.setattr(command, "execute", lambda path, seconds: (new, 1.0))
-    assert command.main(["check", str(path)]) == 1
+    assert ran(path, new) == 1
     shown = capsys.readouterr().out
-    assert "cell 2, output line 2" in shown and "loss 1.2345" in shown and "loss 7.0" in shown
-    monkeypatch.setattr(command, "execute", lambda path, seconds: (COMMITTED, 1.0))
-    assert command.main(["check", str(path)]) == 0
-    assert path.read_bytes() == before
+    assert "01_x, cell 2, output line 2" in shown and "loss 1.2345" in shown and "loss 7.0" in shown
+    kept = checking.KEPT / "01_x.txt"
+    assert str(kept) in shown and kept.read_text(encoding="utf-8").rstrip() in shown
+    assert ran(path, COMMITTED) == 0
+    assert path.read_bytes() == before and not kept.exists()
+
+
+def test_what_ran_too_long_ends_neither_the_comparison_nor_the_other_chapters(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths = [tmp_path / "01_x.ipynb", tmp_path / "02_y.ipynb"]
+    for path in paths:
+        notebooks.write(path, COMMITTED)
+    new = copy.deepcopy(COMMITTED)
+    new["cells"][1]["outputs"] = [stream("training\nloss 7.0 after 100 steps\n")]
+
+    def endless(path, **_):
+        raise execute.ExecutionError("cell 3 was still running after 1 s", 3, new)
+
+    monkeypatch.setattr(checking, "execute", endless)
+    assert command.main(["check", *map(str, paths)]) == 1
+    shown = capsys.readouterr().out
+    for name in ("01_x", "02_y"):
+        assert f"{name}, cell 2, output line 2" in shown and f"{name}, cell 3" in shown
+
+
+def test_the_command_counts_what_is_compared(tmp_path, capsys):
+    path = tmp_path / "01_x.ipynb"
+    notebooks.write(path, notebook(*COMMITTED["cells"], code(stream("3 ms\n"), tags=["timing"])))
+    assert command.main(["count", str(path)]) == 0
+    assert capsys.readouterr().out == "01_x.ipynb: 3 cells, 3 lines, 1 figures, 1 cells not compared\n"
 
 
 def test_the_command_begins_a_chapter_and_says_when_it_cannot(tmp_path, capsys):
