@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a mistake in the input, 130 interrupted with Ctrl-C.
 
     A mistake in the input (ValueError, TypeError, OSError, too large a number), or a model too big for the machine, is
-    shown as one line; `--traceback` shows where it arose. What the terminal's encoding does not know is printed as a question mark.
+    shown as one line; `--traceback` shows where it arose. What the terminal's encoding does
+    not know is printed as a question mark.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

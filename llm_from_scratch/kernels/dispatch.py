@@ -78,7 +78,8 @@ class Kernel:
             )
         dtype = None
         copies: set[int | str] = set()  # arguments that must be copied
-        for name, value in itertools.chain(enumerate(args), kwargs.items()):
+        given: Iterator[tuple[Any, Any]] = itertools.chain(enumerate(args), kwargs.items())
+        for name, value in given:
             if isinstance(value, np.ndarray):
                 if value.dtype.kind == "f":
                     if dtype is None:
