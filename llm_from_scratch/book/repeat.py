@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import write_text
-from .notebook import read, tags, text
+from .notebook import read, text
 
 SEEDS = (0, 1, 2)
 
@@ -61,7 +61,7 @@ def repeat(path: Path) -> Path:
 def _experiment_of(path: Path) -> Callable[[int], Any]:
     namespace: dict[str, Any] = {"__name__": "__main__"}  # where dataclasses look for their module
     for number, cell in enumerate(read(path)["cells"], start=1):
-        if cell["cell_type"] != "code" or "timing" in tags(cell):
+        if cell["cell_type"] != "code":
             continue
         with contextlib.redirect_stdout(io.StringIO()):  # what the cells show stands in the chapter
             exec(compile(text(cell["source"]), f"{path.name}, cell {number}", "exec"), namespace)

@@ -19,9 +19,6 @@ from pathlib import Path
 
 base = len(Path("beside.txt").read_text())
 ```
-```python timing
-raise AssertionError("timings have nothing to do with it")
-```
 ```python
 def experiment(seed):
     return {"sum": base + seed}
