@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..models.catalogue import Row, ancestry, difference, read_lineage, rows, sheet, tree
+from ..models.catalogue import UNPUBLISHED_MARK, Row, ancestry, difference, read_lineage, rows, sheet, tree
 from ..models.lineage import tree_of
 
 HELP = "the map of the open models of 2023: their choices, sizes and costs"
@@ -117,7 +117,7 @@ def _map(table: Sequence[Row]) -> list[str]:
         facts = [row.release.month, _range(row.context, str), _range(seen, _count) if seen[0] else None]
         facts += [row.release.tokenizer, row.release.licence, row.release.data]
         release.append([row.title, *("?" if fact is None else fact for fact in facts)])
-    return ["design (read off the specs)", "", *_table(design), "", "release", "", *_table(release)]
+    return ["design (read off the specs)", "", *_with_footnote(_table(design)), "", "release", "", *_table(release)]
 
 
 def _table(cells: Sequence[Sequence[str]], widest: int = 24) -> list[str]:
@@ -141,6 +141,8 @@ def _sheet(page: dict[str, Any]) -> list[str]:
     facts["training tokens"] = None if facts["training tokens"] is None else _count(facts["training tokens"])
     lines = [page["name"] + (f" ({page['facts']['release']})" if page["facts"]["release"] else ""), ""]
     lines += _pairs(page["design"])
+    if page["unpublished"]:
+        lines += ["", "* not published", *_pairs(page["unpublished"])]
     if page["facts"]["release"]:
         lines += ["", "release", *_pairs({key: value if value else "?" for key, value in facts.items()})]
     total = page["parameters"]
@@ -179,7 +181,13 @@ def _remembered(page: dict[str, Any]) -> dict[str, str]:
 def _difference(a: str, b: str, found: dict[str, tuple[str, str]]) -> list[str]:
     if not found:
         return [f"{Path(a).name} and {Path(b).name} are of one design"]
-    return _table([["", a, b], *([heading, *pair] for heading, pair in found.items())], widest=40)
+    return _with_footnote(_table([["", a, b], *([heading, *pair] for heading, pair in found.items())], widest=40))
+
+
+def _with_footnote(lines: list[str]) -> list[str]:
+    """What the marks in a table mean, below it, if there are any."""
+    marked = any(UNPUBLISHED_MARK in line for line in lines)
+    return [*lines, "", "* not published: inferred or assumed, see the model's own sheet"] if marked else lines
 
 
 def _pairs(words: dict[str, str]) -> list[str]:

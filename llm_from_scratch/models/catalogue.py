@@ -1,7 +1,8 @@
 """The map of the year: one row a release, one sheet a model, differences between two, and who descends from whom.
 
 Architecture comes from the specs (`choices.py`, `costs.py`), the rest from `releases.py` and from the FACTS of family
-files. A family appears by being there; a release without a family here stands in the tree alone.
+files. A family appears by being there; a release without a family here stands in the tree alone. A choice that neither
+paper nor file states (the UNPUBLISHED of a family file) carries a mark, wherever it is printed.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from ..files.sharded import open_checkpoint
 from .choices import choices, details
 from .costs import costs
 from .decoder import Decoder
-from .families import Family, all_families
+from .families import Family, all_families, find_release
 from .lineage import Lineage, from_metadata, tree_of
 from .pretrained import spec as find_spec
 from .releases import RELEASES, Release, title_of
 
+UNPUBLISHED_MARK = " *"
+
 
 @dataclass(frozen=True)
 class Row:
-    """One release of the map. Values are words; None is "not publicly stated"."""
+    """One release of the map. Values are words; None is "not publicly stated", and a mark at the end "not by them"."""
 
     title: str
     family: str
     sizes: tuple[str, ...]
     parameters: tuple[int, ...]
     design: dict[str, str]
+    unpublished: dict[str, str]
     context: tuple[int, ...]
     release: Release
 
@@ -69,10 +73,15 @@ def _row(title: str, family: Family, names: list[str], releases: Mapping[str, Re
         family=family.name,
         sizes=tuple(names),
         parameters=tuple(Decoder(spec).parameter_count for spec in specs),
-        design={heading: " or ".join(dict.fromkeys(found)) for heading, found in words.items()},
+        design=_marked({heading: " or ".join(dict.fromkeys(found)) for heading, found in words.items()}, family),
+        unpublished=dict(family.unpublished),
         context=tuple(sorted({spec.context_length for spec in specs})),
         release=releases.get(title, Release()),
     )
+
+
+def _marked(words: Mapping[str, str], family: Family) -> dict[str, str]:
+    return {heading: word + UNPUBLISHED_MARK * (heading in family.unpublished) for heading, word in words.items()}
 
 
 def sheet(name: str | os.PathLike[str], *, length: int | None = None) -> dict[str, Any]:
@@ -83,10 +92,15 @@ def sheet(name: str | os.PathLike[str], *, length: int | None = None) -> dict[st
     >>> page = sheet("gpt2")
     >>> page["parameters"], page["parts"]["positions"], page["design"]["head"]
     (124439808, 786432, 'tied')
+    >>> page = sheet("gopher-280b")
+    >>> page["design"]["norm"], page["design"]["head"], page["unpublished"]["feed-forward"]
+    ('RMSNorm', 'tied *', 'the activation is assumed')
     """
     spec = find_spec(name)
     releases = all_releases()
-    title = None if Path(name).is_dir() else title_of(str(name), releases)
+    released = not Path(name).is_dir()  # a directory's own config says all there is to know
+    title = title_of(str(name), releases) if released else None
+    family = find_release(name)[0] if released else None
     release = releases.get(title or "", Release())
     bill = costs(spec, length=length)
     tokens = release.tokens_of(str(name))
@@ -95,12 +109,13 @@ def sheet(name: str | os.PathLike[str], *, length: int | None = None) -> dict[st
     return {
         "name": str(name),
         "facts": facts,
-        "design": details(spec),
+        "design": _marked(details(spec), family) if family else details(spec),
+        "unpublished": dict(family.unpublished) if family else {},
         "length": spec.context_length if length is None else length,
         **asdict(bill),
         "forward_flops_per_token": bill.forward_flops_per_token,
         "training_flops": None if tokens is None else bill.training_flops(tokens),
-        "lineage": _lineage_beside(Path(name)) if Path(name).is_dir() else None,
+        "lineage": None if released else _lineage_beside(Path(name)),
     }
 
 
@@ -140,7 +155,7 @@ def difference(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> dict[str
     found = {}
     for heading in dict.fromkeys([*first["design"], *second["design"]]):
         pair = first["design"].get(heading, "none"), second["design"].get(heading, "none")
-        if pair[0] != pair[1]:
+        if pair[0].removesuffix(UNPUBLISHED_MARK) != pair[1].removesuffix(UNPUBLISHED_MARK):
             found[heading] = pair
     numbers = {"parameters": "parameters", "memory per token (bytes)": "memory_before_windows"}
     if any(page["memory_before_windows"] != page["memory_per_token"] for page in (first, second)):

@@ -50,6 +50,15 @@ def test_a_checkpoint_of_one_s_own_has_a_sheet_with_its_lineage(
     assert "lineage\n  nothing recorded" in output(capsys, str(fixture))
 
 
+def test_a_mark_is_explained_where_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    footnote = "\n* not published"
+    assert footnote in output(capsys) and "tied *" in output(capsys)
+    sheet = output(capsys, "chinchilla-70b")
+    assert footnote in sheet and "feed-forward               the activation is assumed" in sheet
+    assert footnote in output(capsys, "diff", "gopher-280b", "gpt2")
+    assert footnote not in output(capsys, "gpt2") and footnote not in output(capsys, "diff", "gpt2", "opt-125m")
+
+
 def test_differences_and_the_tree(capsys: pytest.CaptureFixture[str]) -> None:
     text = output(capsys, "diff", "llama-7b", "llama-2-7b")
     assert "2048" in text and "4096" in text and "SwiGLU" not in text

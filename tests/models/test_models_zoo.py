@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,35 @@ def test_difference_names_what_changed_and_nothing_else() -> None:
     assert "norm" not in found and "layers" not in found and "feed-forward width" not in found
     assert catalogue.difference("xgen-7b-4k", "xgen-7b-4k") == {}
     assert catalogue.difference("opt-125m", "opt-350m")["embedding size"] == ("none", "512")
+
+
+def test_what_was_never_published_is_marked_wherever_it_is_printed() -> None:
+    rows = {row.title: row.design for row in catalogue.rows()}
+    for title, sheet in (("Gopher", "gopher-280b"), ("Chinchilla", "chinchilla-70b")):
+        for words in (rows[title], catalogue.sheet(sheet)["design"]):
+            assert (words["feed-forward"], words["biases"]) == ("GELU *", "output, feed-forward *")
+            assert (words["head"], words["norm"], words["positions"]) == ("tied *", "RMSNorm", "relative")
+    assert catalogue.sheet("gopher-7.1b")["design"]["norm eps"] == "1e-05 *"
+    assert not any(
+        "*" in word for title, row in rows.items() for word in row.values() if title not in ("Gopher", "Chinchilla")
+    )
+
+
+def test_a_mark_is_no_difference_and_a_checkpoint_s_own_config_needs_none(tmp_path: Path) -> None:
+    found = catalogue.difference("chinchilla-70b", "galactica-120b")
+    assert "feed-forward" not in found and "norm eps" not in found
+    assert found["biases"] == ("output, feed-forward *", "everywhere")
+    lfs.build("gopher", vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=2).save_pretrained(
+        tmp_path
+    )
+    page = catalogue.sheet(tmp_path)
+    assert page["design"]["head"] == "tied" and page["unpublished"] == {}
+
+
+def test_every_unpublished_heading_is_one_that_is_printed() -> None:
+    for family in all_families().values():
+        printed = {"initialisation", *details(lfs.spec(family.model_types[0]))}
+        assert set(family.unpublished) <= printed, family.name
 
 
 def test_a_family_s_own_facts_join_the_map(monkeypatch: pytest.MonkeyPatch) -> None:

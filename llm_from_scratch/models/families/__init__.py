@@ -15,6 +15,7 @@ and may define
     respell       (config) -> config, where an early release said something in a way that ALIASES cannot express
     AS_SAVED      {key: value} that config.json says of any saved model, whatever the model was built with
     FACTS         {name: facts} for the map of the year, only for a release that `models/releases.py` does not have
+    UNPUBLISHED   {heading of the map: where its word comes from} for what neither paper nor file says; the map marks it
 
 and nothing else is touched: files whose name starts with an underscore are helpers. See `llama.py` for an example.
 The map (`zoo`) derives architecture from the spec, so that a family appears in it by being here; what cannot be
@@ -49,6 +50,7 @@ class Family:
     facts: Mapping[str, Mapping[str, Any]]
     respell: Callable[[dict[str, Any]], dict[str, Any]]
     as_saved: Mapping[str, Any]
+    unpublished: Mapping[str, str]
     spec_from_config: Callable[[Config], ModelSpec]
     weights_from_config: Callable[[Config], WeightTable]
 
@@ -126,5 +128,8 @@ def _family(module: ModuleType) -> Family:
         raise ValueError(f"the family file {name}.py does not define {', '.join(missing)}")
     types, architecture, defaults, spec, weights = (getattr(module, attribute) for attribute in needed)
     sizes, aliases, facts = (getattr(module, attribute, {}) for attribute in ("SIZES", "ALIASES", "FACTS"))
-    respell, as_saved = getattr(module, "respell", dict), getattr(module, "AS_SAVED", {})
-    return Family(name, tuple(types), architecture, defaults, sizes, aliases, facts, respell, as_saved, spec, weights)
+    respell = getattr(module, "respell", dict)
+    as_saved, unpublished = (getattr(module, attribute, {}) for attribute in ("AS_SAVED", "UNPUBLISHED"))
+    return Family(
+        name, tuple(types), architecture, defaults, sizes, aliases, facts, respell, as_saved, unpublished, spec, weights
+    )

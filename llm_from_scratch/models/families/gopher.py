@@ -43,6 +43,13 @@ SIZES = {
     "gopher-280b": dict(zip(_KEYS, (16384, 128, 128, 80), strict=True)),
     "chinchilla-70b": dict(zip(_KEYS, (8192, 64, 128, 80), strict=True)),
 }
+UNPUBLISHED = {
+    "norm eps": "assumed",
+    "feed-forward": "the activation is assumed",
+    "biases": "inferred from the printed parameter counts",
+    "head": "tying is inferred from the printed parameter counts",
+    "initialisation": "assumed: GPT-2's",
+}
 
 
 def spec_from_config(config: Config) -> ModelSpec:
