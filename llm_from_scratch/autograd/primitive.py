@@ -38,8 +38,10 @@ class Primitive:
         self.examples: list[Example] = []
         parameters = inspect.signature(forward).parameters.values()
         self._settings = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        tensors = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
         several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self._tensors = None if several else sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+        self._tensors = None if several else len(tensors)
+        self._needed = [p.name for p in tensors if p.default is p.empty]  # the others may be None
         key = f"{forward.__module__}.{forward.__qualname__}"
         PRIMITIVES[key] = self
 
@@ -76,6 +78,9 @@ class Primitive:
         if self._tensors is not None and len(inputs) > self._tensors and self._settings:
             settings = {**dict(zip(self._settings, inputs[self._tensors :])), **settings}
             inputs = inputs[: self._tensors]
+        for value, name in zip(inputs, self._needed):
+            if value is None:
+                raise TypeError(f"{self.__name__} needs an array or a Tensor as {name}, got None")
         edges = tuple(_edge(value) for value in inputs) if grad_enabled() else ()
         needs = tuple(edge is not None for edge in edges)
         recorded = any(needs)

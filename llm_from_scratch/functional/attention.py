@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import attention as kernels
 from ..kernels.attention import Masking, Tile
-from .checks import floating
 
 BLOCK = 128  # queries (forward) or keys (backward) in a tile: more wastes products above the diagonal
 TILE_BYTES = 1 << 20  # a tile should stay in the second-level cache between its product and its softmax

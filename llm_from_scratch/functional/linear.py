@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import losses
-from .checks import floating
 
 
 @primitive

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..autograd import primitive
+from ..checks import floating
 from ..kernels import attention as kernels
 from ..kernels.attention import Tile
 from .attention import BLOCK, _masking, _Scratch, _shares
-from .checks import floating
 
 
 @primitive

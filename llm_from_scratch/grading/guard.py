@@ -16,10 +16,6 @@ from typing import Any
 _CONSTANTS = (bool, int, float, str)
 
 
-def _distinct(*modules: Any) -> list[Any]:
-    return list(dict.fromkeys(modules))
-
-
 class Guard:
     """Remembers what every name of some modules, and of their classes, stands for.
 
@@ -43,7 +39,7 @@ class Guard:
         self._code: dict[int, tuple[str, FunctionType, tuple[Any, ...]]] = {}
         self._loaded: dict[str, Any] = sys.modules
         self._modules: dict[str, Any] = {}
-        for module in _distinct(builtins, *modules):  # what this class itself calls is put back first
+        for module in dict.fromkeys((builtins, *modules)):  # what this class itself calls is put back first
             self._remember(module.__name__, module)
             if self._loaded.get(module.__name__) is module:
                 self._modules[module.__name__] = module

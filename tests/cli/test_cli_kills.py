@@ -91,7 +91,7 @@ def complete(directory):
 
 
 def temporaries(directory):
-    return [path for path in directory.rglob("*") if path.name.endswith((".tmp", ".lock"))]
+    return [path for path in directory.rglob("*") if path.name.endswith(".tmp")]
 
 
 def places(calls):

@@ -178,3 +178,14 @@ def test_a_user_defined_token_is_a_border_unless_it_is_inline():
     inline = SentencePieceTokenizer(pieces, byte_fallback=False)
     assert border.encode("<x>h") == [4, 3] and inline.encode("<x>h") == [1, 4, 2]
     assert border.decode([4, 3]) == inline.decode([1, 4, 2]) == "<x>h"
+
+
+def test_tens_of_thousands_of_added_tokens(tmp_path):
+    """Bounded work: what is looked at once for each pair of them never ends."""
+    Tokenizer.train("hello " * 20, 260).save(tmp_path)
+    extra = [f"<mask_{number}>" for number in range(30_000)]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"additional_special_tokens": extra}), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    tokenizer.save(tmp_path / "again")
+    again = Tokenizer.from_pretrained(tmp_path / "again")
+    assert again.special_tokens == tokenizer.special_tokens and len(again.special_tokens) == 30_000

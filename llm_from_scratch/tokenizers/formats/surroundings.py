@@ -154,15 +154,17 @@ def surround(made: dict[str, Any], around: Surroundings) -> dict[str, Any]:
     added = {token.content: token for token in made.get("added_tokens", ())}
     taken = {number: content for content, number in vocabulary.items()}
     taken |= {token.id: token.content for token in added.values()}
+    behind = max(taken, default=-1) + 1
     roles = {**made.get("roles", {}), **around.roles}
     for wish in sorted(around.tokens, key=lambda wish: (wish.id is None, wish.id or 0)):
         before = added.get(wish.content)
         number = before.id if before is not None else vocabulary.get(wish.content)
         if number is None:
-            number = max(taken, default=-1) + 1 if wish.id is None else wish.id
+            number = behind if wish.id is None else wish.id
             if number in taken and not _rename(made, number):
                 raise ValueError(f"{wish.where} gives {wish.content!r} the id {number}, which is {taken[number]!r}")
             taken[number] = wish.content
+            behind = max(behind, number + 1)
         elif wish.id is not None and wish.id != number:
             raise ValueError(f"{wish.where} gives {wish.content!r} the id {wish.id}, but it has {number} already")
         flags: Mapping[str, bool] | None = wish.flags

@@ -161,9 +161,11 @@ def _added_token(entry: Any) -> AddedToken:
 
 def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
     owner = {number: text for text, number in vocabulary.items()}
-    for place, token in enumerate(added):
-        if not token.content or any(token.content == other.content for other in added[:place]):
+    seen = {""}
+    for token in added:
+        if token.content in seen:
             raise ValueError(f"duplicate or empty added token {token.content!r}: give each once")
+        seen.add(token.content)
         if vocabulary.get(token.content, token.id) != token.id:
             raise ValueError(f"{token.content!r} is {token.id} as an added token, {vocabulary[token.content]} else")
         if owner.get(token.id, token.content) != token.content:
