@@ -8,7 +8,7 @@ from .elementwise import clip, cos, exp, log, sin, sqrt, tanh
 from .gradcheck import GradientMismatch, gradcheck
 from .invariants import check_primitive
 from .primitive import PRIMITIVES, Primitive, primitive
-from .products import einsum, matmul
+from .products import einsum, matmul, matrix_product
 from .reductions import cumsum, logsumexp, mean, prod, std, total, var
 from .reductions import max as max
 from .reductions import min as min
@@ -42,6 +42,7 @@ __all__ = [
     "log",
     "logsumexp",
     "matmul",
+    "matrix_product",
     "maximum",
     "mean",
     "minimum",

@@ -5,7 +5,7 @@ Parameters in front of the "/" are tensors (or None, or integer arrays such as t
 settings. The backward receives `needs`, one flag a tensor, and computes no gradient that nobody asked for. The example
 feeds the checks that every primitive must pass (tests/autograd/test_primitive_sweep.py).
 
-What the backward will see again is not what a caller can still change: constant arrays, indices and other settings are
+What the backward will see again is not what a caller can still change: arrays that come as constants or settings are
 copied when a graph is recorded. (Tensors are not: weights are large. Whoever changes a `.data` waits for the backward.)
 """
 
@@ -110,9 +110,7 @@ class Primitive:
             value = value.data
         if isinstance(value, np.ndarray):
             return value.copy() if copied else value
-        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
-            return type(value)(self._setting(name, item, copied) for item in value)
-        return value
+        return tuple(self._setting(name, item, copied) for item in value) if type(value) is tuple else value
 
     def __repr__(self) -> str:
         return f"<primitive {self.__name__}>"

@@ -9,40 +9,46 @@ import numpy as np
 
 from .broadcasting import normal, one_dtype, unbroadcast
 from .primitive import primitive
-from .tensor import Tensor
+from .shaping import reshape
+from .tensor import Tensor, as_tensor
 
 
-@primitive
-def matmul(a, b, /):
-    """Matrix product over the last two axes, the others broadcast: (..., M, K), (..., K, N) -> (..., M, N).
+def matmul(a: Any, b: Any) -> Tensor:
+    """Matrix product of matrices and vectors: see `matrix_product`.
 
     A vector is a row on the left and a column on the right, and loses that axis again, as in NumPy.
 
-    >>> matmul([[1.0, 2.0]], [[3.0], [4.0]])
-    Tensor([[11.]])
     >>> matmul([1.0, 2.0], [3.0, 4.0])
     Tensor(11.)
     """
-    a, b = one_dtype(a, b)
+    a, b = as_tensor(a), as_tensor(b)
     if not a.ndim or not b.ndim:
         raise ValueError(f"matmul takes vectors and matrices, not shapes {a.shape} and {b.shape}: use * for numbers")
+    row, column = a.ndim == 1, b.ndim == 1
+    y = matrix_product(reshape(a, (1, -1)) if row else a, reshape(b, (-1, 1)) if column else b)
+    return reshape(y, y.shape[: y.ndim - row - column] + y.shape[-1:] * (row and not column)) if row or column else y
+
+
+@primitive
+def matrix_product(a, b, /):
+    """Matrix product over the last two axes, the others broadcast: (..., M, K), (..., K, N) -> (..., M, N).
+
+    >>> matrix_product([[1.0, 2.0]], [[3.0], [4.0]])
+    Tensor([[11.]])
+    """
+    a, b = one_dtype(a, b)
     return a @ b, (a, b)
 
 
-@matmul.backward
+@matrix_product.backward
 def _(dy, saved, needs):
     a, b = saved
-    left, right = a.reshape(1, -1) if a.ndim == 1 else a, b.reshape(-1, 1) if b.ndim == 1 else b
-    rows = dy.reshape(np.broadcast_shapes(left.shape[:-2], right.shape[:-2]) + (left.shape[-2], right.shape[-1]))
-    da = unbroadcast(rows @ right.swapaxes(-1, -2), left.shape).reshape(a.shape) if needs[0] else None
-    return da, unbroadcast(left.swapaxes(-1, -2) @ rows, right.shape).reshape(b.shape) if needs[1] else None
+    da = unbroadcast(dy @ b.swapaxes(-1, -2), a.shape) if needs[0] else None
+    return da, unbroadcast(a.swapaxes(-1, -2) @ dy, b.shape) if needs[1] else None
 
 
-for _shapes in (
-    ((2, 3, 4), (4, 5)), ((3, 4), (2, 1, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((4,), (4,)), ((4,), (4, 3)),
-    ((3, 4), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,)), ((1, 1), (1, 1)),
-):  # fmt: skip
-    normal(matmul, shapes=_shapes)
+for _shapes in (((2, 3, 4), (4, 5)), ((3, 4), (2, 1, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((1, 1), (1, 1))):
+    normal(matrix_product, shapes=_shapes)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,14 @@ def take(x, /, index):
     >>> take([1.0, 2.0, 3.0], index=slice(1, None))
     Tensor([2., 3.])
     """
-    return x[index], (x.shape, x.dtype, index)
+    return x[index], (x.shape, x.dtype, _own(index))
+
+
+def _own(index: Any) -> Any:
+    """The index with its lists copied: their owner may fill them anew before the backward."""
+    if isinstance(index, tuple):
+        return tuple(map(_own, index))
+    return copy.deepcopy(index) if isinstance(index, list) else index
 
 
 @take.backward

@@ -9,6 +9,7 @@ from llm_from_scratch.autograd import (
     Tensor,
     concatenate,
     einsum,
+    gradcheck,
     hessian_vector_product,
     jacobian,
     no_grad,
@@ -293,6 +294,7 @@ def test_names_that_users_of_numpy_and_torch_try():
     assert x.squeeze().shape == x.shape and x.reshape(1, 2, 3).squeeze(0).shape == (2, 3)
     assert x.transpose().shape == x.T.shape == x.transpose(None).shape == (3, 2) and x.flatten().shape == (6,)
     assert (x @ np.ones(3)).shape == (2,) and (np.ones(2) @ x).shape == (3,)
+    assert (np.ones((4, 5, 2)) @ x @ np.ones(3)).shape == (4, 5) and (np.ones(2) @ stack([x, x])).shape == (2, 3)
     assert (
         abs(x).sum().item() == 11.5 and (-x).clip(0).data.min() == 0 and x.sort(0).data[0].tolist() == [0.5, -4.0, -1.0]
     )
@@ -322,3 +324,13 @@ def test_whole_jacobians_and_products_with_a_hessian():
     np.testing.assert_array_equal(jacobian(lambda x: Tensor([1.0]), x), np.zeros((1, 4)))
     with pytest.raises(ValueError, match="float64"):
         hessian_vector_product(lambda x: x.sum(), x.astype(np.float32), v)
+
+
+@pytest.mark.parametrize(
+    "left, right", [((4,), (4,)), ((4,), (4, 3)), ((3, 4), (4,)), ((2, 3, 4), (4,)), ((4,), (2, 4, 3))]
+)
+def test_products_with_vectors(left, right):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=left), rng.normal(size=right)
+    np.testing.assert_allclose((Tensor(a) @ b).data, a @ b)
+    assert gradcheck(lambda a, b: (a @ b) * 1.0, a, b) < 1e-6

@@ -162,8 +162,8 @@ def test_a_model_too_big_for_the_machine_is_one_line_of_the_command(command: str
     (tmp_path / "config.json").write_text(json.dumps(big), encoding="utf-8")
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
     assert main([command, "--model", str(tmp_path), "--prompt", "hi"]) == 2
-    assert re.fullmatch(r"error: there is not enough memory \(this model has [\d,]+ parameters, which take [\d,.]+ GB .*\)\n",
-                        capsys.readouterr().err)  # fmt: skip
+    said = r"error: there is not enough memory \(this model has [\d,]+ parameters, which take [\d,.]+ GB .*\)\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("path", ["gguf/tied.gguf", "llama_gqa"])
