@@ -26,7 +26,9 @@ def matmul(a: Any, b: Any) -> Tensor:
         raise ValueError(f"matmul takes vectors and matrices, not shapes {a.shape} and {b.shape}: use * for numbers")
     row, column = a.ndim == 1, b.ndim == 1
     y = matrix_product(reshape(a, (1, -1)) if row else a, reshape(b, (-1, 1)) if column else b)
-    return reshape(y, y.shape[: y.ndim - row - column] + y.shape[-1:] * (row and not column)) if row or column else y
+    if not (row or column):
+        return y
+    return reshape(y, y.shape[:-2] + y.shape[-2:-1] * (not row) + y.shape[-1:] * (not column))
 
 
 @primitive
