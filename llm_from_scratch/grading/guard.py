@@ -39,7 +39,8 @@ class Guard:
         self._code: dict[int, tuple[str, FunctionType, tuple[Any, ...]]] = {}
         self._loaded: dict[str, Any] = sys.modules
         self._modules: dict[str, Any] = {}
-        for module in dict.fromkeys((builtins, *modules)):  # what this class itself calls is put back first
+        watched: list[Any] = [builtins, *modules]
+        for module in dict.fromkeys(watched):  # what this class itself calls is put back first
             self._remember(module.__name__, module)
             if self._loaded.get(module.__name__) is module:
                 self._modules[module.__name__] = module
