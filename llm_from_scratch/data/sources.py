@@ -21,6 +21,7 @@ from .tales import DELIMITER, tales
 NAMED = ("tales", "pydoc", "shakespeare")
 DEFAULT_TALES = 10_000
 LONGEST = 1 << 24  # characters; a longer document is handed out in pieces, cut at a line end
+MOST_TALES, MOST_BYTES = 10_000_000, 10_000_000_000  # hours of telling; more is a slip of the finger
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -118,6 +119,8 @@ def _tales(size: str, seed: int) -> Iterator[str]:
     if match is None or int(match.group(1)) == 0:
         raise ValueError(f"tales:{size} is not understood: write a number (tales:500) or a size (tales:5MB)")
     limit = int(match.group(1)) * _UNITS.get((match.group(2) or "").upper(), 1)
+    if limit > (MOST_BYTES if match.group(2) else MOST_TALES):
+        raise ValueError(f"tales:{size:.40} is more than {MOST_TALES:,} tales or {MOST_BYTES:,} bytes: ask for fewer")
     used = 0
     for text in tales(seed):
         yield text

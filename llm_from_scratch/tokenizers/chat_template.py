@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.gguf import GgufFile
 from .formats.parts import read_json
+from .formats.surroundings import Surroundings
 from .template_sandbox import Sandbox
 from .template_source import explained, parse
 from .template_text import marked, origin
@@ -193,6 +194,7 @@ def _from_directory(path: Path) -> tuple[dict[str, str], dict[str, str]]:
             token = token.get("content") if isinstance(token, dict) else token
             if key.endswith("_token") and isinstance(token, str):
                 tokens[key.removesuffix("_token")] = token
+    tokens |= {role: token for role, token in Surroundings(path).roles.items() if token}  # as the tokenizer has them
     files = {file.stem: file for file in sorted(path.glob("additional_chat_templates/*.jinja"))}
     if (path / "chat_template.jinja").is_file():
         files["default"] = path / "chat_template.jinja"

@@ -147,3 +147,9 @@ def test_shakespeare_is_assembled_and_tidied(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "fetch", lambda name: archive)
     assert list(shakespeare_works()) == ["LEAR", "HAMLET\nby  W.\n\n\nAct I\nTo be"]
     assert load_text("shakespeare", separator=os.linesep[-1]).startswith("LEAR\nHAMLET")
+
+
+@pytest.mark.parametrize("size", ["9" * 30, "99999999GB", "10000001"])
+def test_more_tales_than_anybody_waits_for_are_refused(size):
+    with pytest.raises(ValueError, match=r"is more than 10,000,000 tales or 10,000,000,000 bytes"):
+        next(iter(documents(f"tales:{size}")))

@@ -189,8 +189,8 @@ def test_special_tokens_and_templates_from_every_file(tmp_path):
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
     source = "{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ pad_token }}"
-    write("special_tokens_map.json", {"bos_token": "B", "unk_token": {"content": "U"}, "pad_token": "old"})
-    write("tokenizer_config.json", {"chat_template": source, "pad_token": "P", "eos_token": None})
+    write("special_tokens_map.json", {"bos_token": "B", "unk_token": {"content": "U"}, "pad_token": "P"})
+    write("tokenizer_config.json", {"chat_template": source, "pad_token": "another", "eos_token": None})
     assert ChatTemplate.from_pretrained(tmp_path).render([]) == "BUP"
     write("additional_chat_templates/rag.jinja", "R{{ unk_token }}")
     assert ChatTemplate.from_pretrained(tmp_path).render([], template="rag") == "RU"
@@ -223,3 +223,12 @@ def test_a_token_of_a_gguf_file_that_is_not_there(tmp_path, number):
 
 def test_the_package_has_it_by_name():
     assert lfs.ChatTemplate is ChatTemplate
+
+
+def test_the_tokens_of_a_template_are_those_of_the_tokenizer(tmp_path):
+    """special_tokens_map.json goes before tokenizer_config.json, as it does for the tokenizer."""
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"chat_template": "{{ eos_token }}", "eos_token": "</s>"}', "utf-8"
+    )
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": {"content": "<|im_end|>"}}', encoding="utf-8")
+    assert ChatTemplate.from_pretrained(tmp_path).render([{"role": "user", "content": "q"}]) == "<|im_end|>"
