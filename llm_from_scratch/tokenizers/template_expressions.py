@@ -5,6 +5,7 @@ See `template_sandbox` for why they are walked through instead of being made int
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -157,14 +158,12 @@ class Expressions:
         """value[key], or value.key if there is no such entry."""
         if isinstance(value, Undefined):
             value._fail_with_undefined_error()
-        try:
+        with contextlib.suppress(TypeError, LookupError):  # no such entry: then an attribute may have that name
             if isinstance(value, str):
                 at = range(len(value))[key]
                 return tt.cut(value, at, at + 1)
             if isinstance(value, (list, tuple, dict, range)):
                 return value[key]
-        except (TypeError, LookupError):
-            pass
         return self.attribute(value, key, items=False) if isinstance(key, str) else Undefined(obj=value, name=key)
 
     def _formatted(self, form: str, arguments: tuple, named: dict[str, Any]) -> str:
