@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import llm_from_scratch.kernels as package
-from llm_from_scratch.kernels.dispatch import KERNELS
+from llm_from_scratch.kernels.dispatch import KERNELS, backend
 
 for module in pkgutil.iter_modules(package.__path__):
     if module.name != "compiled":
@@ -52,6 +52,7 @@ def outcome(function, args, kwargs):
             return None
 
 
+@pytest.mark.skipif(backend() == "numpy", reason="there is no compiled code in this mode")
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_changed_axis_is_refused_or_means_what_it_means_to_the_twin(name):
     kernel = KERNELS[name]
