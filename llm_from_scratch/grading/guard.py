@@ -39,14 +39,14 @@ class Guard:
         self._code: dict[int, tuple[str, FunctionType, tuple[Any, ...]]] = {}
         self._loaded: dict[str, Any] = sys.modules
         self._modules: dict[str, Any] = {}
-        watched: list[Any] = [builtins, *modules]
-        for module in dict.fromkeys(watched):  # what this class itself calls is put back first
-            self._remember(module.__name__, module)
-            if self._loaded.get(module.__name__) is module:
-                self._modules[module.__name__] = module
+        for module in dict.fromkeys((builtins, *modules)):  # what this class itself calls is put back first
+            label = module.__name__
+            self._remember(label, module)
+            if self._loaded.get(label) is module:
+                self._modules[label] = module
             for value in list(vars(module).values()):
-                if isinstance(value, type) and value.__module__ == module.__name__:
-                    self._remember(f"{module.__name__}.{value.__name__}", value)
+                if isinstance(value, type) and value.__module__ == label:
+                    self._remember(f"{label}.{value.__name__}", value)
 
     def _remember(self, label: str, owner: Any) -> None:
         # not what Python and the libraries rewrite themselves: __warningregistry__, caches, the shell's `_`
