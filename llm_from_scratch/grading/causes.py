@@ -68,6 +68,8 @@ def _pattern(have: Any, want: Any, tolerance: float) -> str:
         return "the sign is flipped."
     largest = _argmax(_abs(want))
     ratio = float(have.flat[largest]) / float(want.flat[largest])
+    if have.shape == want.shape and _distance(have, want) <= 1e-4 * _abs(want).max():
+        return "all but right: was a small number added, or float32 used inside?"
     if want.size > 1 and abs(ratio) > 1e-3 and matches(ratio * want):
         return f"every value is {ratio:.4g} times the right one: a missing or surplus factor?"
     if want.ndim >= 2 and want.shape[-1] == want.shape[-2] and matches(want.swapaxes(-1, -2)):

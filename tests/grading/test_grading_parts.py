@@ -332,3 +332,14 @@ def test_hints_for_another_mistake_come_last():
     titles, fits = ranked_hints(["first: a", "ValueError: b", "second: c"], failed, ["first", "second"])
     assert titles == ["second: c", "ValueError: b", "first: a"] and fits
     assert not ranked_hints(["first: a", "ValueError: b"], failed, ["first", "second"])[1]
+
+
+def test_an_answer_that_is_all_but_right_is_no_missing_factor():
+    want = np.array([3.0, 4.0])
+    for have in (want / (1 + 1e-6), want.astype(np.float32).astype(np.float64) + 1e-7):
+        with pytest.raises(CheckFailed) as caught:
+            check_close("y", have, want, tolerance=1e-9)
+        assert "all but right" in caught.value.cause
+    with pytest.raises(CheckFailed) as caught:
+        check_close("y", want * 2, want, tolerance=1e-9)
+    assert "2 times the right one" in caught.value.cause
