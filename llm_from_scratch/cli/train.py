@@ -154,9 +154,9 @@ def plan(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
-    from . import _session
+    from . import _session, _telling
 
-    say = _session.say_to(sys.stderr if args.json else sys.stdout)
+    say = _telling.say_to(sys.stderr if args.json else sys.stdout)
     made = None
     if args.resume:
         _only_out(args)
@@ -192,9 +192,9 @@ def run(args: argparse.Namespace) -> int:
     if report is None:
         say(f"to go on:  python -m llm_from_scratch train --resume --out {args.out}")
         return 130
-    _session.show_report(report, say)
+    _telling.show_report(report, say)
     say("\nnow it says:\n")
-    report["texts"] = _session.show_tales(args.out, say, count=1)
+    report["texts"] = _telling.show_tales(args.out, say, count=1)
     say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
     say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
     if args.json:

@@ -82,6 +82,7 @@ def train(
     open_model: Callable[..., Any] | None = None,
     identity: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = print,
+    watch: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Train `model` in place.
 
@@ -89,7 +90,8 @@ def train(
     of each evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
     curve and the finished model go; None keeps nothing. resume: go on from `directory`'s latest checkpoint, if it has
     one; without it a directory that has one is refused. identity: what else decides the run, JSON-able; kept with the
-    checkpoints. report: shows messages.
+    checkpoints. report: shows messages. watch: called after each evaluation with the number of steps made, to look at
+    the model; it must leave the model and the sampler as they are.
 
     A run is resumed with the model config, settings (but for `checkpoint_every` and `keep`), position in the data and
     identity it was begun with: ValueError naming what differs otherwise, and the file if one was damaged. A log that
@@ -107,7 +109,7 @@ def train(
         eps=settings.eps,
         threads=settings.threads,
     )
-    run = _Run(model, sampler, settings, optimizer, validation, token_bytes, dict(identity or {}), report)
+    run = _Run(model, sampler, settings, optimizer, validation, token_bytes, dict(identity or {}), report, watch)
     if directory is None:
         with polite_interrupts() as stop:
             return run.loop(stop, None, None, progress)
@@ -149,7 +151,9 @@ class _Run:
         token_bytes: np.ndarray | None,
         identity: dict[str, Any],
         report: Callable[[str], None],
+        watch: Callable[[int], object] | None,
     ) -> None:
+        self.watch = watch
         self.model, self.sampler, self.settings, self.optimizer = model, sampler, settings, optimizer
         self.validation, self.token_bytes, self.identity, self.report = validation, token_bytes, identity, report
         self.params = [p for _, p in model.named_parameters() if p.requires_grad]
@@ -261,6 +265,8 @@ class _Run:
             if "bits_per_byte" in self.evaluation:
                 entry["bits_per_byte"] = self.evaluation["bits_per_byte"]
             log.write(entry)
+        if self.watch is not None:
+            self.watch(self.step)
 
     def _save(self, directory: Path, log: RunLog) -> None:
         log.sync()
