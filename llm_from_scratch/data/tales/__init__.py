@@ -1,6 +1,6 @@
 """Short tales in simple English: as many as wanted, the same ones for the same seed on every machine.
 
-`tale(seed, number)` is one tale of 60 to 180 words, `tales(seed)` the endless list of them; `tell` also says
+`tale(seed, number)` is one tale of about 170 words, `tales(seed)` the endless list of them; `tell` also says
 what the tale is about. `checking` measures whether a tale, told here or written by a model, holds together.
 No network, no NumPy: choices come from `dice`, so the text never changes with a version of anything.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from . import plots_courage, plots_duties, plots_friends, plots_play, plots_quiet, plots_things
+from . import plots_courage, plots_duties, plots_friends, plots_paths, plots_play, plots_quiet, plots_things
 from .checking import Report, check_tale, consistency, consistency_score, summary
 from .dice import Dice
-from .telling import Teller
+from .telling import Facts, Teller
 
 SHORTEST, LONGEST = 60, 180  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
@@ -23,11 +23,13 @@ PLOTS = (
     *plots_friends.PLOTS,
     *plots_play.PLOTS,
     *plots_courage.PLOTS,
+    *plots_paths.PLOTS,
     *plots_quiet.PLOTS,
 )
 __all__ = [
     "DELIMITER",
     "PLOTS",
+    "Facts",
     "Report",
     "Tale",
     "check_tale",
@@ -42,15 +44,22 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Tale:
-    """A tale and what its teller knows of it. `slots` maps "hero", "kind", "thing", "place" … to words.
+    """A tale and what its teller knows of it.
 
-    Only what the plot uses occurs in the text: a tale without a journey has a place in its slots all the
-    same.
+    `facts` stand in the text and can be asked for. `slots` maps "hero", "kind", "thing", "place" … to words, all that
+    the teller had at hand: a tale without food has one in its slots all the same.
+
+    >>> facts = tell(2023, 5).facts
+    >>> facts.hero, facts.thing, facts.where
+    ('Tim', 'yellow boat', 'in the field')
+    >>> f"Why was {facts.hero} {facts.feeling}?", f"Because {facts.why}."
+    ('Why was Tim proud?', 'Because he had kept a promise.')
     """
 
     text: str
     plot: str
     slots: dict[str, str]
+    facts: Facts
 
 
 def tell(seed: int = 0, number: int = 0) -> Tale:
@@ -64,16 +73,16 @@ def tell(seed: int = 0, number: int = 0) -> Tale:
         plot(teller)
         text = teller.text()
         if SHORTEST <= len(text.split()) <= LONGEST:
-            return Tale(text, plot.__name__, dict(teller.slots))
+            return Tale(text, plot.__name__, dict(teller.slots), teller.facts())
 
 
 def tale(seed: int = 0, number: int = 0) -> str:
     """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Nora the girl and the golden scarf
+    Tim the lamb and the yellow boat
     <BLANKLINE>
-    Once there lived a young girl named Nora
+    There once was a fluffy lamb named Tim who lived in a cosy cabin near the village
     """
     return tell(seed, number).text
 

@@ -20,7 +20,8 @@ _PLACES = {*words.PLACES, *words.HOME_PLACES}
 _INTRODUCTION = re.compile(r"\b(?:an?|the) (?:[a-z-]+ ){0,3}?([a-z]+) (?:named|called) ([A-Z][a-z]+)\b")
 _INTRODUCTION_BY_NAME = re.compile(r"\b([A-Z][a-z]+) was an? (?:[a-z-]+ ){0,3}?(" + "|".join(words.KINDS) + r")\b")
 _ENDING = re.compile(
-    r"from that day on|\blearned\b|\bknew (?:that|how)\b|never forgot|for ever|\bhapp(?:y|ier)\b|that night"
+    r"\bwas (?:happy|glad|proud) because\b"
+    r"|from that day on|\blearned\b|\bknew (?:that|how)\b|never forgot|for ever|\bhapp(?:y|ier)\b|that night"
     r"|the end\b|\bfriends\b|\bnew friend\b|full of joy|with a smile|all day long|sweet(?:est)? dreams"
     r"|it even more|was proud|not afraid|out of the water|worth more|best medicine|came to visit|their secret|found out"
     r"|safely home|never lonely|moon was awake",
@@ -240,7 +241,7 @@ class Reader:
         if not re.search(r'[.!]"?$', self.text):
             return self.fail("ending: the text stops in the middle of a sentence")
         sentences = [s for s in re.split(r'(?<=[.!?])"? ', self.text.replace("\n", " ")) if s.strip()]
-        if not _ENDING.search(" ".join(sentences[-2:])):
+        if not _ENDING.search(" ".join(sentences[-3:])):
             return self.fail("ending: the tale stops without an ending")
         return PASS
 

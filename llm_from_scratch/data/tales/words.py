@@ -28,7 +28,7 @@ TRAITS = (
     "merry",
     "friendly",
     "curious",
-    "brown-eyed",
+    "bright-eyed",
     "clever little",
     "sweet little",
     "happy little",
@@ -63,6 +63,10 @@ HOBBIES = (
     "roll in the grass",
     "chase butterflies",
     "collect leaves",
+    "blow bubbles",
+    "whisper to snails",
+    "swing on a gate",
+    "hop like a cricket",
 )
 ELDERS = {
     "mother": "she",
@@ -139,7 +143,7 @@ DAYS = {
     "sunny": (
         ("one sunny morning", "one sunny day", "one warm afternoon", "one bright morning", "on a warm day"),
         (
-            "The sky was blue and the birds were singing.",
+            "The sky was clear and the birds were singing.",
             "The sun felt warm, and bees hummed in the air.",
             "Everything smelled of flowers.",
             "There was not a cloud in the sky.",
@@ -160,7 +164,7 @@ DAYS = {
             "one cool morning",
             "early one morning",
             "one quiet morning",
-            "one grey afternoon",
+            "one misty afternoon",
             "one autumn day",
         ),
         (
