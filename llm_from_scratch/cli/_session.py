@@ -44,7 +44,8 @@ from ..training.budget import fit_steps, seconds_per_step
 from ..training.checkpoint import differences, latest_checkpoint, read_state
 from ..training.config import FREE_TO_CHANGE
 from ..training.workers import resolve_threads
-from ._telling import TALES_COUNTED, Say, glimpses, measure, quoted
+from . import _telling
+from ._telling import Say
 
 RUN, REPORT = "run.json", "report.json"
 _DATA = {PREPARED, TRAIN, VALIDATION, DIGESTS, *TOKENIZER_FILES}  # what the folder data/ holds
@@ -53,8 +54,8 @@ _OURS = re.compile(
     r"run\.json|report\.json|(log|timing)\.jsonl(\.damaged\d*)?|loss\.png|latest|step-\d+(\.tmp|\.old)?"
     r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
 )
-_MEASURED = 2.0  # seconds of real steps, to say how long the rest will take
-_UNTRAINED = 8  # tales of the untrained model that are counted: all of them are nonsense
+MEASURED = 2.0  # seconds of real steps, to say how long the rest will take
+UNTRAINED = 8  # tales of the untrained model that are counted: all of them are nonsense
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,12 +147,12 @@ def carry_out(
     lengths = token_bytes(corpus, model)
     settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
     say("measuring a step (the first compiles the kernels, if that was not done before) …")
-    seconds = seconds_per_step(model, sampler, settings, seconds=_MEASURED)
+    seconds = seconds_per_step(model, sampler, settings, seconds=MEASURED)
     if plan is not None:
         if plan.minutes is not None:
             settings = fit_steps(settings, seconds, plan.minutes)
         tokenizer.save(directory)
-        before = measure(model, corpus, recipe, validation, lengths, settings.threads, tales=_UNTRAINED)
+        before = _telling.measure(model, corpus, recipe, validation, lengths, settings.threads, tales=UNTRAINED)
         stored = {"recipe": recipe.to_json(), "training": settings.to_json(), "untrained": before}
         write_json(directory / RUN, {**stored, "sha256": _digest(stored)})
     else:
@@ -164,7 +165,7 @@ def carry_out(
     left = settings.steps - _step(directory)
     say(f"time       {seconds * 1000:.0f} ms a step now: {_duration(left * seconds)} for {left:,} steps; the bar keeps count")
     if beginning is None:
-        say(f"\nbefore training it says:\n{quoted(before['sample'], 400)}")
+        say(f"\nbefore training it says:\n{_telling.quoted(before['sample'], 400)}")
     outcome = train(
         model,
         sampler,
@@ -177,11 +178,11 @@ def carry_out(
         progress=progress,
         title=f"{directory.name}: {recipe.family}, {model.parameter_count:,} parameters on {describe(recipe.data)}",
         report=say,
-        watch=None if beginning is None else glimpses(model, tokenizer, beginning, settings.steps, say),
+        watch=None if beginning is None else _telling.glimpses(model, tokenizer, beginning, settings.steps, say),
     )
     if not outcome.finished:
         return None
-    after = measure(model, corpus, recipe, validation, lengths, settings.threads, tales=TALES_COUNTED)
+    after = _telling.measure(model, corpus, recipe, validation, lengths, settings.threads, tales=_telling.COUNTED)
     report = {
         "directory": str(directory),
         "parameters": model.parameter_count,

@@ -23,9 +23,9 @@ from ..training import evaluate
 from ..training.workers import one_blas_thread
 
 TEMPERATURE = 0.4  # low: a small model's second thoughts are worse than its first
-_LONGEST = 300  # tokens of a told text
-TALES_COUNTED = 200  # tales told to measure consistency: a share is then known to about 3 of 100
-_GLIMPSE = 40  # tokens that continue a beginning in the middle of training
+LONGEST = 300  # tokens of a told text
+COUNTED = 200  # tales told to measure consistency: a share is then known to about 3 of 100
+GLIMPSE = 40  # tokens that continue a beginning in the middle of training
 _WIDTH = 96
 
 Say = Callable[[str], None]
@@ -46,7 +46,7 @@ def tell(
 ) -> list[str]:
     """So many texts from their first word on, or from `beginning` on; text r draws from seed + r."""
     prompt = [tokenizer.bos_id, *tokenizer.encode(beginning)]
-    wanted = _LONGEST if tokens is None else tokens
+    wanted = LONGEST if tokens is None else tokens
     limit = getattr(model, "position_limit", None)
     wanted = wanted if limit is None else min(wanted, limit - len(prompt) + 1)
     ids = np.tile(np.array(prompt, np.int64), (count, 1))
@@ -77,7 +77,7 @@ def glimpses(model: Any, tokenizer: Tokenizer, beginning: str, steps: int, say: 
     """What `train(watch=…)` wants: shows at each evaluation how the model goes on from the same beginning."""
 
     def show(step: int) -> None:
-        (text,) = tell(model, tokenizer, 1, seed=0, beginning=beginning, tokens=_GLIMPSE)
+        (text,) = tell(model, tokenizer, 1, seed=0, beginning=beginning, tokens=GLIMPSE)
         say(f"\nafter {step:,} of {steps:,} steps:\n{quoted(text)}")
 
     return show
