@@ -25,6 +25,7 @@ _TITLE = re.compile(r"([^\n]*[^\n.!?\" ]) *\n\n")  # a first paragraph that does
 _TITLE_FORM = re.compile(r"([A-Z][a-z]+) the ([a-z]+)(?: and the ([a-z-]+ )?([a-z]+))?")
 _INTRODUCTION = re.compile(r"\b(?:an?|the) (?:[a-z-]+ ){0,3}?([a-z]+) (?:named|called) ([A-Z][a-z]+)\b", re.IGNORECASE)
 _HOME = re.compile(rf"\b({'|'.join(words.DWELLINGS)}) (?:{'|'.join(words.NEAR)}) the ([a-z]+)")
+_INDOORS = re.compile(rf"\b(?:in|at|on|by|to) the ({'|'.join(words.INDOORS)})\b(?! (?:of|table|shelf)\b)")
 _ENDING = re.compile(
     r"\bwas (?:happy|glad|proud) because\b"
     r"|from that day on|\blearned\b|\bknew (?:that|how)\b|never forgot|for ever|\bhapp(?:y|ier)\b|that night"
@@ -32,6 +33,9 @@ _ENDING = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|\d+|[.,!?;:\"]")
+
+
+_SOMEBODY_KNOWN = ["the"], ["dear"], ["little"]  # "a butterfly" may come by, "the butterfly" needs to be known
 
 
 class Reader:
@@ -117,9 +121,11 @@ class Reader:
         other = ""
         plain = [re.sub(r"'s$", "", word.lower()) for word, _ in self.tokens]
         for i, word in enumerate(plain):
-            if word not in words.KINDS:
-                continue
             before = plain[max(0, i - 4) : i]
+            if word in words.ELDERS and before[-1:] not in (["his"], ["her"]):
+                return self.fail(f"kinds: nobody said whose {word} it is")
+            if word not in words.KINDS and not (word in words.PASSERS_BY and before[-1:] in _SOMEBODY_KNOWN):
+                continue
             determiner = next((w for w in reversed(before) if w in ("a", "an", "the", "this", "that", "dear")), "")
             inside = before[len(before) - before[::-1].index(determiner) :] if determiner else before
             if any(not w[0].isalpha() for w in inside):  # ", little mouse": the article is not its own
@@ -185,7 +191,8 @@ class Reader:
     def places(self) -> str:
         """One home, and one place besides."""
         homes = [" near the ".join(m.groups()) for m in _HOME.finditer(self.text)]
-        away = [word for word in re.findall(r"[a-z]+", _HOME.sub(" ", self.text).lower()) if word in _PLACES]
+        rest = _HOME.sub(" ", self.text).lower()
+        away = [word for word in re.findall(r"[a-z]+", rest) if word in _PLACES] + _INDOORS.findall(rest)
         results = [self.one("places", homes), self.one("places", away)]
         if FAIL in results:
             return FAIL

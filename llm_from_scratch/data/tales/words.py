@@ -77,6 +77,9 @@ ELDERS = {
     "uncle": "he",
 }
 
+# Others that are no kind and no place of a tale, only seen or named in passing.
+PASSERS_BY = "child butterfly dragonfly beetle cricket sheep fish runner".split()
+INDOORS = "kitchen shop house road".split()
 # No tale says these; the checker knows that they are colours all the same.
 OTHER_COLOURS = "black grey gray violet turquoise beige crimson scarlet gold lilac navy dark-blue light-blue".split()
 
