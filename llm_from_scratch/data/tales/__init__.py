@@ -7,25 +7,15 @@ No network, no NumPy: choices come from `dice`, so the text never changes with a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
-from . import plots_courage, plots_duties, plots_friends, plots_paths, plots_play, plots_quiet, plots_things
 from .checking import Report, check_tale, consistency, consistency_score, summary
 from .dice import Dice
-from .telling import Facts, Teller
+from .telling import Facts, Tale, Teller
+from .vocabulary import PLOTS, vocabulary
 
 SHORTEST, LONGEST = 60, 180  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
-PLOTS = (
-    *plots_things.PLOTS,
-    *plots_duties.PLOTS,
-    *plots_friends.PLOTS,
-    *plots_play.PLOTS,
-    *plots_courage.PLOTS,
-    *plots_paths.PLOTS,
-    *plots_quiet.PLOTS,
-)
 __all__ = [
     "DELIMITER",
     "PLOTS",
@@ -39,27 +29,8 @@ __all__ = [
     "tale",
     "tales",
     "tell",
+    "vocabulary",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tale:
-    """A tale and what its teller knows of it.
-
-    `facts` stand in the text and can be asked for. `slots` maps "hero", "kind", "thing", "place" … to words, all that
-    the teller had at hand: a tale without food has one in its slots all the same.
-
-    >>> facts = tell(2023, 5).facts
-    >>> facts.hero, facts.thing, facts.where
-    ('Tim', 'yellow boat', 'in the field')
-    >>> f"Why was {facts.hero} {facts.feeling}?", f"Because {facts.why}."
-    ('Why was Tim proud?', 'Because he had kept a promise.')
-    """
-
-    text: str
-    plot: str
-    slots: dict[str, str]
-    facts: Facts
 
 
 def tell(seed: int = 0, number: int = 0) -> Tale:

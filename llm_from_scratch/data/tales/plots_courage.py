@@ -132,7 +132,7 @@ def afraid_of_water(t: Teller) -> None:
 
 
 def learning_a_skill(t: Teller) -> None:
-    do, did, doing = t.dice.choice(
+    t.slots["do"], t.slots["did"], t.slots["doing"] = t.dice.choice(
         (
             ("skate", "skated", "skating"),
             ("juggle", "juggled", "juggling"),
@@ -144,7 +144,6 @@ def learning_a_skill(t: Teller) -> None:
             ("ride a bike", "rode a bike", "riding a bike"),
         )
     )
-    t.slots.update(do=do, did=did, doing=doing)
     t.introduce()
     t.paragraph()
     t.say(

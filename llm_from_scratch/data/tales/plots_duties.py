@@ -51,8 +51,8 @@ def wish_earned(t: Teller) -> None:
             'when the work was done, {friend} counted out some coins. "you have earned them, little {kind}," said {friend}.',
         )
         t.say(
-            "{hero} ran to the shop and came back with the {thing}.",
-            "{hero} hurried to the shop. soon {he} came out with the {thing} in {his} hands.",
+            "{hero} ran off and came back with the {thing}.",
+            "{hero} hurried to buy it. soon {he} came back with the {thing} in {his} hands.",
         )
         then = "{hero} bought the {thing}"
     t.remember("{hero} worked for {friend} {at_place}", then, "proud", "{he} had earned the {thing}")
@@ -135,7 +135,7 @@ def mistake_told(t: Teller) -> None:
     t.introduce()
     t.say(
         "{his} {elder} had a {thing}. it was very old.",
-        "on a shelf in the kitchen stood a {thing}. it belonged to {his} {elder}.",
+        "on the kitchen shelf stood a {thing}. it belonged to {his} {elder}.",
     )
     t.paragraph()
     t.say(

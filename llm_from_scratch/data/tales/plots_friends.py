@@ -159,7 +159,7 @@ def storm(t: Teller) -> None:
     t.introduce()
     t.say(
         "{at_place} lived {a_friend} in a house of [straw|leaves|sticks].",
-        "{his} neighbour was {a_friend} with a small house {at_place}.",
+        "{his} neighbour {at_place} was {a_friend} with a small house.",
     )
     t.paragraph()
     t.say(
@@ -186,7 +186,7 @@ def storm(t: Teller) -> None:
         "the next morning, the sky was clear and everything was quiet.",
     )
     t.maybe(
-        '"now we will build you a new house {at_place}," said {hero}.',
+        '"now we will build you a new house," said {hero}.',
         '"i will help you build a better house," {hero} said to {friend}.',
     )
     t.maybe(

@@ -87,8 +87,7 @@ def lost_and_found(t: Teller) -> None:
 
 def mended(t: Teller) -> None:
     t.thing_from(tuple(words.HARMS))
-    harm, remedy = words.HARMS[t.slots["noun"]]
-    t.slots.update(harm=harm, remedy=remedy)
+    t.slots["harm"], t.slots["remedy"] = words.HARMS[t.slots["noun"]]
     t.craft_friend()
     t.introduce()
     own(t)

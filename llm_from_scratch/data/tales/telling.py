@@ -56,6 +56,27 @@ class Facts:
         return f"{self.colour} {self.noun}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Tale:
+    """A tale and what its teller knows of it.
+
+    `facts` stand in the text and can be asked for. `slots` maps "hero", "kind", "thing", "place" … to words, all that
+    the teller had at hand: a tale without food has one in its slots all the same.
+
+    >>> from llm_from_scratch.data.tales import tell
+    >>> facts = tell(2023, 5).facts
+    >>> facts.hero, facts.thing, facts.where
+    ('Tim', 'yellow boat', 'in the field')
+    >>> f"Why was {facts.hero} {facts.feeling}?", f"Because {facts.why}."
+    ('Why was Tim proud?', 'Because he had kept a promise.')
+    """
+
+    text: str
+    plot: str
+    slots: dict[str, str]
+    facts: Facts
+
+
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 _SENTENCE_START = re.compile(r'(^"?|[.!?] "?|\." "?)([a-z])')
@@ -190,8 +211,7 @@ class Teller:
         dice, slots = self.dice, self.slots
         gender = "he" if dice.flip() else "she"
         slots["hero"] = dice.choice(words.HE_NAMES if gender == "he" else words.SHE_NAMES)
-        slots["he"], slots["him"], slots["his"] = words.PRONOUNS[gender]
-        slots["himself"] = slots["him"] + "self"
+        slots["he"], slots["him"], slots["his"], slots["himself"] = words.PRONOUNS[gender]
         slots["kind"] = words.CHILDREN[gender] if dice.flip(1, 3) else dice.choice(words.HERO_ANIMALS)
         slots["trait"] = self._trait(slots["kind"])
         kind = dice.choice(words.ANIMALS)
@@ -215,7 +235,7 @@ class Teller:
         slots["spot"] = spots[first]
         slots["spot2"] = spots[(first + 1 + dice.below(len(spots) - 1)) % len(spots)]
         home_place = slots["home_place"] = dice.choice(words.HOME_PLACES)
-        size, near = dice.choice(("small", "little", "cosy", "tiny")), dice.choice(("near", "by", "close to"))
+        size, near = dice.choice(words.SIZES), dice.choice(words.NEAR)
         dwelling = dice.choice(words.DWELLINGS)
         slots["home"] = f"in a {size} {dwelling} {near} the {home_place}"
         slots["back_home"] = f"in the {dwelling} {near} the {home_place}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 # A name tells the pronoun, as it mostly does in books for small children.
 HE_NAMES = "Tom Ben Sam Max Leo Tim Jack Finn".split()
 SHE_NAMES = "Lily Mia Anna Rosie Ella Nora Ruby Daisy".split()
-PRONOUNS = {"he": ("he", "him", "his"), "she": ("she", "her", "her")}
+PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself")}
 
 # The hero is of one kind, the other character of another sort: who is meant is always plain.
 HERO_ANIMALS = "rabbit mouse kitten puppy duck frog lamb bear".split()
@@ -77,6 +77,12 @@ ELDERS = {
     "uncle": "he",
 }
 
+# Others that are no kind and no place of a tale, only seen or named in passing.
+PASSERS_BY = "child butterfly dragonfly beetle cricket sheep fish runner".split()
+INDOORS = "kitchen shop house road".split()
+# No tale says these; the checker knows that they are colours all the same.
+OTHER_COLOURS = "black grey gray violet turquoise beige crimson scarlet gold lilac navy dark-blue light-blue".split()
+
 COLOURS = "red blue green yellow white purple orange brown pink silver golden".split()
 TOYS = "kite ball drum boat doll wagon whistle puppet sled balloon train flute".split()
 CLOTHES = "hat scarf cap coat ribbon".split()
@@ -137,6 +143,8 @@ PLACES = {
 }
 HOME_PLACES = ("village", "sea", "castle", "church", "lighthouse", "harbour", "tower")
 DWELLINGS = ("house", "cottage", "hut", "cabin")
+SIZES = ("small", "little", "cosy", "tiny")
+NEAR = ("near", "by", "close to")
 
 # A day's phrase and what may be said of it.
 DAYS = {
