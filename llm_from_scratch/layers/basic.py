@@ -47,6 +47,10 @@ class Embedding(Module):
     def __call__(self, ids: np.ndarray) -> Tensor:
         return F.embedding(self.weight, ids)
 
+    def scores(self, x: Tensor) -> Tensor:
+        """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
+        return F.linear(x, self.weight, transposed=True)
+
 
 @dataclass(frozen=True)
 class NormSpec:
