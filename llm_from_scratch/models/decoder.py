@@ -46,7 +46,7 @@ class Decoder(Module):
         self.norm = None if spec.norm is None else spec.norm.build(rng)
         self.head = None
         if not spec.tied:
-            self.head = Linear(width, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
+            self.head = Linear(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
         self._record: dict[str, list[np.ndarray]] | None = None
 
     def __call__(
@@ -71,8 +71,8 @@ class Decoder(Module):
         positions beyond a learned table.
         """
         x = self._hidden(ids, memory, mask, positions, segments, prefix_length, rng)
-        weight, transposed = self._head()
-        return F.linear(x, weight, transposed=transposed)
+        weight, bias, transposed = self._head()
+        return F.linear(x, weight, bias, transposed=transposed)
 
     def loss(
         self,
@@ -100,17 +100,18 @@ class Decoder(Module):
         x = self._hidden(batch["ids"], None, **more, rng=rng, auxiliary=routed)
         if targets.shape != x.shape[:2]:
             raise ValueError(f"targets have shape {targets.shape}, the ids {x.shape[:2]}: they must be equal")
-        weight, transposed = self._head()
-        loss = F.linear_cross_entropy(
-            x.reshape(-1, x.shape[-1]), weight, targets.reshape(-1), normaliser=normaliser, transposed=transposed
-        )
+        weight, bias, transposed = self._head()
+        rows, settings = x.reshape(-1, x.shape[-1]), {"normaliser": normaliser, "transposed": transposed}
+        loss = F.linear_cross_entropy(rows, weight, targets.reshape(-1), bias, **settings)
         if routed:
             share = 1.0 if normaliser is None else int((targets != -100).sum()) / normaliser
             loss = loss + balancing_loss(routed, batch.get("mask")) * share
         return loss
 
-    def _head(self) -> tuple[Tensor, bool]:
-        return (self.embedding.weight, True) if self.head is None else (self.head.weight, False)
+    def _head(self) -> tuple[Tensor, Tensor | None, bool]:
+        if self.head is None:
+            return self.embedding.weight, None, True
+        return self.head.weight, self.head.bias, False
 
     def _hidden(
         self,
@@ -134,6 +135,8 @@ class Decoder(Module):
         if self.spec.embedding_gradient_scale != 1.0 and grad_enabled():
             # a·e + (1 - a)·stop_gradient(e), written so that the value is e to the last bit.
             x = x.detach() + (x - x.detach()) * self.spec.embedding_gradient_scale
+        if self.spec.embedding_scale != 1.0:
+            x = x * self.spec.embedding_scale
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
         if self.positions is not None:
@@ -243,8 +246,8 @@ class Decoder(Module):
         """
         with no_grad():
             x = self._hidden(ids, memory, mask, positions, None, prefix_length, None)
-            weight, transposed = self._head()
-            return F.linear(x[:, -1], weight, transposed=transposed).data
+            weight, bias, transposed = self._head()
+            return F.linear(x[:, -1], weight, bias, transposed=transposed).data
 
     def generate(self, ids: Any, **settings: Any) -> np.ndarray:
         """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings.
