@@ -48,7 +48,7 @@ class Decoder(Module):
         self.norm = None if spec.norm is None else spec.norm.build(rng)
         self.head: Any = TiedHead(self.embedding)
         if not spec.tied:
-            self.head = Head(width, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
+            self.head = Head(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
         self._record: Recording | None = None
 
     def __call__(
@@ -147,6 +147,8 @@ class Decoder(Module):
         if (record := context.record) is not None:
             record.begin()
         x: Any = inputs.embeddings if ids is None else self._looked_up(ids)
+        if self.spec.embedding_scale != 1.0:
+            x = x * self.spec.embedding_scale
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
         if self.positions is not None:

@@ -16,11 +16,11 @@ from ..layers import Embedding, Linear, Module
 
 
 class Head(Linear):
-    """A matrix (D, V) of its own."""
+    """A matrix (D, V) of its own, and a bias if the spec has one."""
 
     def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
         """The sum of the token losses / normaliser: x (N, D), targets (N,), -100 does not count."""
-        return F.linear_cross_entropy(x, self.weight, targets, normaliser=normaliser)
+        return F.linear_cross_entropy(x, self.weight, targets, self.bias, normaliser=normaliser)
 
 
 class TiedHead(Module):
