@@ -26,7 +26,7 @@ def rms_norm(x, weight=None, /, *, eps=1e-6):
 @rms_norm.backward
 def _(dy, saved, needs):
     # y = x r w with r = (mean(x²) + eps)^-1/2, hence dr/dx_j = -r³ x_j / D
-    return kernels.rms_norm_backward(dy, *saved, (*needs, False)[:2])[: len(needs)]
+    return kernels.rms_norm_backward(dy, *saved, needs)
 
 
 @rms_norm.example
@@ -58,7 +58,7 @@ def rms_norm_outside(x, weight=None, /, *, eps=1e-5):
 @rms_norm_outside.backward
 def _(dy, saved, needs):
     # y = x r w with r = 1 / (m + eps) and m = sqrt(mean(x²)), hence dr/dx_j = -r² x_j / (D m)
-    return kernels.rms_norm_outside_backward(dy, *saved, (*needs, False)[:2])[: len(needs)]
+    return kernels.rms_norm_outside_backward(dy, *saved, needs)
 
 
 @rms_norm_outside.example
@@ -90,7 +90,7 @@ def layer_norm(x, weight=None, bias=None, /, *, eps=1e-5):
 @layer_norm.backward
 def _(dy, saved, needs):
     # y = n w + b with n = (x - mean) r; n's own row sum and n·n are constant, which takes two terms off dy w
-    return kernels.layer_norm_backward(dy, *saved, (*needs, False, False)[:3])[: len(needs)]
+    return kernels.layer_norm_backward(dy, *saved, needs)
 
 
 @layer_norm.example
