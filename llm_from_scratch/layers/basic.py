@@ -85,8 +85,6 @@ class Norm(Module):
         self.bias = parameter(rng, (spec.size,), ZEROS) if spec.bias and spec.kind == "layer" else None
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.spec.eps_outside:
-            return F.rms_norm_outside(x, self.weight, eps=self.spec.eps)
         if self.spec.kind == "rms":
-            return F.rms_norm(x, self.weight, eps=self.spec.eps)
+            return F.rms_norm(x, self.weight, eps=self.spec.eps, eps_outside=self.spec.eps_outside)
         return F.layer_norm(x, self.weight, self.bias, eps=self.spec.eps)
