@@ -150,7 +150,7 @@ def _(dy, saved, needs):
     shape, weight = saved
     dy2 = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
     dx = weight.transposed_matmul(dy2).reshape(shape) if needs[0] else None
-    return (dx,) if len(needs) == 1 else (dx, dy2.sum(axis=0) if needs[1] else None)
+    return dx, dy2.sum(axis=0) if needs[1] else None
 
 
 @packed_linear.example
