@@ -135,9 +135,15 @@ class SentencePieceTokenizer(Tokenizer):
 
     @classmethod
     def _train(  # type: ignore[override]
-        cls, source: Source, vocab_size: int, special: list[str], roles: Mapping[str, str], **settings: Any
+        cls,
+        source: Source,
+        vocab_size: int,
+        special: list[str],
+        added: list[str],
+        roles: Mapping[str, str],
+        **rest: Any,
     ) -> SentencePieceTokenizer:
-        pieces = learn_pieces(source, vocab_size, special, **settings)
+        pieces = learn_pieces(source, vocab_size, special, added, **rest)
         return cls(pieces, roles=roles, post_processor=template_of({k: v for k, v in roles.items() if v}, True, False))
 
     # --- Text to ids ------------------------------------------------------------------------------------------

@@ -129,6 +129,7 @@ class Tokenizer(Vocabulary):
         *,
         pattern: str = "gpt2",
         special_tokens: Sequence[str] = (),
+        added_tokens: Sequence[str] = (),
         ties: str = "tokenizers",
         min_frequency: int = 1,
         roles: Mapping[str, str] | None = None,
@@ -148,6 +149,8 @@ class Tokenizer(Vocabulary):
                          regular expression
         special_tokens:  get the first ids. Where the text spells one, it is a border between documents, and nothing
                          is learnt from it.
+        added_tokens:    words that are one token wherever a text spells them, inside longer words too (" who" keeps
+                         the space that it is given); get the next ids, and nothing is learnt from them either
         ties:            among equally frequent pairs, "tokenizers": the smaller pair of ids, as in the library of that
                          name, whose merges come out the same; "lexicographic": the greater pair of byte strings
         min_frequency:   pairs that occur less often are not merged
@@ -159,7 +162,7 @@ class Tokenizer(Vocabulary):
         character_coverage: the share of all characters that become pieces; the rest is written as bytes
         split_digits:    every digit is a piece of its own
 
-        Raises ValueError for an empty text, a vocab_size below 256 + special tokens, duplicate special tokens, an
+        Raises ValueError for an empty text, a vocab_size below 256 + special and added tokens, one of these twice, an
         unknown pattern or rule, and files that are not UTF-8.
         """
         kind = cls.kind if kind is None else kind
@@ -168,7 +171,7 @@ class Tokenizer(Vocabulary):
         if kind != Tokenizer.kind and (pattern, ties) != ("gpt2", "tokenizers"):
             raise ValueError(f"pattern and ties are settings of byte-level BPE and have no meaning for kind={kind!r}")
         maker = Tokenizer._kinds[kind]
-        special = check_training(vocab_size, special_tokens, ties, min_frequency)
+        special, added = check_training(vocab_size, special_tokens, added_tokens, ties, min_frequency)
         special = [*maker._own_special, *(token for token in special if token not in maker._own_special)]
         if roles is None:
             roles = {role: next((n for n in names if n in special), "") for role, names in _USUAL.items()}
@@ -181,23 +184,24 @@ class Tokenizer(Vocabulary):
         else:
             settings |= {"character_coverage": character_coverage, "split_digits": split_digits}
         with progress_bar(progress) as bar:
-            return maker._train(source, vocab_size, special, roles, bar=bar, **settings)
+            return maker._train(source, vocab_size, special, added, roles, bar=bar, **settings)
 
     @classmethod
     def _train(
-        cls, source: Source, vocab_size: int, special: list[str], roles: Mapping[str, str], *, bar: Any,
-        pattern: str, ties: str, min_frequency: int,
+        cls, source: Source, vocab_size: int, special: list[str], added: list[str], roles: Mapping[str, str], *,
+        bar: Any, pattern: str, ties: str, min_frequency: int,
     ) -> Tokenizer:  # fmt: skip
         words = PreTokenizer(pattern)
-        counts = count_words(source, words, special, bar)
+        reserved = [*special, *added]
+        counts = count_words(source, words, reserved, bar)
         if bar is not None:
             bar.set_description(f"learning merges from {len(counts):,} distinct words")
-        tokens, merges = learn(counts, vocab_size, special, ties, min_frequency)
+        tokens, merges = learn(counts, vocab_size, reserved, ties, min_frequency)
         if not counts:
             raise ValueError("the training text is empty: give a source with some text in it")
-        added = [AddedToken(content, number) for number, content in enumerate(special)]
-        tokens_by_id = {number: token for number, token in enumerate(tokens) if number >= len(special)}
-        return cls(tokens_by_id, merges, added, words, roles=roles)
+        beside = [AddedToken(content, number, number < len(special)) for number, content in enumerate(reserved)]
+        tokens_by_id = {number: token for number, token in enumerate(tokens) if number >= len(reserved)}
+        return cls(tokens_by_id, merges, beside, words, roles=roles)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> Tokenizer:
