@@ -22,7 +22,8 @@ import regex
 
 from ..kernels import bpe_training
 from .added_tokens import AddedToken, AddedTokens
-from .pieces import SPACE, Borders, Kind, Piece
+from .borders import SPACE, Borders
+from .pieces import Kind, Piece
 from .training import Source, count_words
 
 LONGEST = 16
@@ -86,8 +87,8 @@ def learn_pieces(
         word = raw.decode("utf-8").replace("\n", "")
         if word == " " and raw.endswith(b"\n"):  # an empty line is no sentence
             continue
-        for part, number in beside.segments(word, contents):
-            if number < 0:
+        for part, token in beside.segments(word, contents):
+            if token < 0:
                 words[part] = words.get(part, 0) + count
     words.pop("", None)
     characters: Counter[str] = Counter()

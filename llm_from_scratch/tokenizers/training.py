@@ -15,7 +15,8 @@ import numpy as np
 from ..kernels import bpe_training, splitting
 from .added_tokens import AddedToken, AddedTokens
 from .byte_level import ALPHABET_ORDER, to_bytes
-from .streams import Words, read_text, segments, slices
+from .parts import Splitter
+from .streams import read_text, segments, slices
 
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 TIES = ("tokenizers", "lexicographic")
@@ -44,7 +45,7 @@ def documents(source: Source) -> Iterator[Iterable[str]]:
 
 
 def count_words(
-    source: Source, words: Words, special_tokens: Iterable[str] = (), progress: Any = None
+    source: Source, words: Splitter, special_tokens: Iterable[str] = (), progress: Any = None
 ) -> dict[bytes, int]:
     """How often each word of the source occurs.
 
