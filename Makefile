@@ -22,7 +22,7 @@ test: unit chapters ## everything that must hold: unit tests, doctests, exercise
 unit: $(VENV)/installed-test ## tests and doctests, with the compiled kernels and with their NumPy twins
 	$(RUN) -m pytest -m "not chapters"
 	LLM_FROM_SCRATCH_KERNELS=numpy $(RUN) -m pytest -m "not chapters" tests/autograd tests/kernels tests/functional \
-		tests/layers tests/models tests/tokenizers tests/training
+		tests/layers tests/models tests/families tests/checkpoints tests/recipes tests/tokenizers tests/training
 
 chapters: $(VENV)/installed-test ## execute every chapter and compare it with what is committed; again as a lesser processor where it trains
 	$(RUN) -m pytest -m chapters tests/chapters

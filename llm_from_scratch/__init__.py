@@ -21,9 +21,10 @@ _HOMES = {
     "check_primitive": "autograd",
     "primitive": "autograd",
     "cross_entropy": "functional",
-    "build": "models",
-    "spec": "models",
-    "from_pretrained": "models",
+    "build": "checkpoints",
+    "spec": "checkpoints",
+    "from_pretrained": "checkpoints",
+    "Decoder": "checkpoints",
     "ModelSpec": "models",
     "Tokenizer": "tokenizers",
     "ChatTemplate": "tokenizers.chat_template",
@@ -34,7 +35,9 @@ _HOMES = {
 }
 _ROOMS = (
     "autograd",
+    "checkpoints",
     "data",
+    "families",
     "files",
     "functional",
     "generation",
@@ -43,8 +46,10 @@ _ROOMS = (
     "layers",
     "models",
     "quantization",
+    "recipes",
     "tokenizers",
     "training",
+    "zoo",
 )
 
 __all__ = [*_HOMES, *_ROOMS]

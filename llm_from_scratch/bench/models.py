@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..checkpoints import from_pretrained
 from ..files.download import ARTIFACTS, cache_directory
 from ..layers import Context, FeedForwardSpec, MixtureSpec
-from ..models import from_pretrained
 from ..training.workers import one_blas_thread
 
 Work = Callable[[], Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
-from ..models import build
+from ..checkpoints import build
 from ..tokenizers import Tokenizer
 from ..training import AdamW, accumulate_gradients, clip_grad_norm
 from ..training.workers import one_blas_thread, run_together

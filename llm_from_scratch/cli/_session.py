@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints import from_pretrained
 from ..data.sources import describe
 from ..data.split import TRAIN, VALIDATION
 from ..data.tales import consistency_score, summary
@@ -34,13 +35,7 @@ from ..files.digests import DIGESTS, sha256
 from ..files.lock import LOCK, sole_writer
 from ..files.strict_json import json_entry, read_json_object
 from ..generation import generate
-from ..models import from_pretrained
-from ..tokenizers import Tokenizer
-from ..training import TrainingSettings, evaluate, train
-from ..training.budget import fit_steps, seconds_per_step
-from ..training.checkpoint import differences, latest_checkpoint, read_state
-from ..training.config import FREE_TO_CHANGE
-from ..training.recipe import (
+from ..recipes.recipe import (
     PREPARED,
     TOKENIZER_FILES,
     Recipe,
@@ -51,6 +46,11 @@ from ..training.recipe import (
     token_bytes,
     validation_batches,
 )
+from ..tokenizers import Tokenizer
+from ..training import TrainingSettings, evaluate, train
+from ..training.budget import fit_steps, seconds_per_step
+from ..training.checkpoint import differences, latest_checkpoint, read_state
+from ..training.config import FREE_TO_CHANGE
 from ..training.workers import one_blas_thread, resolve_threads
 
 RUN, REPORT = "run.json", "report.json"

@@ -94,7 +94,7 @@ def find_model(name: str) -> Path:
 
 def load(path: Path, *, packed: bool) -> tuple[Any, Any, Any]:
     """Model, tokenizer and chat template from one place; the template first, because it may not be there."""
-    from ..models import from_pretrained
+    from ..checkpoints import from_pretrained
     from ..tokenizers import Tokenizer
     from ..tokenizers.chat_template import ChatTemplate
 

@@ -72,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
+    from ..checkpoints import from_pretrained
     from ..generation import print_stream
-    from ..models import from_pretrained
     from ..tokenizers import Tokenizer
 
     if args.samples < 1:

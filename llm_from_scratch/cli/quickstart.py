@@ -59,8 +59,8 @@ TALES = 12_000  # about as many as are read, so that hardly one is seen twice
 
 def plan(args: argparse.Namespace) -> Any:
     """The recipe and settings of a new run."""
+    from ..recipes.recipe import Recipe
     from ..training import TrainingSettings
-    from ..training.recipe import Recipe
     from ._session import Plan
 
     recipe = Recipe(

@@ -119,8 +119,8 @@ def _given(args: argparse.Namespace, settings: Any) -> dict[str, Any]:
 
 def plan(args: argparse.Namespace) -> Any:
     """The recipe and settings of a new run."""
+    from ..recipes.recipe import Recipe
     from ..training import TrainingSettings
-    from ..training.recipe import Recipe
     from ._session import Plan
 
     given: dict[str, Any] = {

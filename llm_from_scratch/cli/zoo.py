@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..models.catalogue import UNPUBLISHED_MARK, Row, ancestry, difference, read_lineage, rows, sheet, tree
-from ..models.lineage import tree_of
+from ..checkpoints.lineage import tree_of
+from ..zoo.catalogue import UNPUBLISHED_MARK, Row, ancestry, difference, read_lineage, rows, sheet, tree
 
 HELP = "the map of the open models of 2023: their choices, sizes and costs"
 
@@ -84,7 +84,7 @@ def _answer(words: Sequence[str], length: int | None) -> tuple[Any, list[str]]:
 
 
 def _race(args: argparse.Namespace) -> int:
-    from ..training.race import Course, race  # training is slow to import; the map should appear at once
+    from ..zoo.race import Course, race  # training is slow to import; the map should appear at once
 
     names = args.words[1:] or [row.sizes[len(row.sizes) // 2] for row in rows()]
     course = Course(steps=args.steps, seed=args.seed, data=args.data)

@@ -3,7 +3,7 @@
 A file is "GGUF", a version, two counts, key-value pairs, one record a tensor (name, dimensions, type, offset), then the
 tensors' bytes, each on a border of `general.alignment`. Nothing in it can execute code. Every count, length and offset
 is held against the size of the file before anything is allocated. What the block types mean is
-`quantization/blocks.py`; what the tensors are is `models/gguf.py`.
+`quantization/blocks.py`; what the tensors are is `checkpoints/gguf.py`.
 
 Source: the format's description in github.com/ggml-org/ggml, docs/gguf.md.
 """

@@ -4,7 +4,7 @@ stream.
 A file is an 8-byte little-endian length N, N bytes of JSON (`{"name": {"dtype", "shape", "data_offsets"},
 ...}`), then the arrays' bytes, back to back. Nothing in it can execute code. Everything the header claims is
 checked before a byte is allocated. What this module does not do: know what the tensors mean
-(`models/weights.py`) or several files (`sharded.py`).
+(`families/published/weights.py`) or several files (`sharded.py`).
 
 Read here rather than by the `safetensors` library (against which the tests hold it) for three reasons: its
 NumPy side writes only arrays that all stand in memory, converted, at the same time; it keeps every page it

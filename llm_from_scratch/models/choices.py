@@ -42,7 +42,7 @@ def is_feed_forward(name: str) -> bool:
 def choices(spec: ModelSpec) -> dict[str, str]:
     """The design in a few words a heading, without sizes: models of one family mostly read alike.
 
-    >>> from llm_from_scratch.models import spec
+    >>> from llm_from_scratch.checkpoints import spec
     >>> choices(spec("llama-2-7b"))["feed-forward"], choices(spec("gpt2"))["positions"]
     ('SwiGLU', 'learned')
     """

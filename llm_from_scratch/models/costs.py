@@ -54,7 +54,7 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
     that each token takes until the first window is full; memory_at_length: what is kept after `length` tokens; None
     where a mixer is not known here. training_bytes: weights, gradients and AdamW's averages, without activations.
 
-    >>> from llm_from_scratch.models import spec
+    >>> from llm_from_scratch.checkpoints import spec
     >>> bill = costs(spec("llama-2-7b"))
     >>> bill.parameters, bill.memory_per_token                    # 2 · 32 layers · 4096 · 2 bytes
     (6738415616, 524288)

@@ -5,7 +5,6 @@ Glossary: B rows of the batch, T new tokens, S all tokens so far (remembered and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +16,6 @@ from ..autograd import Tensor, grad_enabled, no_grad
 from ..generation import generate
 from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module, balancing_loss
 from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
-from .config import token_ids
-from .lineage import Lineage
-from .saving import save_pretrained
 from .spec import ModelSpec
 from .summary import Summary, summary
 
@@ -27,18 +23,11 @@ from .summary import Summary, summary
 class Decoder(Module):
     """A language model: token ids in, logits out.
 
-    config: the published config.json it came from (or would be saved as), a dictionary.
     rng: draws the initial parameters; None leaves placeholders that take no memory, to be filled by loading.
     """
 
-    def __init__(
-        self, spec: ModelSpec, rng: np.random.Generator | None = None, config: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, spec: ModelSpec, rng: np.random.Generator | None = None) -> None:
         self.spec = spec
-        self.config = dict(config or {})
-        self.generation_config: dict[str, Any] = {}  # the published generation_config.json, where there was one
-        self.lineage = Lineage()  # where the weights came from
-        self.stored_formats: dict[str, np.dtype] = {}  # {published name: number format in the file it was loaded from}
         width = self.embedding_width
         self.embedding = Embedding(spec.vocab_size, width, init=spec.embedding_init, rng=rng)
         self.embedding_projection = self.head_projection = None
@@ -230,18 +219,13 @@ class Decoder(Module):
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """The ids that end a text: `eos_token_id` of generation_config.json or else of config.json, one or several."""
-        return self._token_ids("eos_token_id")
+        """The ids that end a text: none, as far as a bare network knows (`checkpoints.Decoder` reads a config)."""
+        return ()
 
     @property
     def begin_token(self) -> int | None:
-        """The id that begins a text: `bos_token_id`, found likewise."""
-        return next(iter(self._token_ids("bos_token_id")), None)
-
-    def _token_ids(self, key: str) -> tuple[int, ...]:
-        told = (settings.get(key) for settings in (self.generation_config, self.config))
-        ids = token_ids(key, next((value for value in told if value is not None), None))
-        return tuple(id for id in ids if 0 <= id < self.spec.vocab_size)  # others can be neither chosen nor read
+        """The id that begins a text, where it is known."""
+        return None
 
     def new_memory(self, batch_size: int = 1) -> ModelMemory:
         """An empty memory for `batch_size` rows."""
@@ -278,10 +262,6 @@ class Decoder(Module):
         ids = check_ids(ids, self.spec.vocab_size)
         self._context(ids.shape, None, None, None, None, None)  # positions beyond a learned table
         return summary(self, *ids.shape)
-
-    def save_pretrained(self, directory: str | os.PathLike[str], **settings: Any) -> None:
-        """Write config.json and the weights in the family's published layout; see `models.saving`."""
-        save_pretrained(self, directory, **settings)
 
     @contextmanager
     def record(self) -> Iterator[dict[str, list[np.ndarray]]]:

@@ -108,7 +108,7 @@ def _in_words(numbers: Sequence[int]) -> str:
 def summary(model: Any, batch: int, length: int) -> Summary:
     """The summary of a decoder for ids of the shape (batch, length).
 
-    >>> from llm_from_scratch.models import build
+    >>> from llm_from_scratch.checkpoints import build
     >>> build("gpt2", n_layer=2, n_head=1, n_embd=4, vocab_size=5, n_positions=8).summary([[3, 1, 4]])
     part                                        puts out   parameters  FLOPs  bytes
     ───────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 
 One token multiplies with the codes as they lie (`kernels.packed`); a prompt of many tokens expands panels of the matrix
 into numbers, multiplies them and throws them away. Packed weights are constants: gradients flow through them to the
-input, none arrive at them. What this module does not do: files (`models/gguf.py`).
+input, none arrive at them. What this module does not do: files (`checkpoints/gguf.py`).
 """
 
 from __future__ import annotations

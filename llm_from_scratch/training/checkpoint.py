@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import models
+from .. import checkpoints, families
 from ..files.atomic import atomic_directory, remove_leftovers, write_json, write_text
 from ..files.digests import check_digests, write_digests
 from ..files.safetensors import write_safetensors
@@ -104,15 +104,15 @@ def load_checkpoint(
     """Fill model and optimizer from a checkpoint; return its state.
 
     open_model: reads a directory that `model.save_pretrained` wrote, called as open_model(folder, dtype=…); default
-    `models.from_pretrained`. ValueError when the checkpoint belongs to another model (its config differs, if models
-    have one) or a file is not what it was when it was written. Checkpoints of earlier versions have no digests and
+    `checkpoints.from_pretrained`. ValueError when the checkpoint belongs to another model (its config differs, if it
+    has one) or a file is not what it was when it was written. Checkpoints of earlier versions have no digests and
     are read unchecked.
     """
     folder = Path(folder)
     state = read_state(folder)
     if state["format"] != _WITHOUT_DIGESTS:
         check_digests(folder, "go on from another checkpoint (its name belongs into the file `latest`), or start again")
-    opener = models.from_pretrained if open_model is None else open_model
+    opener = checkpoints.from_pretrained if open_model is None else open_model
     stored = opener(folder, dtype=model.dtype)
     changes = differences(_config(stored), _config(model))
     if changes:
@@ -142,7 +142,7 @@ def _config(model: Any) -> dict[str, Any]:
     """What a model's config.json says of it, without keys that only say how weights begin."""
     config = dict(getattr(model, "config", {}))
     if "model_type" in config:
-        return {**config, **models.find_family(config["model_type"]).as_saved}
+        return {**config, **families.find_family(config["model_type"]).as_saved}
     return config
 
 

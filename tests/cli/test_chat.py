@@ -14,7 +14,7 @@ from llm_from_scratch.cli.chat import Conversation, find_model, load
 from llm_from_scratch.files.download import ARTIFACTS, cache_directory
 from llm_from_scratch.generation import Sampling
 
-TINY = Path(__file__).parents[1] / "models" / "fixtures" / "gguf" / "tied.gguf"
+TINY = Path(__file__).parents[1] / "families" / "fixtures" / "gguf" / "tied.gguf"
 GREEDY = Sampling(0.0)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from llm_from_scratch import cli
+from llm_from_scratch.checkpoints import from_pretrained
 from llm_from_scratch.cli import _session, quickstart
-from llm_from_scratch.models import from_pretrained
+from llm_from_scratch.recipes.recipe import Recipe
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.training import TrainingSettings, loop
-from llm_from_scratch.training.recipe import Recipe
 
 SMALL = "--layers 1 --width 16 --heads 2 --context 32 --batch 4 --vocabulary 300 --threads 2".split()
 

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_one_s_own_has_a_sheet_with_its_lineage(
     drawn = output(capsys, "tree", str(tmp_path / "poet"))
     assert drawn.startswith("poet: trained from (weights ") and "\n└─ initialised as gpt2 (seed 0, weights " in drawn
     assert json.loads(output(capsys, "tree", str(tmp_path / "poet"), "--json"))[1]["sources"] == [0]
-    fixture = Path(__file__).parents[1] / "models" / "fixtures" / "gpt2_tied"
+    fixture = Path(__file__).parents[1] / "families" / "fixtures" / "gpt2_tied"
     assert "lineage\n  nothing recorded" in output(capsys, str(fixture))
 
 

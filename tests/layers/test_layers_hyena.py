@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
+from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.layers.basic import NormSpec
 from llm_from_scratch.layers.block import BranchSpec, LayerSpec
 from llm_from_scratch.layers.hyena import HyenaSpec
 from llm_from_scratch.layers.implicit_filter import ImplicitFilterSpec
-from llm_from_scratch.models import Decoder, ModelSpec
+from llm_from_scratch.models import ModelSpec
 from llm_from_scratch.models.costs import costs
 
 

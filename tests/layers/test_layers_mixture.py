@@ -9,6 +9,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.autograd import Tensor
+from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.layers import (
     AttentionSpec,
     Context,
@@ -21,7 +22,7 @@ from llm_from_scratch.layers import (
     balancing_loss,
 )
 from llm_from_scratch.layers.mixture import Mixture, Routed
-from llm_from_scratch.models import Decoder, ModelSpec
+from llm_from_scratch.models import ModelSpec
 from llm_from_scratch.training.evaluate import evaluate
 
 EXPERT = FeedForwardSpec(8, 12, "silu", gated=True, bias=False, init=Normal(0.5), output_init=Normal(0.5))

@@ -5,8 +5,9 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.autograd import Tensor, no_grad
+from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, NormSpec, RollingCache, Rotary
-from llm_from_scratch.models import Decoder, ModelSpec
+from llm_from_scratch.models import ModelSpec
 
 VOCABULARY, WINDOW = 19, 5
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, (2, 150))

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
+from llm_from_scratch.checkpoints import Decoder
+from llm_from_scratch.families import all_families
 from llm_from_scratch.layers import AttentionSpec
-from llm_from_scratch.models import Decoder, all_families
 from llm_from_scratch.models.costs import costs
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "families" / "fixtures"
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if (path / "config.json").exists())
 BATCH, LENGTH = 2, 7
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.models import Decoder, catalogue, families
+from llm_from_scratch import families
+from llm_from_scratch.checkpoints import Decoder
+from llm_from_scratch.zoo import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY: dict[str, Any] = dict(vocab_size=47, hidden_size=32, intermediate_size=40, num_hidden_layers=2)
@@ -37,7 +39,7 @@ def stablelm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[famili
     families.all_families.cache_clear()
     yield families.all_families()["stablelm"]
     families.all_families.cache_clear()
-    del sys.modules["llm_from_scratch.models.families.stablelm"]
+    del sys.modules["llm_from_scratch.families.stablelm"]
     del families.stablelm  # type: ignore[attr-defined]
 
 

@@ -16,8 +16,11 @@ FLOORS = [
     ["layers"],
     ["quantization", "generation"],
     ["models"],
+    ["families"],
+    ["checkpoints"],
     ["training"],
-    ["grading", "bench"],
+    ["recipes"],
+    ["grading", "bench", "zoo"],
     ["book"],
     ["cli"],
 ]

@@ -12,7 +12,7 @@ from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
 from llm_from_scratch.tokenizers.template_limits import Budget
 
-TINY = Path(__file__).parents[1] / "models" / "fixtures" / "gguf" / "tied.gguf"
+TINY = Path(__file__).parents[1] / "families" / "fixtures" / "gguf" / "tied.gguf"
 TALK = [
     {"role": "user", "content": " Why? "},
     {"role": "assistant", "content": "Because."},

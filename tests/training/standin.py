@@ -48,7 +48,7 @@ class StandIn(Module):
 
 
 def open_stand_in(directory, dtype=None):
-    """What `models.from_pretrained` is for real models."""
+    """What `checkpoints.from_pretrained` is for real models."""
     model = StandIn(dtype=dtype)
     model.load_state_dict(read_safetensors(Path(directory) / "model.safetensors"))
     return model

@@ -1,0 +1,193 @@
+"""Making models: from a checkpoint directory or a GGUF file, or fresh from a family's published config keys.
+
+Reads config.json and safetensors, or GGUF, nothing else: no pickles, no code from a checkpoint. Weights go from the
+file's memory map straight into the parameters; a fresh model is never initialised only to be overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..families import find_family, find_release
+from ..families.published.config import TOKEN_KEYS, token_ids
+from ..files.gguf import GgufFile
+from ..files.sharded import open_checkpoint
+from ..files.strict_json import read_json_object
+from ..models.spec import ModelSpec
+from .gguf import GgufStore, config_from_metadata
+from .lineage import Lineage, fingerprint, from_metadata
+from .model import Decoder
+from .packed import PackedDecoder, load_packed
+
+
+def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
+    """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file.
+
+    dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where all tensors
+    are stored so): stored float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored
+    unless told otherwise.
+    packed: of a GGUF file, keep quantised matrices packed in memory (see `checkpoints.packed`); else they are expanded.
+
+    Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,
+    impossible or not supported, or when the weights do not fit it: all before memory is allocated.
+    """
+    wanted = None if dtype is None else _model_dtype(dtype)
+    directory = Path(path)
+    if directory.suffix.lower() == ".gguf":
+        return _from_gguf(directory, wanted, packed)
+    if packed:
+        raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
+    config = _read_config(directory)
+    family = find_family(config.get("model_type"))
+    try:
+        complete = family.complete({**config, **family.as_saved})
+        model = Decoder(family.spec(complete), None, complete)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{directory / 'config.json'}: {error}") from None
+    model.generation_config = _read_generation_config(directory)
+    store = open_checkpoint(directory, allow_absent=True)
+    try:
+        steps = from_metadata(store.metadata)
+        with _room_for(model, wanted or np.dtype(np.float32)):
+            model.stored_formats = family.weights(config).load(model, store, wanted)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from None
+    model.lineage = Lineage(steps, directory.resolve().name or None)
+    if "weights" not in steps[-1]:
+        model.lineage = model.lineage.with_weights(fingerprint(model))
+    return model
+
+
+def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
+    file = GgufFile(path)
+    if packed and dtype == np.float64:
+        raise TypeError("packed weights compute in float32: leave dtype or packed away")
+    try:
+        config = config_from_metadata(file)
+        family = find_family(config["model_type"])
+        model = (PackedDecoder if packed else Decoder)(family.spec(config), None, family.complete(config))
+        if isinstance(model, PackedDecoder):
+            with _room_for(model, packed=sum(tensor.stop - tensor.start for tensor in file.tensors.values())):
+                load_packed(model, file, family.weights(config))
+            model.lineage = Lineage(name=path.stem)
+        else:
+            with _room_for(model, dtype or np.dtype(np.float32)):
+                model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+            model.lineage = Lineage(name=path.stem).with_weights(fingerprint(model))
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from None
+    return model
+
+
+def build(model_type: str, *, seed: int = 0, dtype: Any = np.float32, **config: Any) -> Decoder:
+    """A fresh model of a family, initialised as published.
+
+    model_type: a family ("gpt2", "llama") or a released size ("gpt2-medium", "llama-7b"). config: published config
+    keys; what is not given has the published default. seed: equal seeds give equal weights. dtype: float32 or float64.
+
+    >>> model = build("gpt2", n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=65)
+    >>> model(np.array([[3, 1, 4]])).shape
+    (1, 3, 65)
+    >>> build("llama", hidden_size=12, num_attention_heads=5)
+    Traceback (most recent call last):
+    ValueError: llama config: hidden_size 12 is not a multiple of num_attention_heads 5
+    """
+    wanted = _model_dtype(dtype)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be an integer >= 0, not {seed!r}")
+    family, base = find_release(model_type)
+    unknown = [key for key in config if key in ("torch_dtype", "architectures", "model_type")]
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]} is not for build to choose; it takes the model's own config keys, seed and dtype"
+        )
+    complete = {key: _plain(value) for key, value in family.complete({**base, **config}).items()}
+    complete["torch_dtype"] = str(wanted)
+    spec = family.spec(complete)
+    with _room_for(Decoder(spec), wanted):
+        model = Decoder(spec, np.random.default_rng(seed), complete)
+    begun = Lineage(({"relation": "initialised as", "family": family.name, "seed": int(seed)},))
+    model.lineage = begun.with_weights(fingerprint(model))
+    return model if wanted == np.float32 else model.astype(wanted)
+
+
+def spec(source: str | os.PathLike[str] | Mapping[str, Any]) -> ModelSpec:
+    """The design of a released model by name, of a config dictionary, or of a checkpoint directory. Allocates nothing.
+
+    >>> llama = spec("llama-2-70b")
+    >>> len(llama.layers), Decoder(llama).parameter_count
+    (80, 68976648192)
+    """
+    if isinstance(source, Mapping):
+        return find_family(source.get("model_type")).spec(source)
+    if isinstance(source, os.PathLike) or Path(source).is_dir():
+        config = _read_config(Path(source))
+        return find_family(config.get("model_type")).spec(config)
+    family, config = find_release(source)
+    return family.spec(config)
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not directory.exists():
+        raise FileNotFoundError(f"there is no checkpoint at {directory}: no such directory")
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is a file; a directory with config.json and model.safetensors was expected")
+    if not path.exists():
+        raise FileNotFoundError(f"{directory} has no config.json, which says what the weights are")
+    return read_json_object(path)
+
+
+def _read_generation_config(directory: Path) -> dict[str, Any]:
+    """generation_config.json, where there is one; what it says of the ends of a text must be ids."""
+    path = directory / "generation_config.json"
+    if not path.exists():
+        return {}
+    settings = read_json_object(path)
+    try:
+        for key in TOKEN_KEYS:
+            token_ids(key, settings.get(key))
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return settings
+
+
+def _model_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found not in (np.dtype(np.float32), np.dtype(np.float64)):  # None == np.dtype(np.float64)
+        raise TypeError(f"models compute in float32 or float64, not {dtype!r}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@contextlib.contextmanager
+def _room_for(model: Decoder, dtype: np.dtype | None = None, *, packed: int = 0) -> Iterator[None]:
+    """MemoryError that says what a model takes, if this machine cannot hold it or does not give the memory.
+
+    Asked beforehand, because an operating system may promise it all the same. packed: bytes, where there is no dtype.
+    """
+    needed, form = (model.parameter_count * dtype.itemsize, str(dtype)) if dtype else (packed, "packed weights")
+    size = f"this model has {model.parameter_count:,} parameters, which take {needed / 1e9:,.1f} GB as {form}"
+    try:
+        room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        room = 2**46
+    if needed > room:
+        raise MemoryError(f"{size}; this machine has {room / 1e9:,.1f} GB")
+    try:
+        yield
+    except MemoryError:
+        raise MemoryError(f"{size}; this process was not given that much") from None

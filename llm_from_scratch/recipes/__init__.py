@@ -1,0 +1,1 @@
+"""What the commands are made of: data, tokenizer, model and settings put together."""

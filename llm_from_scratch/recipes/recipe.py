@@ -1,0 +1,261 @@
+"""From text to a model, as a recipe: data, tokenizer, architecture, batches. What the commands are made of.
+
+A `Recipe` is a handful of settings, the same in JSON. Everything made from it is made the same way each time, so a
+run's directory can be completed from its recipe alone. What this module does not do: train; that is `loop.train`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checkpoints, families
+from ..data.sampler import MODES, BatchSampler, evaluation_batches
+from ..data.sources import documents
+from ..data.split import TRAIN, VALIDATION, write_split
+from ..data.tales import DELIMITER
+from ..data.token_file import TokenFile, open_tokens
+from ..files.atomic import write_json
+from ..files.digests import DIGESTS, check_digests, write_digests
+from ..files.strict_json import read_json_object
+from ..tokenizers import Tokenizer
+from ..training.evaluate import token_byte_lengths
+from .miniature import WORDS, miniature
+
+# More text teaches a tokenizer nothing that changes its first few thousand merges.
+_TOKENIZER_CHARACTERS = 20_000_000
+# Enough for a standard error of about 0.01 nats.
+_VALIDATION_TOKENS = 50_000
+PREPARED = "prepared.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # the last only of SentencePiece
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What to train on and what to train.
+
+    data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. tokenizer: the kind
+    that is trained, "byte-level" (with its `pattern`) or "sentencepiece". context: tokens a row; batch_size: rows.
+    layers, width, heads: the size of the model; key_value_heads fewer than heads is grouped-query attention;
+    feed_forward: width of the hidden layer, by default the family's usual multiple. config: further keywords of the
+    family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`; "documents" suits texts
+    about as long as a row. seed: of everything.
+
+    embedding_std: the spread the embedding starts with, if not the published one. Tokens that are used alike, such as
+    names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
+    soon, and a small model stays for thousands of steps on a plateau where it uses every name for everybody (so does
+    PyTorch with the same settings). From 0.2 it learns within minutes to say again the name it has read.
+    """
+
+    data: str = "tales"
+    family: str = "llama"
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    key_value_heads: int | None = None
+    feed_forward: int | None = None
+    vocabulary: int = 1024
+    pattern: str = "gpt2"
+    tokenizer: str = "byte-level"
+    context: int = 256
+    batch_size: int = 16
+    sampling: str = "epochs"
+    validation_fraction: float = 0.05
+    seed: int = 0
+    embedding_std: float | None = None
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("layers", 1), ("width", 1), ("heads", 1), ("context", 1), ("batch_size", 1), ("seed", 0),
+                            ("vocabulary", 257)):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, got {value!r}")
+            if value < least:
+                why = " (256 bytes and the document separator)" if name == "vocabulary" else ""
+                raise ValueError(f"{name} must be at least {least}{why}, got {value}")
+        for name in ("data", "family", "pattern", "tokenizer", "sampling"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be text, got {getattr(self, name)!r}")
+        for name in ("key_value_heads", "feed_forward"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}")
+        for name in ("validation_fraction", "embedding_std"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+                raise TypeError(f"{name} must be a number, got {value!r}")
+        if not isinstance(self.config, Mapping):
+            raise TypeError(f"config must be keys and values, got {self.config!r}")
+        if self.sampling not in MODES:
+            raise ValueError(f"sampling must be one of {', '.join(MODES)}; got {self.sampling!r}")
+        if self.validation_fraction is None or not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        if self.width % self.heads:
+            raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
+        if self.tokenizer not in ("byte-level", "sentencepiece"):
+            raise ValueError(f"tokenizer is 'byte-level' or 'sentencepiece', not {self.tokenizer!r}")
+        std = self.embedding_std
+        if std is not None and not (math.isfinite(std) and std > 0):
+            raise ValueError(f"embedding_std must be a finite number above 0, got {std}")
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict for JSON; `from_json` reads it back."""
+        return {**dataclasses.asdict(self), "config": dict(self.config)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Recipe:
+        """ValueError for names that a recipe does not have.
+
+        >>> Recipe.from_json(Recipe(layers=2).to_json()) == Recipe(layers=2)
+        True
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a recipe is an object, got {data!r}")
+        surplus = sorted(set(data) - {field.name for field in dataclasses.fields(cls)})
+        if surplus:
+            raise ValueError(f"a recipe has no {', '.join(surplus)}")
+        return cls(**data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A tokenizer, and the text it was made for as two token files."""
+
+    tokenizer: Tokenizer
+    train: TokenFile
+    validation: TokenFile
+
+
+def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
+    """Train the tokenizer, split and encode the text into `folder`; what is there already is used again.
+
+    The files' digests are written last, so that what they vouch for is complete, and checked each time. Raises
+    ValueError for a source that does not exist, is not UTF-8 or holds too little text, and for a damaged file.
+    """
+    folder = Path(folder)
+    settings = ("data", "vocabulary", "pattern", "tokenizer", "validation_fraction", "seed")
+    wanted = {name: getattr(recipe, name) for name in settings}
+    if (folder / DIGESTS).exists():
+        check_digests(folder, f"remove {folder / DIGESTS}, and the text is prepared again", _prepared_files(recipe))
+        if read_json_object(folder / PREPARED) == wanted:
+            tokenizer = Tokenizer.from_pretrained(folder)
+            return Corpus(tokenizer, open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
+        (folder / DIGESTS).unlink()
+    tokenizer = Tokenizer.train(
+        _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS),
+        recipe.vocabulary,
+        kind=recipe.tokenizer,
+        pattern=recipe.pattern,
+        special_tokens=[DELIMITER],
+        roles={"bos": DELIMITER, "eos": DELIMITER},
+    )
+    train, validation = write_split(
+        documents(recipe.data, seed=recipe.seed),
+        tokenizer,
+        folder,
+        fraction=recipe.validation_fraction,
+        seed=recipe.seed,
+    )
+    tokenizer.save(folder)
+    write_json(folder / PREPARED, wanted)
+    write_digests(folder, _prepared_files(recipe))
+    return Corpus(tokenizer, train, validation)
+
+
+def _prepared_files(recipe: Recipe) -> list[str]:
+    tokenizer = TOKENIZER_FILES[: 3 if recipe.tokenizer == "sentencepiece" else 2]
+    return [PREPARED, TRAIN, VALIDATION, *tokenizer]
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
+    """A fresh model of the recipe's family and size, for this tokenizer."""
+    special = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+    config = {**published_config(recipe, tokenizer.vocab_size), **special, **recipe.config}
+    model = checkpoints.build(config.pop("model_type"), **config, seed=recipe.seed)
+    if recipe.embedding_std is not None:
+        weight = model.embedding.weight
+        weight.data = weight.data * weight.dtype.type(recipe.embedding_std / float(weight.data.std()))
+    return model
+
+
+def check_model(recipe: Recipe) -> None:
+    """ValueError or TypeError if no such model can be built; costs nothing, so that it is known before the rest."""
+    checkpoints.spec({**published_config(recipe, recipe.vocabulary), **recipe.config})
+
+
+def published_config(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
+    """The recipe's sizes in the words of its family's config.json, "model_type" included, without `recipe.config`.
+
+    A released model ("pythia-1b") keeps its ratios in small; a family keeps its defaults, or LLaMA's habits where it
+    has LLaMA's words. Raises ValueError for a size that the family does not let one choose.
+
+    >>> published_config(Recipe(family="bloom", layers=2, width=64, heads=4), 300)["n_layer"]
+    2
+    """
+    family, _ = families.find_release(recipe.family)
+    sizes = {name: getattr(recipe, name) for name in ("layers", "width", "heads", "context")}
+    config = miniature(recipe.family, vocabulary=vocab_size, **sizes)
+    followers = {"num_key_value_heads", "intermediate_size", "tie_word_embeddings"} <= set(family.defaults)
+    if followers and recipe.family in family.model_types and "num_key_value_heads_per_layer" not in family.defaults:
+        config["num_key_value_heads"], config["tie_word_embeddings"] = recipe.heads, True
+        # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits loops.
+        config["intermediate_size"] = 32 * math.ceil(recipe.width * 8 / 3 / 32)
+    chosen = {"key_value_heads": ("num_key_value_heads",), "feed_forward": WORDS["inner"]}
+    for name, keys in chosen.items():
+        if (value := getattr(recipe, name)) is None:
+            continue
+        key = next((key for key in keys if key in family.defaults), None)
+        if key is None:
+            raise ValueError(f"{name} = {value}: a model of the family {family.name} does not let one choose that")
+        config[key] = value
+    return config
+
+
+def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
+    """The endless training batches. Attention stays inside a document. ValueError for a corpus shorter than a batch."""
+    return BatchSampler(
+        corpus.train,
+        recipe.batch_size,
+        recipe.context,
+        seed=recipe.seed,
+        separator=corpus.train.separator,
+        mode=recipe.sampling,
+    )
+
+
+def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[dict[str, np.ndarray]]]:
+    """What `train(validation=…)` wants: a function giving the same held-out batches each time (50,000 tokens)."""
+    limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
+    if recipe.sampling == "documents":  # judged on rows like those it learns from, in an order of their own
+        held_out: dict[str, Any] = {"seed": recipe.seed, "separator": corpus.validation.separator, "mode": "documents"}
+        return lambda: itertools.islice(
+            BatchSampler(corpus.validation, recipe.batch_size, recipe.context, **held_out), limit
+        )
+    return lambda: evaluation_batches(
+        corpus.validation,
+        recipe.batch_size,
+        recipe.context,
+        separator=corpus.validation.separator,
+        limit=limit,
+    )
+
+
+def token_bytes(corpus: Corpus, model: Any) -> np.ndarray:
+    """Bytes of text for each id of the model's vocabulary."""
+    return token_byte_lengths(corpus.tokenizer, model.spec.vocab_size)
+
+
+def _first(texts: Iterable[str], characters: int) -> Iterator[str]:
+    for text in texts:
+        yield text[:characters]
+        characters -= len(text)
+        if characters <= 0:
+            return
