@@ -7,6 +7,7 @@ from .context import Context, KeyValueCache, ModelMemory, RollingCache
 from .feed_forward import FeedForward, FeedForwardSpec
 from .hyena import Hyena, HyenaSpec, ModalFilter, ModalFilterSpec
 from .initialization import Constant, Normal, XavierNormal
+from .invariants import check_mixer
 from .mamba import Mamba, MambaSpec, ScanMemory
 from .mixture import Mixture, MixtureSpec, balancing_loss
 from .module import Module
@@ -50,4 +51,5 @@ __all__ = [
     "SteppedNTK",
     "XavierNormal",
     "balancing_loss",
+    "check_mixer",
 ]
