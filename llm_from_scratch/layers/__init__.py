@@ -7,6 +7,7 @@ from .context import Context, Visibility, real_tokens
 from .feed_forward import FeedForward, FeedForwardSpec
 from .hyena import Hyena, HyenaSpec, ModalFilter, ModalFilterSpec
 from .initialization import Constant, Normal, XavierNormal
+from .invariants import check_mixer
 from .mamba import Mamba, MambaSpec, ScanMemory
 from .memory import KeyValueCache, Memory, RollingCache
 from .mixture import Mixture, MixtureSpec, balancing_loss
@@ -59,6 +60,7 @@ __all__ = [
     "XavierNormal",
     "alibi_slopes",
     "balancing_loss",
+    "check_mixer",
     "parameter",
     "real_tokens",
 ]
