@@ -13,7 +13,8 @@ BATCH, CONTEXT = 4, 256  # small batches: more steps for the same tokens; a row 
 STEPS = 1_250  # × 4 × 256 = 1.28 million tokens, which two cores read in about two minutes
 TALES = 8_000  # some more than are read (5,000 rows), so that none is read twice
 
-# What chats and questions about tales will need of the tokenizer, whatever the tales themselves hold.
+# What chats and questions about tales will need of the tokenizer, whatever the tales themselves hold. (Digits need
+# nothing: where a text has none, no two of them are merged, and each is its byte's token.)
 TURNS = ("<|user|>", "<|assistant|>", "<|end|>")
 QUESTIONS = tuple("Who who Where where Which which What what Why why When when How how ?".split())
 
@@ -28,7 +29,6 @@ def recipe(seed: int = 0) -> Recipe:
         heads=4,
         feed_forward=352,
         vocabulary=1536,  # the tales have some 1,200 words: nearly every one is a token, and a name never two
-        pattern="digits",
         special_tokens=TURNS,
         words=QUESTIONS,
         context=CONTEXT,
