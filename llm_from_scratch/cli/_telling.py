@@ -15,7 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ..checkpoints import from_pretrained
+from ..data.sources import documents
+from ..data.split import split_documents
 from ..data.tales import consistency_score, summary
+from ..data.tales.recitation import WINDOW, Recitation
 from ..generation import generate
 from ..recipes.recipe import Corpus, Recipe
 from ..tokenizers import Tokenizer
@@ -60,7 +63,9 @@ def tell(
 def measure(
     model: Any, corpus: Corpus, recipe: Recipe, validation: Any, lengths: np.ndarray, threads: int | None, *, tales: int
 ) -> dict[str, Any]:
-    """Held-out loss and a sample; of a model of tales also how many of so many it tells hold together, by check."""
+    """Held-out loss and a sample; of a model of tales also how many of so many it tells hold together, by check, and
+    what share of them stands word for word in the tales it has read (beside that share of the held-out tales).
+    """
     figures = evaluate(model, validation(), token_bytes=lengths, threads=threads)
     measured = {key: figures[key] for key in ("loss", "bits_per_byte", "perplexity", "tokens")}
     about_tales = recipe.data.split(":")[0] == "tales"
@@ -70,6 +75,12 @@ def measure(
         measured["tales"] = len(texts)
         measured["consistency"] = consistency_score(texts)
         measured["checks"] = {name: round(share, 3) for name, share in summary(texts).items()}
+        sides: tuple[list[str], list[str]] = ([], [])
+        for text, held_out in split_documents(documents(recipe.data, seed=recipe.seed), recipe.validation_fraction, recipe.seed):
+            sides[held_out].append(text)
+        read = Recitation(sides[False])
+        measured["copied"] = read.summary(texts)
+        measured["copied_held_out"] = read.summary(sides[True][: len(texts)])
     return measured
 
 
@@ -98,6 +109,12 @@ def show_report(report: dict[str, Any], say: Say) -> None:
         shares = [f"{name} {share:.0%}" for name, share in trained["checks"].items() if name != "consistent"]
         say(f"\nright in {trained['tales']} tales it told, check by check:")
         say(indented(", ".join(shares)))
+        copied, held_out = trained["copied"], trained["copied_held_out"]
+        say(
+            f"\ncopied from the tales it read: {copied['share']:.0%} of its words stand in runs of {WINDOW}, the longest run "
+            f"has {copied['run']:.0f} on average\n(of tales by the same teller that it has not read {held_out['share']:.0%} "
+            f"and {held_out['run']:.0f})"
+        )
     say(
         f"\n{report['steps']:,} steps, {report['tokens']:,} tokens in {report['training_seconds']:.0f} s; "
         f"{report['seconds']:.0f} s in all"
