@@ -1,4 +1,4 @@
-"""`python -m llm_from_scratch.data.tales`: how rich the world of the tales is, in numbers."""
+"""`python -m llm_from_scratch.data.tales`: how rich their world is; `--checker`: how good their checker."""
 
 from __future__ import annotations
 

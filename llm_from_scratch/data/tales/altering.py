@@ -40,7 +40,7 @@ def alter(told: Tale, what: str, dice: Dice) -> str | None:
     >>> told = tales.tell(2023, 5)
     >>> before, after = told.text.split(), alter(told, "colour", Dice(4)).split()
     >>> [(a, b) for a, b in zip(before, after) if a != b]
-    [('yellow', 'orange')]
+    [('yellow', 'white')]
     """
     if what not in WHAT:
         raise ValueError(f"what is altered must be one of {', '.join(WHAT)}, got {what!r}")

@@ -147,7 +147,7 @@ def mended(t: Teller) -> None:
 def gift(t: Teller) -> None:
     bought = t.flip()
     if not bought:
-        t.thing_from("kite boat doll puppet whistle hat scarf basket wagon drum sled".split())
+        t.thing_from(words.HANDMADE)
     t.introduce()
     t.say(
         "{his} best friend was {a_friend}.",

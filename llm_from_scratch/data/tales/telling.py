@@ -30,9 +30,9 @@ from .dice import Dice
 class Facts:
     """What a tale says of itself, each as it stands in the text: material for questions and their answers.
 
-    `where` is the place with its preposition ("in the forest"), `home` where the hero lives ("in a hut by the sea").
-    The last paragraph says "first {first}", "then {then}" and "{hero} … was {feeling} because {why}".
-    `food` and `elder` ("mother", "uncle" …) are None in a tale without.
+    `where` is the place as it is said ("in the forest", or "to the forest" where nobody is said to be there), `home`
+    where the hero lives ("in a hut by the sea"). The last paragraph says "first {first}", "then {then}" and
+    "{hero} … was {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
     """
 
     hero: str
@@ -171,7 +171,9 @@ class Teller:
     def remember(self, first: str, then: str, feeling: str, why: str) -> None:
         """Begin the last paragraph: what happened first, what then, and why the hero is glad."""
         told = {"first": first, "then": then, "feeling": feeling, "why": why}
-        self.slots.update({name: template.format_map(self.slots) for name, template in told.items()})
+        self.slots.update(
+            {name: _ARTICLE.sub(r"\1n ", template.format_map(self.slots)) for name, template in told.items()}
+        )
         self.paragraph()
         self.say("[so |]first {first}, and then {then}.", "[so |]first {first}. then {then}.")
         self.say(
@@ -199,6 +201,8 @@ class Teller:
         text, slots = self.text(), self.slots
         told = {field.name: slots.get(field.name) for field in dataclasses.fields(Facts)}
         told |= {"pronoun": slots["he"], "friend": slots["fkind"], "where": slots["at_place"]}
+        if slots["at_place"] not in text.lower():  # nobody is said to be there, only to go there
+            told["where"] = slots["to_place"]
         for name in ("food", "elder"):  # cast for every tale, and used by some
             if not re.search(rf"\b{slots[name]}\b", text):
                 told[name] = None

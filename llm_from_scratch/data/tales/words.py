@@ -86,6 +86,7 @@ OTHER_COLOURS = "black grey gray violet turquoise beige crimson scarlet gold lil
 COLOURS = "red blue green yellow white purple orange brown pink silver golden".split()
 TOYS = "kite ball drum boat doll wagon whistle puppet sled balloon train flute".split()
 CLOTHES = "hat scarf cap coat ribbon".split()
+HANDMADE = "kite boat doll puppet whistle hat scarf basket wagon drum sled".split()
 USEFUL = "basket bucket umbrella lantern blanket".split()
 FRAGILE = "cup vase bowl plate jar teapot".split()
 TREASURES = "bell key feather shell button marble".split()
