@@ -32,6 +32,10 @@ _HOMES = {
     "clip_grad_norm": "training",
     "cosine_schedule": "training",
     "accumulate_gradients": "training",
+    "next_token": "training",
+    "objective": "training",
+    "train": "training",
+    "TrainingSettings": "training",
 }
 _ROOMS = (
     "autograd",

@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 import pytest
-from standin import StandIn, validation
+from standin import StandIn
 from threadpoolctl import threadpool_info
 
-from llm_from_scratch.training import accumulate_gradients, evaluate
+from llm_from_scratch.training import accumulate_gradients
 from llm_from_scratch.training.workers import balanced_shares, one_blas_thread, run_together
 
 
@@ -132,28 +132,6 @@ def test_one_row_runs_here_and_many_rows_run_in_threads_with_one_blas_thread_eac
 def test_bad_batches_are_refused(ids, targets, more, error, message):
     with pytest.raises(error, match=message):
         accumulate_gradients(StandIn(), ids, targets, **more)
-
-
-def test_evaluation_counts_every_target_once():
-    model = StandIn(seed=2)
-    batches = list(validation())
-    losses, counts = [], []
-    for batch in batches:
-        for row in range(len(batch["ids"])):
-            part = {name: array[row : row + 1] for name, array in batch.items()}
-            counts.append(int((part["targets"] != -100).sum()))
-            losses.append(model.loss(part, normaliser=1).item())
-    token_bytes = np.arange(11)
-    found = evaluate(model, batches, token_bytes=token_bytes)
-    all_targets = np.concatenate([b["targets"][b["targets"] != -100] for b in batches])
-    assert found["tokens"] == sum(counts) == 199
-    assert found["loss"] == pytest.approx(sum(losses) / sum(counts), rel=1e-12)
-    assert found["bytes"] == token_bytes[all_targets].sum()
-    assert found["bits_per_byte"] == pytest.approx(sum(losses) / np.log(2) / found["bytes"])
-    assert found["perplexity"] == pytest.approx(np.exp(found["loss"]))
-    assert all(p.grad is None for p in model.parameters())
-    with pytest.raises(ValueError, match="nothing to evaluate"):
-        evaluate(model, [])
 
 
 def test_jobs_end_before_an_error_is_raised():
