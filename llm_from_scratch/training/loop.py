@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files.lock import sole_writer
 from .adamw import AdamW, decay_groups
-from .checkpoint import latest_checkpoint, tidy
+from .checkpoint import describe, latest_checkpoint, tidy
 from .config import TrainingSettings
 from .curve import plot_curve
 from .interrupt import polite_interrupts
@@ -49,9 +49,11 @@ def train(
     sampler: yields batches as the objective wants them, and has `state()` and `restore()`. objective: what is made
     small, see `objectives`; by default the cross-entropy of {"ids", "targets", …}. validation: called for the batches
     of each evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
-    curve and the finished model go; None keeps nothing. resume: go on from `directory`'s latest checkpoint, if it has
-    one; without it a directory that has one is refused. identity: what else decides the run, JSON-able; kept with the
-    checkpoints. report: shows messages.
+    curve and (by its `save_pretrained`, if it has one) the finished model go; None keeps nothing. Checkpoints hold what
+    trains, so any model will do; its `check_saving`, if it has one, is asked before the first step. resume: go on from
+    `directory`'s latest checkpoint, if it has one; without it a directory that has one is refused. identity: what else
+    decides the run, JSON-able; kept with the checkpoints. open_model: opens checkpoints of earlier versions, see
+    `load_checkpoint`. report: shows messages.
 
     on_step: called as on_step(steps made, the last loss, model) before the first step and after each, for what a
     technique does between steps: a setting that follows a schedule, a reference that is renewed. A run that goes on
@@ -84,6 +86,8 @@ def train(
     directory = Path(directory)
     with sole_writer(directory):
         tidy(directory)
+        exported = _will_be_exported(model, report)  # nothing trains for hours to fail at saving
+        run.described = describe(model)
         checkpoint = latest_checkpoint(directory)
         if checkpoint is not None and not resume:
             raise ValueError(
@@ -93,10 +97,25 @@ def train(
         with polite_interrupts() as stop:
             with open_log(directory / LOG, *had, report) as log:
                 outcome = run.loop(stop, directory, log, progress)
-            if outcome.finished:
+            if outcome.finished and exported:
                 model.save_pretrained(directory)
             _draw_curve(directory, title, report)
     return outcome
+
+
+def _will_be_exported(model: Any, report: Callable[[str], None]) -> bool:
+    """Whether the finished model will be written with `save_pretrained`; ValueError if it has one that would fail."""
+    if not hasattr(model, "save_pretrained"):
+        return False
+    try:
+        if hasattr(model, "check_saving"):
+            model.check_saving()
+    except ValueError as error:
+        if all(p.requires_grad for _, p in model.named_parameters()):
+            raise
+        report(f"note: the checkpoints hold what trains; the whole model will not be exported ({error})")
+        return False
+    return True
 
 
 def _draw_curve(directory: Path, title: str, report: Callable[[str], None]) -> None:

@@ -83,6 +83,7 @@ class Run:
         self.loss = math.nan
         self.evaluation: dict[str, Any] = {}
         self.saved: Path | None = None
+        self.described: dict[str, Any] = {}
 
     def restore(self, checkpoint: Path, open_model: Callable[..., Any] | None) -> tuple[int, str | None]:
         """Take over a checkpoint; return the length and digest the log had."""
@@ -208,6 +209,7 @@ class Run:
     def _save(self, directory: Path, log: RunLog) -> None:
         log.sync()
         state = {
+            "model": self.described,
             "sampler": self.sampler.state(),
             "settings": self.settings.to_json(),
             "identity": self.identity,

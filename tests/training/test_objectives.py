@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from standin import VOCABULARY, StandIn, open_stand_in, sampler
+from standin import VOCABULARY, StandIn, sampler
 
 from llm_from_scratch import functional as F
 from llm_from_scratch.autograd import Tensor, no_grad
@@ -290,7 +290,6 @@ def test_a_run_resumes_to_the_byte(tmp_path, make, batch_of):
 
         model = StandIn(seed=1, dropout=0.3)
         options = {"directory": directory, "validation": more, "resume": True, "progress": False}
-        options["open_model"] = open_stand_in
         return train(model, Pairs(batch_of), SETTINGS, objective=aim, on_step=between, **options)
 
     calls: list[tuple[int, float]] = []

@@ -91,7 +91,19 @@ def rewrite(folder: Path, change) -> None:
     write_digests(folder)
 
 
-KEYS = ["format", "step", "sampler", "settings", "identity", "tokens", "loss", "evaluation", "log_bytes", "environment"]
+KEYS = [
+    "format",
+    "step",
+    "model",
+    "sampler",
+    "settings",
+    "identity",
+    "tokens",
+    "loss",
+    "evaluation",
+    "log_bytes",
+    "environment",
+]
 WRONG = [5, -1, "x", [], True, None, 1e400, {"a": {"b": [1]}}]
 
 
@@ -164,18 +176,13 @@ def test_another_identity_or_config_is_named(tmp_path):
             super().__init__(seed=1)
             self.config = {"heads": heads}
 
-    def opened(directory, dtype=None):
-        model = Configured(2)
-        model.load_state_dict(open_stand_in(directory, dtype).state_dict())
-        return model
-
     with pytest.raises(Stopped):
-        run(tmp_path, Configured(2), identity={"data": "tales"}, open_model=opened)
+        run(tmp_path, Configured(2), identity={"data": "tales"})
     with pytest.raises(ValueError, match='data: "tales", now "mine"'):
-        run(tmp_path, Configured(2), identity={"data": "mine"}, open_model=opened, resume=True)
+        run(tmp_path, Configured(2), identity={"data": "mine"}, resume=True)
     with pytest.raises(ValueError, match="another model .heads: 2, now 4"):
-        run(tmp_path, Configured(4), identity={"data": "tales"}, open_model=opened, resume=True)
-    assert run(tmp_path, Configured(2), identity={"data": "tales"}, open_model=opened, resume=True).finished
+        run(tmp_path, Configured(4), identity={"data": "tales"}, resume=True)
+    assert run(tmp_path, Configured(2), identity={"data": "tales"}, resume=True).finished
 
 
 # --- The log and the picture never hold up the model
