@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..files.lock import sole_writer
-from .adamw import AdamW, decay_groups
+from .adamw import decay_groups
 from .checkpoint import describe, latest_checkpoint, tidy
 from .config import TrainingSettings
 from .curve import plot_curve
 from .interrupt import polite_interrupts
 from .log import LOG, open_log
 from .objectives import Objective, next_token
+from .optimizer import Optimizer
 from .run import OnStep, Outcome, Run, Sampler
 from .validation import check_token_bytes
 from .workers import resolve_threads
@@ -33,6 +34,7 @@ def train(
     settings: TrainingSettings,
     *,
     objective: Objective = next_token,
+    optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
     on_step: OnStep | None = None,
     directory: str | os.PathLike[str] | None = None,
     validation: Callable[[], Iterable[dict[str, np.ndarray]]] | None = None,
@@ -47,8 +49,9 @@ def train(
     """Train `model` in place.
 
     sampler: yields batches as the objective wants them, and has `state()` and `restore()`. objective: what is made
-    small, see `objectives`; by default the cross-entropy of {"ids", "targets", …}. validation: called for the batches
-    of each evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
+    small, see `objectives`; by default the cross-entropy of {"ids", "targets", …}. optimizer: makes it from
+    the groups of `decay_groups`; by default the one that the settings name. validation: called for the batches of each
+    evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
     curve and (by its `save_pretrained`, if it has one) the finished model go; None keeps nothing. Checkpoints hold what
     trains, so any model will do; its `check_saving`, if it has one, is asked before the first step. resume: go on from
     `directory`'s latest checkpoint, if it has one; without it a directory that has one is refused. identity: what else
@@ -70,16 +73,9 @@ def train(
     """
     check_token_bytes(token_bytes, objective)
     settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
-    optimizer = AdamW(
-        decay_groups(model, settings.weight_decay),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.eps,
-        threads=settings.threads,
-    )
-    run = Run(
-        model, sampler, settings, optimizer, objective, on_step, validation, token_bytes, dict(identity or {}), report
-    )
+    groups = decay_groups(model, settings.weight_decay)
+    made = settings.make_optimizer(groups) if optimizer is None else optimizer(groups)
+    run = Run(model, sampler, settings, made, objective, on_step, validation, token_bytes, dict(identity or {}), report)
     if directory is None:
         with polite_interrupts() as stop:
             return run.loop(stop, None, None, progress)

@@ -17,12 +17,12 @@ import numpy as np
 
 from ..files.strict_json import json_entry
 from .accumulate import accumulate_gradients
-from .adamw import AdamW
 from .checkpoint import differences, load_checkpoint, read_state, resume_notes, save_checkpoint
 from .clip import clip_scale, grad_norm
 from .config import TrainingSettings
 from .log import RunLog
 from .objectives import Objective, check_batch, counted
+from .optimizer import Optimizer
 from .progress import Progress, Timing
 from .validation import evaluate
 
@@ -66,7 +66,7 @@ class Run:
         model: Any,
         sampler: Sampler,
         settings: TrainingSettings,
-        optimizer: AdamW,
+        optimizer: Optimizer,
         objective: Objective,
         on_step: OnStep | None,
         validation: Callable[[], Iterable[dict[str, np.ndarray]]] | None,
@@ -102,7 +102,9 @@ class Run:
             raise ValueError(f"{path}, settings: {error}") from None
         # Checkpoints of earlier versions say nothing of it.
         identity = json_entry(state, "identity", "an object", path) if "identity" in state else self.identity
-        changes = begun.differences(self.settings) + differences(identity, self.identity)
+        kinds = {"optimizer": state.get("optimizer", "AdamW")}, {"optimizer": type(self.optimizer).__name__}
+        changes = begun.differences(self.settings) or differences(*kinds)
+        changes += differences(identity, self.identity)
         if changes:
             raise ValueError(f"{checkpoint} was made with other settings ({'; '.join(changes)}): use those to resume")
         if state["step"] > begun.steps:
@@ -177,7 +179,7 @@ class Run:
         if not (math.isfinite(self.loss) and math.isfinite(norm)):
             raise Diverged(self._divergence(lr, norm))
         self.optimizer.lr = lr
-        self.optimizer.step(clip_scale(norm, settings.clip) if settings.clip else 1.0)
+        self.optimizer.step(clip_scale(norm, settings.clip) if settings.clip else 1.0, norm=norm)
         self.optimizer.zero_grad()
         self.step += 1
         self.tokens += targets
@@ -212,6 +214,7 @@ class Run:
             "model": self.described,
             "sampler": self.sampler.state(),
             "settings": self.settings.to_json(),
+            "optimizer": type(self.optimizer).__name__,
             "identity": self.identity,
             "tokens": self.tokens,
             "loss": self.loss,
