@@ -8,7 +8,6 @@ from standin import StandIn
 from threadpoolctl import threadpool_info
 
 from llm_from_scratch.training import accumulate_gradients
-from llm_from_scratch.training.workers import balanced_shares, one_blas_thread, run_together
 
 
 def uneven_batch(rows=5, columns=7, seed=0):
@@ -132,30 +131,3 @@ def test_one_row_runs_here_and_many_rows_run_in_threads_with_one_blas_thread_eac
 def test_bad_batches_are_refused(ids, targets, more, error, message):
     with pytest.raises(error, match=message):
         accumulate_gradients(StandIn(), ids, targets, **more)
-
-
-def test_jobs_end_before_an_error_is_raised():
-    ended = []
-
-    def slow():
-        threading.Event().wait(0.05)
-        ended.append(True)
-
-    def fail():
-        raise KeyError("first")
-
-    with pytest.raises(KeyError, match="first"):
-        run_together([fail, slow, slow])
-    assert len(ended) == 2
-    assert run_together(
-        [lambda: run_together([lambda: 1, lambda: 2]), lambda: run_together([lambda: 3, lambda: 4])]
-    ) == [
-        [1, 2],
-        [3, 4],
-    ]
-
-
-def test_limits_may_nest():
-    with one_blas_thread(), one_blas_thread():
-        pass
-    assert sum(map(len, balanced_shares([3, 0, 9, 1], 3))) == 4

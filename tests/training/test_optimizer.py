@@ -280,9 +280,3 @@ def test_the_loop_takes_an_optimiser_of_one_s_own(tmp_path):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
     with pytest.raises(ValueError, match='optimizer: "SGD", now "AdamW"'):
         train(StandIn(seed=1), sampler(), settings, directory=tmp_path, progress=False, resume=True)
-
-
-def test_settings_of_earlier_runs_had_no_optimiser_to_choose():
-    earlier = TrainingSettings(steps=3).to_json()
-    del earlier["optimizer"]
-    assert TrainingSettings.from_json(earlier) == TrainingSettings(steps=3)
