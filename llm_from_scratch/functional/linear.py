@@ -41,8 +41,6 @@ def _(dy, saved, needs):
     dweight = None
     if needs[1]:
         dweight = dy2.T @ rows if transposed else rows.T @ dy2
-    if len(needs) == 2:
-        return dx, dweight
     return dx, dweight, dy2.sum(axis=0) if needs[2] else None
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, no_grad
 from .basic import Linear, Norm, NormSpec
-from .context import Context, KeyValueCache, RollingCache
+from .context import Context
 from .initialization import Normal
+from .memory import KeyValueCache, RollingCache
 from .module import Initializer, Module
 from .positions import Rotary, bfloat16_alibi
+from .recording import Recording
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,11 @@ class Attention(Module):
             "key_bias": self._key_bias(context, held),
             "key_offset": held - length,
         }
+        y = F.attention(q, k, v, **settings)  # (B, H, T, D)
         if context.record is not None:
             with no_grad():
-                context.record.setdefault("attention", []).append(F.attention_weights(q.data, k.data, **settings))
-        y = F.attention(q, k, v, **settings)  # (B, H, T, D)
+                weights = F.attention_weights(q.data, k.data, **settings)
+            y = record_attention(context.record, weights, v, y)
         return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
 
     def _key_bias(self, context: Context, held: int) -> np.ndarray | None:
@@ -156,3 +159,12 @@ class Attention(Module):
         """max(1, log i / log trained) for positions i counted from 1, (B or 1, 1, T, 1)."""
         factor = np.maximum(1.0, np.log(positions + 1.0) / math.log(self.spec.log_n or 2))
         return Tensor(factor[:, None, :, None].astype(dtype))
+
+
+def record_attention(record: Recording, weights: np.ndarray, v: Tensor, y: Tensor) -> Tensor:
+    """Keep attention weights (B, H, T, S); y = weights · v, joined to them where gradients are wanted."""
+    if not record.gradients:
+        record.note("attention", weights)
+        return y
+    groups = y.shape[1] // v.shape[1]
+    return y + record.probe("attention", weights) @ (v if groups == 1 else v.repeat(groups, axis=1))

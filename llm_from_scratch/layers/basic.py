@@ -47,6 +47,10 @@ class Embedding(Module):
     def __call__(self, ids: np.ndarray) -> Tensor:
         return F.embedding(self.weight, ids)
 
+    def scores(self, x: Tensor) -> Tensor:
+        """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
+        return F.linear(x, self.weight, transposed=True)
+
 
 @dataclass(frozen=True)
 class NormSpec:
@@ -90,8 +94,6 @@ class Norm(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.weight + 1.0 if self.spec.plus_one and self.weight is not None else self.weight
-        if self.spec.eps_outside:
-            return F.rms_norm_outside(x, weight, eps=self.spec.eps)
         if self.spec.kind == "rms":
-            return F.rms_norm(x, weight, eps=self.spec.eps)
+            return F.rms_norm(x, weight, eps=self.spec.eps, eps_outside=self.spec.eps_outside)
         return F.layer_norm(x, weight, self.bias, eps=self.spec.eps)

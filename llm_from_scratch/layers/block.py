@@ -24,7 +24,28 @@ from .module import Module
 
 
 class FunctionSpec(Protocol):
-    """What may stand in a branch: anything that builds a module called as f(x, memory, context)."""
+    """What may stand in a branch: a mixer or a feed-forward part, ours or yours. `lfs.check_mixer(spec)` tries it all.
+
+    A spec is a frozen dataclass of plain values. `build(rng)` makes a `Module`: its parameters come from
+    `layers.parameter` and the other modules, drawn from `rng` and nothing else, in float32; without `rng` they are
+    placeholders that take no memory, so nothing may be computed from them before a call.
+
+    The module is called as f(x, memory, context), x (B, T, hidden) -> (B, T, hidden) of the same dtype, float32 or
+    float64. It changes neither x nor context, keeps nothing from one call to the next but in `memory`, and
+
+    * a token's output depends on no later token and on no other row;
+    * `memory` is None, or what `new_memory()` gave and earlier calls filled. Then x continues the row, and any split of
+      a row into calls gives the same outputs: the forward over a whole row is the step from an empty memory. Gradients
+      reach the new tokens only. A memory has `nbytes`, `crop(length)` and `select(rows)`: see `layers.Memory`. A
+      function that looks at each token alone remembers nothing: its `new_memory()` returns None;
+    * `context` says what a pass knows besides (see `layers.Context`). S counts the remembered and the T new tokens:
+      `positions` (B or 1, T), where each new token stands in its document; `key_bias` (B, S), None or -inf where a
+      token is padding; `segments` (B, S), None or the documents' numbers in packed rows; `prefix_length` (B,), None or
+      how many first tokens see each other in both directions; `rng`, None or what dropout draws from; `record`, None
+      or where to leave what a reader may want to look at;
+    * padding on the left changes nothing for the tokens behind it;
+    * packed documents do not see each other, and a prefix is seen whole; or a ValueError says that this cannot be.
+    """
 
     def build(self, rng: np.random.Generator | None) -> Any:
         """A module with `new_memory()`, called with (x (B, T, hidden), memory, context)."""
