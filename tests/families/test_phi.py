@@ -40,7 +40,6 @@ def test_dropout_acts_in_training_alone(dropped: str) -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"tie_word_embeddings": True}, "head_bias needs a head of its own"),
         ({"num_attention_heads": 5}, "hidden_size 32 is not a multiple of num_attention_heads 5"),
         ({"num_key_value_heads": 3}, "num_attention_heads 4 is not a multiple of num_key_value_heads 3"),
         ({"partial_rotary_factor": 0.4}, "rotary"),
