@@ -53,7 +53,7 @@ def choices(spec: ModelSpec) -> dict[str, str]:
         "mixer": _several([_mixer(part) for part in mixers(spec)]),
         "feed-forward": _several([_feed_forward(part) for part in feed_forwards(spec)]) or "none",
         "biases": _biases(spec),
-        "head": "tied" if spec.tied else "untied, with a bias" if spec.head_bias else "untied",
+        "head": ("tied" if spec.tied else "untied") + ", with a bias" * spec.head_bias,
     }
 
 

@@ -31,7 +31,7 @@ class ModelSpec:
     """One language model.
 
     context_length: the longest sequence it was made for; only a position table enforces it.
-    tied: the head is the embedding, transposed. head_bias: added to the logits (GPT-J, Phi), by a head of its own.
+    tied: the head is the embedding, transposed. head_bias: added to the logits (GPT-J, Phi).
     embedding_scale: the looked-up rows are multiplied by it, the head is not (Gemma: √hidden_size). embedding_norm:
     directly after the embedding (BLOOM). embedding_size: narrower (or wider) rows of the embedding and of the head,
     with a matrix between them and the layers (OPT-350M).
@@ -66,8 +66,6 @@ class ModelSpec:
             raise ValueError(f"embedding_gradient_scale must lie in 0..1, not {self.embedding_gradient_scale}")
         if not 0.0 < self.embedding_scale < math.inf:
             raise ValueError(f"embedding_scale must be a positive number, not {self.embedding_scale}")
-        if self.head_bias and self.tied:
-            raise ValueError("head_bias needs a head of its own: tied=False")
         if not self.layers:
             raise ValueError("a model needs at least one layer")
 
