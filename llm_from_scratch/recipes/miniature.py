@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..families import Family, find_release
-from ..models.costs import costs
+from ..models.decoder import Decoder
 
 # What the families call the same thing.
-_OUTSIDE = ("embedding", "positions", "head", "embedding projection", "head projection")
+_OUTSIDE = ("embedding", "positions", "head", "embedding_projection", "head_projection")
 WORDS = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
     "width": ("hidden_size", "n_embd", "d_model"),
@@ -83,8 +83,9 @@ def _sized(family: Family, config: dict[str, Any], inner: str | None, depth: str
 
 def layer_parameters(spec: Any) -> int:
     """Parameters of all layers that one token uses: of experts only those that are chosen."""
-    bill = costs(spec)
-    return bill.active_parameters - sum(bill.parts.get(part, 0) for part in _OUTSIDE)
+    model = Decoder(spec)
+    held = sum(parameter.size for name, parameter in model.named_parameters() if name.split(".")[0] not in _OUTSIDE)
+    return held - sum(getattr(module, "idle_parameter_count", 0) for _, module in model.named_modules())
 
 
 def _grouped(number: int, of: int, heads: int) -> int:
