@@ -6,10 +6,14 @@ DeciLM-6b and DeciLM-7B. Initialisation: N(0, initializer_range), as for LLaMA.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..models.spec import ModelSpec
 from . import llama
 from ._relatives import with_attention
 from .published.config import Config
+from .published.sizes import grouped, thinned
 
 MODEL_TYPES = ("deci", "decilm")
 ARCHITECTURE = "DeciLMForCausalLM"
@@ -26,6 +30,13 @@ DEFAULTS = {
 _OLD = {"intermediate_size": 11008, "max_position_embeddings": 4096, "num_key_value_heads_per_layer": _SIX}
 # fmt: on
 SIZES = {"decilm-7b": {}, "decilm-6b": _OLD}
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Layers evenly chosen, each with the same share of key-value heads."""
+    counts = thinned(config["num_key_value_heads_per_layer"], sizes["layers"])
+    heads = config["num_attention_heads"], sizes["heads"]
+    return {"num_key_value_heads_per_layer": [grouped(count, *heads) for count in counts]}
 
 
 def spec_from_config(config: Config) -> ModelSpec:

@@ -36,4 +36,5 @@ def spec_from_config(config: Config) -> ModelSpec:
     return with_attention(spec, [{"window": window}] * len(spec.layers))
 
 
+from_scratch = llama.from_scratch
 weights_from_config = llama.weights_from_config

@@ -64,6 +64,9 @@ def spec_from_config(config: Config) -> ModelSpec:
     return spec.replace(layers=(mixed(spec.layers[0]),) * len(spec.layers))
 
 
+from_scratch = llama.from_scratch
+
+
 def weights_from_config(config: Config) -> WeightTable:
     """Which tensor is which: LLaMA's, but for the feed-forward parts."""
     base = llama.weights_from_config(config)

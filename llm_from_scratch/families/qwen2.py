@@ -56,4 +56,5 @@ def spec_from_config(config: Config) -> ModelSpec:
     return with_attention(spec, [{"bias": True, "window": w} for w in windows])
 
 
+from_scratch = llama.from_scratch
 weights_from_config = llama.weights_from_config

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..autograd import Tensor
 from ..layers.described import ask
 
 _BEFORE = ("embedding", "embedding_projection", "positions", "embedding_norm")
@@ -140,15 +141,10 @@ def summary(model: Any, batch: int, length: int) -> Summary:
 
 
 def _held(model: Any) -> Iterator[tuple[str, int, int]]:
-    """(name, numbers, bytes) of every parameter, packed ones too."""
-    for name, parameter in model.named_parameters():
-        yield name, parameter.size, parameter.size * parameter.dtype.itemsize
-    seen = set()
-    for path, module in model.named_modules():
-        weight = getattr(module, "packed", None)
-        if weight is not None and id(weight) not in seen:
-            seen.add(id(weight))
-            yield f"{path}.weight", math.prod(weight.shape), weight.nbytes
+    """(name, numbers, bytes) of every weight, packed ones too."""
+    for name, weight in model.named_weights():
+        size = math.prod(weight.shape)
+        yield name, size, size * weight.dtype.itemsize if isinstance(weight, Tensor) else weight.nbytes
 
 
 def _listed(model: Any, length: int) -> list[tuple[str, str, int, int]]:
@@ -161,7 +157,7 @@ def _listed(model: Any, length: int) -> list[tuple[str, str, int, int]]:
     words |= {name: norm.words() for name in ("norm", "embedding_norm") if (norm := getattr(spec, name)) is not None}
 
     def outside(names: Sequence[str]) -> list[tuple[str, str, int, int]]:
-        present = [name for name in names if getattr(model, name) is not None or name == "head"]
+        present = [name for name in names if getattr(model, name) is not None]
         return [(n, words.get(n, ""), widths.get(n, wide), 2 * length * entries.get(n, 0)) for n in present]
 
     inside: list[tuple[str, str, int, int]] = []

@@ -31,7 +31,7 @@ def choices(spec: ModelSpec) -> dict[str, str]:
         "mixer": _several(ask(part, "words") for part in spec.mixers),
         "feed-forward": _several(ask(part, "words") for part in spec.feed_forwards) or "none",
         "biases": _biases(spec),
-        "head": "tied" if spec.tied else "untied",
+        "head": ("tied" if spec.tied else "untied") + ", with a bias" * spec.head_bias,
     }
 
 
@@ -52,6 +52,8 @@ def details(spec: ModelSpec) -> dict[str, str]:
     found["norm eps"] = _several(f"{norm.eps:g}" for norm in norms if norm is not None)
     if spec.embedding_size is not None:
         found["embedding size"] = f"{spec.embedding_size}"
+    if spec.embedding_scale != 1.0:
+        found["embedding scale"] = f"{spec.embedding_scale:.6g}"
     return found | choices(spec)
 
 

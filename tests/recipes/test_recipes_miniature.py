@@ -16,7 +16,7 @@ from llm_from_scratch.zoo import choices
 SIZES = {name for family in all_families().values() for name in family.sizes}
 NAMES = """gpt2 gpt-neo-1.3b gpt-neox-20b pythia-1b opt-1.3b opt-350m galactica-6.7b bloom-7b1 llama-7b llama-2-70b
     yi-6b mistral-7b mixtral-8x7b mpt-7b falcon-rw-1b falcon-7b falcon-40b qwen-7b qwen2-0.5b decilm-7b
-    mamba-130m stripedhyena-7b""".split()
+    phi-2 mamba-130m stripedhyena-7b""".split()
 TARGET = 4 * 12 * 64**2
 
 

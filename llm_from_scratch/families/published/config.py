@@ -51,6 +51,11 @@ TOKEN_KEYS = ("bos_token_id", "eos_token_id")  # what begins and ends a text
 LARGEST = 2**31 - 1
 
 
+def keeps_books(key: str) -> bool:
+    """Whether a config key changes no logits whatever the family, by rule: how to compute, to generate, to file."""
+    return _BOOKS.fullmatch(key) is not None
+
+
 def token_ids(key: str, value: Any) -> tuple[int, ...]:
     """The ids that a config gives under `key`: null, an id, or a list of ids. TypeError for anything else.
 
@@ -210,7 +215,7 @@ class Config:
         unknown = [
             name
             for name, value in self.values.items()
-            if name not in self._asked and not _BOOKS.fullmatch(name) and value is not None and value is not False
+            if name not in self._asked and not keeps_books(name) and value is not None and value is not False
         ]
         if unknown:
             name = unknown[0]
