@@ -8,7 +8,7 @@ from ..checks import floating
 from ..kernels import activations as kernels
 from .broadcasting import entrywise, one_dtype, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 
 
 @known_as("exp")

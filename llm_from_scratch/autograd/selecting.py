@@ -10,7 +10,7 @@ import numpy as np
 
 from .broadcasting import one_dtype, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 
 
 @known_as("__getitem__", numpy=["take"], method=lambda x, index: take(x, index))

@@ -9,7 +9,7 @@ import numpy as np
 
 from .broadcasting import normal, one_dtype
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 from .tensor import Tensor, as_tensor
 
 
