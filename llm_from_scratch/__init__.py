@@ -21,6 +21,7 @@ _HOMES = {
     "check_primitive": "autograd",
     "primitive": "autograd",
     "cross_entropy": "functional",
+    "check_mixer": "layers",
     "build": "checkpoints",
     "spec": "checkpoints",
     "from_pretrained": "checkpoints",
