@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, gradcheck, no_grad
+from .recording import Recording
 from .trial import ROWS, Trial
 
 Check = Callable[[Trial], None]
@@ -255,7 +256,9 @@ def knows_a_bidirectional_prefix(trial: Trial) -> None:
 @_check
 def can_be_watched(trial: Trial) -> None:
     """Recorded, and without gradients, it computes the same; without gradients nothing is kept for a backward."""
-    trial.same(trial.run(trial.x, record={}), trial.whole, "while recorded")
+    for gradients in (False, True):
+        recorded = trial.run(trial.x, record=Recording(gradients))
+        trial.same(recorded, trial.whole, f"while recorded with gradients={gradients}")
     trial.same(trial.tensor(Tensor(trial.x, requires_grad=True)).data, trial.whole, "with gradients")
     with no_grad():
         assert not trial.tensor(trial.x).requires_grad, "under no_grad its output still wants a gradient"

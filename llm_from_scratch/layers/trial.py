@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from .context import Context, ModelMemory
+from .context import Context
+from .model_memory import ModelMemory
 from .module import Module
 
 ROWS = 2
