@@ -40,6 +40,7 @@ from ..autograd import (
 from ..autograd import max as max
 from ..autograd import min as min
 from ..autograd import sum as sum
+from . import plain
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
 from .long_filters import long_convolution, modal_filter, modal_scan
 from .lookup import check_ids, embedding
@@ -93,6 +94,7 @@ __all__ = [
     "modal_filter",
     "modal_scan",
     "pad",
+    "plain",
     "prod",
     "ravel",
     "relative_attention",

@@ -17,15 +17,17 @@ ROOT = Path(llm_from_scratch.__file__).parent
 def bound_names(source: str) -> set[str]:
     """The names that a package's `__init__.py` binds other than by importing a module of its own as such."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom):
-            if node.level == 1 and not node.module:
-                continue  # from . import module
-            found |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)
+            continue  # what is bound inside is its own affair
+        if isinstance(node, ast.ImportFrom) and not (node.level == 1 and not node.module):  # from . import module
+            found |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
+        waiting += ast.iter_child_nodes(node)
     return found
 
 
@@ -56,4 +58,5 @@ def test_the_check_sees_every_way_of_binding_a_name():
         "if True:\n    from .a import x",
     ):
         assert "x" in bound_names(source), source
-    assert bound_names("from . import x") == set()
+    for source in ("from . import x", "def f():\n    x = 1", "class C:\n    x = 1", "print(x)"):
+        assert "x" not in bound_names(source), source
