@@ -60,7 +60,7 @@ def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None,
         variance = sum((a - mean) ** 2 for a in x[n]) / len(x[n])
         for i, a in enumerate(x[n]):
             scaled = (a - mean) / math.sqrt(variance + eps) * (1 if weight is None else weight[i])
-            y[(*n, i)] = scaled + (0 if bias is None else bias[i])
+            y[n][i] = scaled + (0 if bias is None else bias[i])
     return y
 
 
@@ -104,7 +104,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, *, transposed: bo
     for n in rows_of(x):
         for o in range(weight.shape[1]):
             total = sum(x[n][i] * weight[i, o] for i in range(weight.shape[0]))
-            y[(*n, o)] = total + (0 if bias is None else bias[o])
+            y[n][o] = total + (0 if bias is None else bias[o])
     return y
 
 
