@@ -44,7 +44,16 @@ def parts(
     post_processor: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
 ) -> Parts:
-    """The parts of a SentencePiece tokenizer; the arguments are described at `SentencePieceTokenizer`."""
+    """The parts of a SentencePiece tokenizer. The first arguments are described at `SentencePieceTokenizer`.
+
+    prefix, double_prefix, squeeze: where spaces are put, see `borders.Borders`; by default as LLaMA has them
+    words:         its rule, "runs", "each" or "none"; None finds out
+    byte_fallback: characters without a piece become bytes, not the unknown piece
+    unknown_text:  what an unknown piece decodes to; None: its own name
+    inline:        added tokens that belong to the text: the text after them is not a new beginning
+    fuse_unknown:  unknown characters in a row become one unknown piece
+    post_processor, roles: as in `byte_bpe.parts`
+    """
     known = {token.content for token in added_tokens}
     own = [
         AddedToken(piece.text, number, special=piece.kind != Kind.USER_DEFINED)
@@ -104,7 +113,7 @@ class PieceDecoder:
     unknown_text: what an unknown piece decodes to; None: its own name
     """
 
-    incremental = True
+    incremental, replace = True, _EACH_BYTE
 
     def __init__(self, vocabulary: Vocabulary, borders: Borders, encoder: PieceEncoder, unknown_text: str | None):
         self._vocabulary, self._prefix, self._squeeze = vocabulary, borders.prefix, borders.squeeze
@@ -137,6 +146,3 @@ class PieceDecoder:
                 beginning = False
             parts.append(token)
         return b"".join(parts), beginning
-
-    def handler(self, errors: str) -> str:
-        return _EACH_BYTE if errors == "replace" else errors
