@@ -2,8 +2,9 @@
 
 The forward is an ordinary function on ndarrays that returns its output and whatever the backward wants to see again.
 Parameters in front of the "/" are tensors (or None, or integer arrays such as token ids); those after it are fixed
-settings. The backward receives `needs`, one flag a tensor, and computes no gradient that nobody asked for. The example
-feeds the checks that every primitive must pass (tests/autograd/test_primitive_sweep.py).
+settings. The backward receives `needs`, one flag a tensor parameter, those left out included, and returns as many
+gradients; it computes none that nobody asked for. The example feeds the checks that every primitive must pass
+(tests/autograd/test_primitive_sweep.py).
 
 What the backward will see again is not what a caller can still change: arrays that come as constants or settings are
 copied when a graph is recorded. (Tensors are not: weights are large. Whoever changes a `.data` waits for the backward.)
@@ -39,14 +40,15 @@ class Primitive:
         parameters = inspect.signature(forward).parameters.values()
         self._settings = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         tensors = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self._tensors = None if several else len(tensors)
-        self._needed = [p.name for p in tensors if p.default is p.empty]  # the others may be None
+        self._several = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # tensors without end, as in `concatenate`
+        self._tensors = len(tensors)
+        self._needed = [p.name for p in tensors if p.default is p.empty]
+        self._optional = tuple(p.default for p in tensors[len(self._needed) :])  # the others may be left out, or None
         key = f"{forward.__module__}.{forward.__qualname__}"
         PRIMITIVES[key] = self
 
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Register `function(dy, saved, needs) -> one gradient (or None) a positional argument`.
+        """Register `function(dy, saved, needs) -> one gradient (or None) a tensor parameter`, given or left out.
 
         A primitive with several outputs receives a tuple of cotangents. Return fresh arrays, or views of the cotangent;
         never an array that was saved.
@@ -62,7 +64,7 @@ class Primitive:
     def call_backward(
         self, cotangents: tuple[np.ndarray, ...], saved: Any, needs: tuple[bool, ...]
     ) -> Sequence[np.ndarray | None]:
-        """The gradients for the positional arguments, one each."""
+        """The gradients for the tensor parameters, one each."""
         if self._backward is None:
             raise ValueError(f"{self.__name__} has no backward: register one with @{self.__name__}.backward")
         result = self._backward(cotangents[0] if len(cotangents) == 1 else cotangents, saved, needs)
@@ -75,7 +77,10 @@ class Primitive:
         return [None if gradient is None else np.asarray(gradient) for gradient in results]
 
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
-        if self._tensors is not None and len(inputs) > self._tensors and self._settings:
+        given = len(inputs)
+        if given < self._tensors and given >= len(self._needed):  # what is left out is None
+            inputs += self._optional[given - len(self._needed) :]
+        elif given > self._tensors and self._settings and not self._several:
             settings = {**dict(zip(self._settings, inputs[self._tensors :])), **settings}
             inputs = inputs[: self._tensors]
         for value, name in zip(inputs, self._needed):

@@ -39,7 +39,7 @@ def save_pretrained(
     """
     wanted = None if dtype is None else _float(dtype)
     family = _family_of(model)
-    arrays = {name: parameter.data for name, parameter in model.named_parameters()}
+    arrays = model.weights()
     table = family.weights(model.config)
     bindings = table.bind({name: array.shape for name, array in arrays.items()})
     formats = dict.fromkeys([b.theirs for b in bindings], wanted) if wanted else model.stored_formats
@@ -65,7 +65,7 @@ def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:
 
 def export_weights(model: Any) -> dict[str, np.ndarray]:
     """The parameters under their published names, in the published layout, as arrays of their own."""
-    arrays = {name: parameter.data for name, parameter in model.named_parameters()}
+    arrays = model.weights()
     return _made(_family_of(model).weights(model.config).sources(arrays))
 
 

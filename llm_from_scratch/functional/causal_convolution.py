@@ -50,7 +50,7 @@ def causal_convolution(x, weight, bias=None, tail=None, /, *, segments=None):
 
 @causal_convolution.backward
 def _(dy, saved, needs):
-    return kernels.causal_convolution_backward(dy, *saved, (*needs, False, False)[:4])[: len(needs)]
+    return kernels.causal_convolution_backward(dy, *saved, needs)
 
 
 def document_borders(name: str, segments: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -49,7 +49,7 @@ def _(dy, saved, needs):
     x, h, D, runs, method = saved
     backward = kernels.fft_convolution_backward if method == "fft" else kernels.direct_convolution_backward
     dx, dh = backward(dy, x, h, runs, needs[:2]) if any(needs[:2]) else (None, None)
-    return _with_direct_term(dx, dy, x, D, needs, (dx, dh), len(needs) > 2)
+    return dx, dh, _direct_term(dx, dy, x, D, needs[2])
 
 
 @primitive
@@ -118,8 +118,7 @@ def _(cotangents, saved, needs):
     dy, dlast = cotangents
     x, poles, residues, D, keep, checkpoints = saved
     dx, dp, dR, dstate = modal.modal_scan_backward(dy, dlast, x, poles, residues, keep, checkpoints, CHUNK)
-    found = _with_direct_term(dx, dy, x, D, (needs[0], True, len(needs) > 3 and needs[3]), (dx, dp, dR), len(needs) > 3)
-    found = (*found, dstate)[: len(needs)]
+    found = dx, dp, dR, _direct_term(dx, dy, x, D, needs[3]), dstate
     return tuple(gradient if need else None for gradient, need in zip(found, needs))
 
 
@@ -137,14 +136,11 @@ def document_runs(name: str, segments: np.ndarray | None, shape: tuple[int, int]
     return np.array(runs, np.int64).reshape(-1, 3)
 
 
-def _with_direct_term(dx, dy, x, D, needs, found, has_direct):
-    """What the term D x adds: D dy to dx (in place, it is ours), and the gradient of D behind the others."""
+def _direct_term(dx, dy, x, D, need):
+    """What the term D x adds: D dy to dx (in place, it is ours), and the gradient of D."""
     if D is not None and dx is not None:
         dx += D * dy
-    if not has_direct:
-        return found
-    wanted = D is not None and needs[2]
-    return (*found, (dy * x).sum((0, 1), dtype=np.float64).astype(x.dtype) if wanted else None)
+    return (dy * x).sum((0, 1), dtype=np.float64).astype(x.dtype) if need else None
 
 
 def _check_modes(name, poles, residues):

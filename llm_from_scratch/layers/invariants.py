@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, gradcheck, no_grad
+from .recording import Recording
 from .trial import ROWS, Trial
 
 Check = Callable[[Trial], None]
@@ -255,8 +256,16 @@ def knows_a_bidirectional_prefix(trial: Trial) -> None:
 @_check
 def can_be_watched(trial: Trial) -> None:
     """Recorded, and without gradients, it computes the same; without gradients nothing is kept for a backward."""
-    trial.same(trial.run(trial.x, record={}), trial.whole, "while recorded")
-    trial.same(trial.tensor(Tensor(trial.x, requires_grad=True)).data, trial.whole, "with gradients")
+    trial.same(trial.run(trial.x, record=Recording()), trial.whole, "while recorded")
+    gradients: list[Any] = []
+    for record in (None, Recording(), Recording(gradients=True)):
+        leaf = Tensor(trial.x, requires_grad=True)
+        y = trial.tensor(leaf, record=record)
+        trial.same(y.data, trial.whole, "with gradients" if record is None else "while recorded with gradients")
+        (y * y).sum().backward()
+        gradients.append(leaf.grad)
+        trial.same(gradients[-1], gradients[0], "the gradient of the input, while recorded")
+    trial.module.zero_grad()
     with no_grad():
         assert not trial.tensor(trial.x).requires_grad, "under no_grad its output still wants a gradient"
 
