@@ -256,7 +256,8 @@ def knows_a_bidirectional_prefix(trial: Trial) -> None:
 @_check
 def can_be_watched(trial: Trial) -> None:
     """Recorded, and without gradients, it computes the same; without gradients nothing is kept for a backward."""
-    trial.same(trial.run(trial.x, record=Recording()), trial.whole, "while recorded")
+    for recording in (Recording(), Recording(gradients=True)):
+        trial.same(trial.run(trial.x, record=recording), trial.whole, "while recorded")
     gradients: list[Any] = []
     for record in (None, Recording(), Recording(gradients=True)):
         leaf = Tensor(trial.x, requires_grad=True)
