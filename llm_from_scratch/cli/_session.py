@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints import from_pretrained
 from ..data.sources import describe
 from ..data.split import TRAIN, VALIDATION
 from ..files.atomic import is_temporary, remove_leftovers, write_json
@@ -125,7 +126,7 @@ def carry_out(
 ) -> dict[str, Any] | None:
     """Train a run to its end, from its beginning (`plan` given) or from where it stands; the report.
 
-    beginning: shown at each evaluation as the model goes on from it. None when it was interrupted: then everything
+    beginning: shown now and then as the model goes on from it. None when it was interrupted: then everything
     needed to go on has been saved. For who holds the lock (`writing`).
     """
     began = time.perf_counter()
@@ -163,7 +164,7 @@ def carry_out(
         f"{settings.steps * rows * recipe.context:,} in all; {settings.threads} threads, seed {recipe.seed}"
     )
     left = settings.steps - _step(directory)
-    say(f"time       {seconds * 1000:.0f} ms a step now: {_duration(left * seconds)} for {left:,} steps; the bar keeps count")
+    say(f"time       {seconds * 1000:.0f} ms a step now, so {_duration(left * seconds)} for {left:,} steps")
     if beginning is None:
         say(f"\nbefore training it says:\n{_telling.quoted(before['sample'], 400)}")
     outcome = train(
@@ -174,11 +175,12 @@ def carry_out(
         validation=validation,
         token_bytes=lengths,
         resume=plan is None,
+        open_model=from_pretrained,
         identity={**recipe.to_json(), "text and tokenizer": sha256(directory / "data" / DIGESTS)},
         progress=progress,
         title=f"{directory.name}: {recipe.family}, {model.parameter_count:,} parameters on {describe(recipe.data)}",
         report=say,
-        watch=None if beginning is None else _telling.glimpses(model, tokenizer, beginning, settings.steps, say),
+        on_step=None if beginning is None else _telling.glimpses(tokenizer, beginning, settings.steps, say),
     )
     if not outcome.finished:
         return None

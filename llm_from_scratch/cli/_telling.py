@@ -6,6 +6,7 @@ about the training.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,9 @@ from ..training.workers import one_blas_thread
 
 TEMPERATURE = 0.4  # low: a small model's second thoughts are worse than its first
 LONGEST = 300  # tokens of a told text
+COMPARED = 20_000  # tales at most among which copies are looked for
 COUNTED = 200  # tales told to measure consistency: a share is then known to about 3 of 100
+MILESTONES = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the training; early, when the most happens, closer together
 GLIMPSE = 40  # tokens that continue a beginning in the middle of training
 _WIDTH = 96
 
@@ -63,8 +66,8 @@ def tell(
 def measure(
     model: Any, corpus: Corpus, recipe: Recipe, validation: Any, lengths: np.ndarray, threads: int | None, *, tales: int
 ) -> dict[str, Any]:
-    """Held-out loss and a sample; of a model of tales also how many of so many it tells hold together, by check, and
-    what share of them stands word for word in the tales it has read (beside that share of the held-out tales).
+    """Held-out loss and a sample; of a model of tales also how many of so many it tells hold together, check by check,
+    and how much of them is copied.
     """
     figures = evaluate(model, validation(), token_bytes=lengths, threads=threads)
     measured = {key: figures[key] for key in ("loss", "bits_per_byte", "perplexity", "tokens")}
@@ -75,19 +78,28 @@ def measure(
         measured["tales"] = len(texts)
         measured["consistency"] = consistency_score(texts)
         measured["checks"] = {name: round(share, 3) for name, share in summary(texts).items()}
-        sides: tuple[list[str], list[str]] = ([], [])
-        for text, held_out in split_documents(documents(recipe.data, seed=recipe.seed), recipe.validation_fraction, recipe.seed):
-            sides[held_out].append(text)
-        read = Recitation(sides[False])
-        measured["copied"] = read.summary(texts)
-        measured["copied_held_out"] = read.summary(sides[True][: len(texts)])
+        measured |= _copied(recipe, texts)
     return measured
 
 
-def glimpses(model: Any, tokenizer: Tokenizer, beginning: str, steps: int, say: Say) -> Callable[[int], None]:
-    """What `train(watch=…)` wants: shows at each evaluation how the model goes on from the same beginning."""
+def _copied(recipe: Recipe, texts: list[str]) -> dict[str, dict[str, float]]:
+    """What of the texts stands in the tales that were read, and the same of as many true tales that were held out."""
+    source = itertools.islice(documents(recipe.data, seed=recipe.seed), COMPARED)
+    read: list[str] = []
+    unread: list[str] = []
+    for text, held_out in split_documents(source, recipe.validation_fraction, recipe.seed):
+        (unread if held_out else read).append(text)
+    recitation = Recitation(read)
+    return {"copied": recitation.summary(texts), "copied_held_out": recitation.summary(unread[: len(texts)])}
 
-    def show(step: int) -> None:
+
+def glimpses(tokenizer: Tokenizer, beginning: str, steps: int, say: Say) -> Callable[[int, float, Any], None]:
+    """What `train(on_step=…)` wants: shows a few times on the way how the model goes on from the same beginning."""
+    milestones = {round(share * steps) for share in MILESTONES}
+
+    def show(step: int, loss: float, model: Any) -> None:
+        if step not in milestones:
+            return
         (text,) = tell(model, tokenizer, 1, seed=0, beginning=beginning, tokens=GLIMPSE)
         say(f"\nafter {step:,} of {steps:,} steps:\n{quoted(text)}")
 
@@ -111,9 +123,9 @@ def show_report(report: dict[str, Any], say: Say) -> None:
         say(indented(", ".join(shares)))
         copied, held_out = trained["copied"], trained["copied_held_out"]
         say(
-            f"\ncopied from the tales it read: {copied['share']:.0%} of its words stand in runs of {WINDOW}, the longest run "
-            f"has {copied['run']:.0f} on average\n(of tales by the same teller that it has not read {held_out['share']:.0%} "
-            f"and {held_out['run']:.0f})"
+            f"\ncopied word for word from the tales it read, in runs of {WINDOW} or more: {copied['share']:.0%} "
+            f"(longest run {copied['run']:.0f} words on average);\nof true tales that it has not read: "
+            f"{held_out['share']:.0%} ({held_out['run']:.0f} words)"
         )
     say(
         f"\n{report['steps']:,} steps, {report['tokens']:,} tokens in {report['training_seconds']:.0f} s; "

@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train for about so long instead; the number of steps is fixed beforehand from a short measurement",
     )
     length.add_argument(
-        "--steps", type=int, metavar="N", help="train for so many steps instead of the usual number, the same everywhere"
+        "--steps",
+        type=int,
+        metavar="N",
+        help="train for so many steps instead of the usual number, the same everywhere",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed gives another model (default 0)")
     parser.add_argument(

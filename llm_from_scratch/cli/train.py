@@ -90,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copying",
         type=float,
         metavar="X",
-        help="let attention begin as a copier, so strongly: about 0.5 lets a small model learn much sooner to say again "
-        "what it has read (default: as published, not at all)",
+        help="let attention begin as a copier, so strongly: 0.5 lets a small model learn much sooner to say again what "
+        "it has read (default: as published, not at all)",
     )
     group.add_argument(
         "--config",

@@ -66,6 +66,7 @@ def test_a_run_leaves_a_model_that_loads_and_a_report(finished, capsys):
     assert report["steps"] == 12 and report["tokens"] == 12 * 4 * 32
     assert report["trained"]["loss"] < report["untrained"]["loss"]
     assert report["trained"]["bits_per_byte"] > 0 and 0 <= report["trained"]["consistency"] <= 1
+    assert report["trained"]["copied"]["share"] == 0 <= report["trained"]["copied_held_out"]["share"] < 1
 
 
 def test_interrupted_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path, interrupt_after, monkeypatch, capsys):
@@ -224,9 +225,9 @@ def test_quickstart_may_be_repeated(tmp_path, monkeypatch, capsys, interrupt_aft
     out = capsys.readouterr().out
     for words in (
         "after 0 of 6 steps:\n    Max the bear",  # the same beginning, at each evaluation
-        "after 3 of 6 steps:\n    Max the bear",
+        "after 4 of 6 steps:\n    Max the bear",
         "after 6 of 6 steps:\n    Max the bear",
-        "a step now: about",
+        "ms a step now, so about",
         "validation loss",
         "bits per byte",
         "consistent tales",
@@ -266,7 +267,7 @@ def test_a_look_at_the_model_changes_nothing_about_its_training(tmp_path, monkey
     assert cli.main(["quickstart", "--out", str(tmp_path / "alone")]) == 0
     for name in names:
         assert (tmp_path / "watched" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
-    assert "after 3 of 6 steps" not in capsys.readouterr().out.split("alone")[-1]
+    assert "after 4 of 6 steps" not in capsys.readouterr().out.split("alone")[-1]
 
 
 def test_without_the_carried_model_it_says_so(tmp_path, monkeypatch, capsys):

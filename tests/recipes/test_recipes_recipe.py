@@ -50,7 +50,9 @@ def test_a_corpus_is_prepared_once_and_again_for_another_recipe(tmp_path):
     assert np.array_equal(again.train.ids, corpus.train.ids)
     text = corpus.tokenizer.decode(corpus.train.ids[:60])
     assert text == again.tokenizer.decode(again.train.ids[:60]) and "<|endoftext|>" in text
-    other = prepare_corpus(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=300, context=32, batch_size=4), tmp_path)
+    other = prepare_corpus(
+        Recipe(data="tales:60", validation_fraction=0.2, vocabulary=300, context=32, batch_size=4), tmp_path
+    )
     assert other.tokenizer.vocab_size == 300
 
 
@@ -146,7 +148,15 @@ def test_recipes_speak_the_words_of_their_family():
 
 
 def test_a_recipe_may_ask_for_pieces_with_scores(tmp_path):
-    recipe = Recipe(data="tales:60", validation_fraction=0.2, tokenizer="sentencepiece", vocabulary=500, width=32, heads=4, context=64)
+    recipe = Recipe(
+        data="tales:60",
+        validation_fraction=0.2,
+        tokenizer="sentencepiece",
+        vocabulary=500,
+        width=32,
+        heads=4,
+        context=64,
+    )
     corpus = prepare_corpus(recipe, tmp_path)
     assert (
         corpus.tokenizer.kind == "sentencepiece" and prepare_corpus(recipe, tmp_path).tokenizer.kind == "sentencepiece"
@@ -156,12 +166,17 @@ def test_a_recipe_may_ask_for_pieces_with_scores(tmp_path):
         corpus.tokenizer.decode(ids) == "Max the bear" and build_model(recipe, corpus.tokenizer)([ids]).shape[2] == 500
     )
     assert corpus.train.separator == corpus.tokenizer.eos_id  # documents are kept apart as with the other kind
-    assert prepare_corpus(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=500), tmp_path).tokenizer.kind == "byte-level"
+    assert (
+        prepare_corpus(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=500), tmp_path).tokenizer.kind
+        == "byte-level"
+    )
 
 
 @pytest.mark.parametrize("family", sorted(families.all_families()))
 def test_a_recipe_builds_a_small_model_of_any_family(family, tmp_path):
-    recipe = Recipe(data="tales:60", validation_fraction=0.2, family=family, vocabulary=400, layers=2, width=32, heads=4, context=48)
+    recipe = Recipe(
+        data="tales:60", validation_fraction=0.2, family=family, vocabulary=400, layers=2, width=32, heads=4, context=48
+    )
     model = build_model(recipe, prepare_corpus(recipe, tmp_path).tokenizer)
     assert len(model.layers) == 2 and model.spec.hidden_size == 32
     assert model.spec.context_length == (2048 if family == "mamba" else 48)  # Mamba's config knows no length
