@@ -241,6 +241,13 @@ def _figures(stored: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     for name in ("loss", "bits_per_byte", *(["consistency"] if "consistency" in found else [])):
         json_entry(found, name, "a number", where)
     json_entry(found, "sample", "text", where)
+    if "consistency" in found:
+        json_entry(found, "tales", "a whole number", where)
+        for name in json_entry(found, "checks", "an object", where):
+            json_entry(found["checks"], name, "a number", f"{where}, checks")
+        for name in ("copied", "copied_held_out"):
+            for part in ("run", "share"):
+                json_entry(json_entry(found, name, "an object", where), part, "a number", f"{where}, {name}")
     return found
 
 

@@ -270,6 +270,21 @@ def test_a_look_at_the_model_changes_nothing_about_its_training(tmp_path, monkey
     assert "after 4 of 6 steps" not in capsys.readouterr().out.split("alone")[-1]
 
 
+def test_a_damaged_report_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    command = ["quickstart", "--out", str(tmp_path / "q")]
+    assert cli.main(command) == 0
+    path = tmp_path / "q" / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in (("checks", {"hero": "all"}), ("copied", {"share": 0.1}), ("tales", "many"), ("checks", None)):
+        damaged = {**report, "trained": {**report["trained"], name: value}}
+        path.write_text(json.dumps(damaged), encoding="utf-8")
+        capsys.readouterr()
+        assert cli.main(command) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {path}, trained") and err.count("\n") == 1
+
+
 def test_without_the_carried_model_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(quickstart, "plan", tiny_plan)
     monkeypatch.setattr(quickstart, "CARRIED", tmp_path / "nowhere")
