@@ -37,10 +37,7 @@ _SENTENCEPIECE = {_KEY + "bos_token_id": 1, _KEY + "eos_token_id": 2, _KEY + "un
 
 def load(path: Path) -> dict[str, Any]:
     """The arguments of a tokenizer's parts from a GGUF file."""
-    try:
-        return arguments(GgufFile(path).metadata)
-    except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+    return arguments(GgufFile(path).metadata)
 
 
 def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
