@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .broadcasting import one_dtype, unbroadcast
-from .primitive import primitive
+from .operators import known_as
+from .primitives import primitive
 
 
 @primitive
@@ -41,6 +42,8 @@ def _(dy, saved, needs):
     return (dx,)
 
 
+known_as("__getitem__", numpy=["take"], method=lambda x, index: take(x, index))(take)
+
 _INDICES: tuple[Any, ...] = (
     slice(1, None), (Ellipsis, None, 1), -1, (slice(None, None, -1), slice(None, None, 2)), np.array([0, 1, 1]),
     (np.array([0, -1, 1, -1]), np.array([2, 0, -1, 0])), [0, 0], (1, [0, 2, 2]), np.array([[True, False, True]] * 2),
@@ -52,6 +55,7 @@ for _index in ((), Ellipsis, None):
     take.example(partial(lambda rng, i: ((np.asarray(rng.normal()),), {"index": i}), i=_index))
 
 
+@known_as(numpy=["where"])
 @primitive
 def where(condition, a, b, /):
     """a where the condition holds, b elsewhere, broadcast; the gradient goes to the one that was chosen.
@@ -83,6 +87,7 @@ for _shapes in (((2, 3), (2, 3), (2, 3)), ((3,), (2, 1), ()), ((2, 1, 3), (), (4
     )
 
 
+@known_as("sort")
 @primitive
 def sort(x, /, axis=-1):
     """Ascending along `axis` (None: of all entries in a row); equals keep their order.

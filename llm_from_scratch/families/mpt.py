@@ -14,9 +14,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
+from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, alibi_slopes
 from ..models.spec import ModelSpec
-from ._slopes import alibi_slopes
 from .published.config import Config
 from .published.layouts import TRANSPOSED, Fused
 from .published.weights import Row, WeightTable
@@ -35,6 +34,7 @@ DEFAULTS = {
     "tie_word_embeddings": True,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "n_layers", "width": "d_model", "heads": "n_heads", "context": "max_seq_len"}
 ALIASES = {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 SIZES = {
     "mpt-7b": {},

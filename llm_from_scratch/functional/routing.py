@@ -220,7 +220,7 @@ def _(dy, saved, needs):
     probabilities, share, counted, tokens = saved
     dlogits = probabilities * (share - (probabilities @ share)[:, None])
     dlogits *= (counted * (dy * len(share) / tokens))[:, None].astype(dlogits.dtype)
-    return (dlogits, None, None)[: len(needs)]
+    return dlogits, None, None
 
 
 @load_balancing_loss.example

@@ -21,7 +21,6 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import platformdirs
 
 VARIABLE = "LLM_FROM_SCRATCH_KERNELS"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -68,6 +68,7 @@ class Kernel:
             raise TypeError(f"kernel {twin.__name__}: writes={writes} names {unknown}, which are not parameters")
         self._writes = tuple((name, names.index(name)) for name in writes)
         self._implementation: Callable[..., Any] | None = None
+        self._check: Callable[..., None] | None = None
         self._example: Example | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,6 +93,8 @@ class Kernel:
                     copies.add(name)
         if self._writes:
             self._check_written(args, kwargs)
+        if self._check is not None:
+            self._check(*args, **kwargs)
         if copies:
             # Numba compiles one more version for every layout and for read-only arrays, and none for another
             # processor's byte order: a plain copy costs less.
@@ -119,6 +122,18 @@ class Kernel:
         """The function of the same name in `kernels/compiled`, imported now (this imports numba)."""
         package, _, topic = self.__module__.rpartition(".")
         return getattr(importlib.import_module(f"{package}.compiled.{topic}"), self.__name__)
+
+    def check(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Register a function of the same arguments that raises where they do not fit: it runs before either version.
+
+        It names each array as the kernel does, or one given by keyword would pass unseen; settings may be **settings.
+        """
+        arguments = inspect.signature(self.__wrapped__).parameters
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is not parameter.VAR_KEYWORD and name not in arguments:
+                raise TypeError(f"the check of {self.__name__} has a parameter {name!r}, which the kernel has not")
+        self._check = function
+        return function
 
     def example(self, function: Example) -> Example:
         """Register a function of a Generator that yields (args, kwargs), a pair a case, floats as float64."""
@@ -235,16 +250,13 @@ def cache_directory(source: str) -> str:
 @functools.cache
 def _writable_base() -> Path:
     """The user's cache folder for compiled kernels, or a temporary one where that cannot be written."""
-    home = os.path.expanduser("~")  # stays "~" where no home folder is known
-    if sys.platform == "win32":
-        user = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
-    elif sys.platform == "darwin":
-        user = os.path.join(home, "Library", "Caches")
-    else:
-        user = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    for candidate in ([os.path.abspath(chosen)] if chosen else []) + ([user] if os.path.isabs(user) else []):
-        base = Path(candidate) / "llm_from_scratch" / "kernels"
+    candidates = []
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        candidates.append(Path(chosen).absolute() / "llm_from_scratch" / "kernels")
+    with contextlib.suppress(RuntimeError):  # no home folder is known
+        user = platformdirs.user_cache_path("llm_from_scratch", appauthor=False, opinion=False)
+        candidates.append(user.expanduser() / "kernels")  # older versions leave "~" where no home is known
+    for base in candidates:
         try:
             base.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=base) as trial:

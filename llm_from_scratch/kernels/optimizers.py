@@ -1,7 +1,8 @@
-"""The AdamW update and the squared norm of a gradient, on flat arrays that may be slices of larger ones.
+"""What optimisers do to the numbers: one step of AdamW, Adam, SGD or Lion, and the questions asked of a gradient first.
 
-Both are serial: give each thread its own slice. Subnormal numbers, into which the moments of an unused
-parameter decay, are flushed to zero: arithmetic on them can be a hundred times slower.
+All work on flat arrays that may be slices of larger ones, and are serial: give each thread its own slice. In every step
+`grad_scale` multiplies the gradient first (clipping costs no pass of its own), and subnormal numbers, into which the
+moments of an unused parameter decay, become zero: arithmetic on them can be a hundred times slower.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ def adamw(
 ) -> None:
     """One step of Adam with decoupled weight decay, in place.
 
-    param, grad, m, v (N,); step counts from 1; grad_scale multiplies the gradient first (clipping costs no
-    pass of its own). The decay is lr weight_decay param, taken from the parameter before the step; eps stands
-    outside the square root of the bias-corrected second moment.
+    param, grad, m, v (N,); step counts from 1. The decay is lr weight_decay param, taken from the parameter before the
+    step; eps stands outside the square root of the bias-corrected second moment.
 
     >>> param, grad, m, v = np.array([1.0]), np.array([0.5]), np.zeros(1), np.zeros(1)
     >>> adamw(param, grad, m, v, lr=0.1, beta1=0.9, beta2=0.999, eps=0.0, weight_decay=0.0, step=1)
@@ -39,20 +39,121 @@ def adamw(
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, with the rate folded into the decay.
     """
-    check_adamw(param, grad, m, v, step)
-    correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+    with np.errstate(under="ignore"):
+        move = _adam_move(grad * param.dtype.type(grad_scale), m, v, lr, beta1, beta2, eps, step)
+        param *= 1 - lr * weight_decay
+        param -= move
+        flush(param)
+
+
+@kernel(writes=("param", "m", "v"))
+def adam(
+    param: np.ndarray,
+    grad: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+    grad_scale: float = 1.0,
+) -> None:
+    """One step of Adam, in place; weight decay is L2 regularisation, part of the gradient and of its moments.
+
+    param, grad, m, v (N,); step counts from 1.
+
+    >>> param, grad, m, v = np.array([4.0]), np.array([0.0]), np.zeros(1), np.zeros(1)
+    >>> adam(param, grad, m, v, lr=0.1, beta1=0.9, beta2=0.999, eps=0.0, weight_decay=0.01, step=1)
+    >>> param                                # the decay is divided by its own size too, so its strength is lost
+    array([3.9])
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1; L2 as in Loshchilov & Hutter 2019, algorithm 2, line 6.
+    """
+    with np.errstate(under="ignore"):
+        g = grad * param.dtype.type(grad_scale) + weight_decay * param
+        param -= _adam_move(g, m, v, lr, beta1, beta2, eps, step)
+        flush(param)
+
+
+@kernel(writes=("param", "velocity"))
+def sgd(
+    param: np.ndarray,
+    grad: np.ndarray,
+    velocity: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool = False,
+    grad_scale: float = 1.0,
+) -> None:
+    """One step of gradient descent with momentum, in place; weight decay is part of the gradient.
+
+    param, grad, velocity (N,); the velocity starts at zero and becomes momentum velocity + gradient. The parameter
+    moves by lr times it, or with `nesterov` by lr times what it would become with the same gradient once more.
+
+    >>> param, velocity = np.array([1.0]), np.array([2.0])
+    >>> sgd(param, np.array([1.0]), velocity, lr=0.1, momentum=0.5, weight_decay=0.0)
+    >>> param, velocity                      # 0.5 · 2 + 1 = 2, and 1 - 0.1 · 2 = 0.8
+    (array([0.8]), array([2.]))
+
+    Source: Sutskever et al. 2013, ICML, equations 1 to 4, with the rate outside the velocity as PyTorch has it.
+    """
+    with np.errstate(under="ignore"):
+        g = grad * param.dtype.type(grad_scale) + weight_decay * param
+        velocity *= momentum
+        velocity += g
+        flush(velocity)
+        param -= lr * (momentum * velocity + g) if nesterov else lr * velocity
+        flush(param)
+
+
+@kernel(writes=("param", "m"))
+def lion(
+    param: np.ndarray,
+    grad: np.ndarray,
+    m: np.ndarray,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    grad_scale: float = 1.0,
+) -> None:
+    """One step of Lion, in place: each weight moves by lr in the direction of a mean of gradients, and decays.
+
+    param, grad, m (N,). The direction weighs the new gradient by 1 - beta1, the mean that is kept by 1 - beta2. The
+    decay is lr weight_decay param, taken from the parameter before the step.
+
+    >>> param, m = np.array([1.0, 1.0]), np.array([0.1, 0.1])
+    >>> lion(param, np.array([-0.5, -2.0]), m, lr=0.1, beta1=0.9, beta2=0.99, weight_decay=0.0)
+    >>> param                                # 0.9 · 0.1 - 0.1 · 0.5 is positive, 0.9 · 0.1 - 0.1 · 2 negative
+    array([0.9, 1.1])
+
+    Source: Chen et al. 2023, arXiv:2302.06675, algorithm 2.
+    """
     with np.errstate(under="ignore"):
         g = grad * param.dtype.type(grad_scale)
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        g[np.abs(g) < smallest_squared(beta2, g.dtype)] = 0
-        v += (1 - beta2) * (g * g)
+        direction = np.sign(beta1 * m + (1 - beta1) * g)
+        m *= beta2
+        m += (1 - beta2) * g
         flush(m)
-        flush(v)
         param *= 1 - lr * weight_decay
-        param -= (lr / correction1) * (m / (np.sqrt(v) / np.sqrt(correction2).item() + eps))
+        param -= lr * direction
         flush(param)
+
+
+@kernel
+def within(x: np.ndarray, limit: float) -> bool:
+    """Whether every entry is finite and its size at most the limit.
+
+    >>> within(np.array([1.0, -2.0]), 2.0), within(np.array([1.0, np.nan]), 2.0)
+    (True, False)
+    """
+    return bool((np.abs(x) <= x.dtype.type(min(limit, np.finfo(x.dtype).max))).all())
 
 
 @kernel
@@ -66,33 +167,80 @@ def sum_of_squares(x: np.ndarray) -> float:
     return float((wide * wide).sum())
 
 
+def _adam_move(
+    g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float, step: int
+) -> np.ndarray:
+    """How far weights move, once the moments m and v have taken in the gradient g (which is changed)."""
+    correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    # From this |g| on (1 - beta2) g^2 is a normal number; below, it counts as 0.
+    g[np.abs(g) < np.sqrt(np.finfo(g.dtype).tiny / max(1 - beta2, 1e-12)).item()] = 0
+    v += (1 - beta2) * (g * g)
+    flush(m)
+    flush(v)
+    return (lr / correction1) * (m / (np.sqrt(v) / np.sqrt(correction2).item() + eps))
+
+
 def flush(x: np.ndarray) -> None:
     """Set entries too small for a normal number to zero, in place."""
     x[np.abs(x) < np.finfo(x.dtype).tiny] = 0
 
 
-def smallest_squared(beta2: float, dtype: np.dtype) -> float:
-    """From what |g| on (1 - beta2) g^2 is a normal number; below, it counts as 0 in the second moment."""
-    return float(np.sqrt(np.finfo(dtype).tiny / max(1 - beta2, 1e-12)))
+def _check_flat(*arrays: np.ndarray) -> None:
+    shapes = [array.shape for array in arrays]
+    if len(shapes[0]) != 1 or len(set(shapes)) != 1:
+        raise ValueError(f"the parameter, its gradient and its moments must be flat and of one length, got {shapes}")
 
 
-def check_adamw(param: np.ndarray, grad: np.ndarray, m: np.ndarray, v: np.ndarray, step: int) -> None:
-    """Raise ValueError unless the four arrays are flat and equally long and the step counts from 1."""
-    if param.ndim != 1 or not param.shape == grad.shape == m.shape == v.shape:
-        raise ValueError(
-            "param, grad, m and v must be flat and of one length, got "
-            f"{param.shape}, {grad.shape}, {m.shape}, {v.shape}"
-        )
+@adamw.check
+@adam.check
+def _(param, grad, m, v, *, step, **settings):
+    _check_flat(param, grad, m, v)
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
 
 
+@sgd.check
+def _(param, grad, velocity, **settings):
+    _check_flat(param, grad, velocity)
+
+
+@lion.check
+def _(param, grad, m, **settings):
+    _check_flat(param, grad, m)
+
+
 @adamw.example
+@adam.example
 def _(rng):
     settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
     for size, step, scale in ((5, 1, 1.0), (1000, 20, 0.3), (0, 1, 1.0)):
         param, grad, m = (rng.normal(size=size) for _ in range(3))
         yield (param, grad, m, rng.normal(size=size) ** 2), {**settings, "step": step, "grad_scale": scale}
+
+
+@sgd.example
+def _(rng):
+    for size, momentum, nesterov, scale in ((5, 0.0, False, 1.0), (1000, 0.9, False, 0.3), (1000, 0.9, True, 0.3)):
+        settings = {"lr": 1e-2, "momentum": momentum, "weight_decay": 0.1, "nesterov": nesterov, "grad_scale": scale}
+        yield tuple(rng.normal(size=size) for _ in range(3)), settings
+
+
+@lion.example
+def _(rng):
+    for size, scale in ((5, 1.0), (1000, 0.3)):
+        settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.98, "weight_decay": 0.1, "grad_scale": scale}
+        yield tuple(rng.normal(size=size) for _ in range(3)), settings
+
+
+@within.example
+def _(rng):
+    for limit in (10.0, 0.5):
+        yield (rng.normal(size=(33, 100)), limit), {}
+    for wrong in (np.nan, np.inf, -np.inf):
+        yield (np.append(rng.normal(size=70), wrong), 1e30), {}
 
 
 @sum_of_squares.example

@@ -1,12 +1,9 @@
-"""Where the kernels are delicate: long sums, masks, subnormal numbers, wrong ids; AdamW against PyTorch."""
-
-from pathlib import Path
+"""Where the kernels are delicate: long sums, masks, subnormal numbers, wrong ids."""
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
-from llm_from_scratch.kernels import embedding, losses, norms, optimizers, rotary, softmax
+from llm_from_scratch.kernels import embedding, losses, norms, rotary, softmax
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -51,9 +48,9 @@ def test_norms_need_a_last_axis(shape):
 
 
 def test_a_weight_that_does_not_fit_is_an_error():
-    with pytest.raises(ValueError, match=r"must have shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected \(3,\)"):
         norms.rms_norm(np.ones((2, 3)), np.ones(2), 1e-6)
-    with pytest.raises(ValueError, match=r"must have shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected \(3,\)"):
         norms.layer_norm(np.ones((2, 3)), np.ones(3), np.ones(4), 1e-6)
 
 
@@ -195,71 +192,3 @@ def test_rotary_tables_must_fit():
     for shape in ((2, 2), (3, 3), (2, 3, 2)):
         with pytest.raises(ValueError, match="do not fit"):
             rotary.rotary(x, np.ones(shape), np.ones(shape), False)
-
-
-# AdamW and the squared norm
-
-
-@DTYPES
-def test_adamw_follows_pytorch_for_a_hundred_steps(dtype):
-    name = np.dtype(dtype).name
-    frozen = load_file(Path(__file__).with_name("fixtures") / "adamw.safetensors")
-    param, gradients = frozen[f"{name}.start"].copy(), frozen[f"{name}.gradients"]
-    m, v = np.zeros_like(param), np.zeros_like(param)
-    wanted = dict(zip((1, 2, 10, 100), frozen[f"{name}.after"], strict=True))
-    for step, gradient in enumerate(gradients, 1):
-        # half the gradient, scaled up again: clipping is folded into the update
-        optimizers.adamw(
-            param, gradient / 2, m, v, lr=3e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.1,
-            step=step, grad_scale=2.0,
-        )  # fmt: skip
-        if step in wanted:
-            np.testing.assert_allclose(param, wanted[step], atol=1e-6 if dtype == np.float32 else 1e-14, rtol=0)
-    assert param.dtype == m.dtype == v.dtype == dtype
-
-
-@DTYPES
-def test_adamw_on_slices_equals_adamw_on_the_whole(dtype):
-    rng = np.random.default_rng(0)
-    whole = [rng.normal(size=1001).astype(dtype) for _ in range(3)]
-    whole.append(whole[2] ** 2)
-    parts = [array.copy() for array in whole]
-    settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "step": 3}
-    optimizers.adamw(*whole, **settings)
-    for piece in (slice(0, 500), slice(500, 1001)):
-        optimizers.adamw(*(array[piece] for array in parts), **settings)
-    for a, b in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-@DTYPES
-def test_adamw_leaves_no_subnormal_numbers(dtype):
-    tiny = float(np.finfo(dtype).tiny)
-    n = 40
-    param, m, v = (
-        np.full(n, tiny * 1.0001, dtype),
-        np.full(n, tiny * 1.01, dtype),
-        np.full(n, tiny * 1.01, dtype),
-    )
-    gradient = np.zeros(n, dtype)
-    gradient[::2] = np.sqrt(tiny) / 8  # whose square is subnormal
-    optimizers.adamw(param, gradient, m, v, lr=1e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.5, step=1)
-    for array in (param, m, v):
-        assert not ((array != 0) & (np.abs(array) < tiny)).any()
-    assert (m[1::2] == 0).all() and (v == 0).all() and (m[::2] > 0).all()
-
-
-def test_adamw_checks_its_arguments():
-    ones = np.ones(4)
-    settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
-    with pytest.raises(ValueError, match="of one length"):
-        optimizers.adamw(ones.copy(), np.ones(3), ones.copy(), ones.copy(), **settings, step=1)
-    with pytest.raises(ValueError, match="counts from 1"):
-        optimizers.adamw(ones.copy(), ones, ones.copy(), ones.copy(), **settings, step=0)
-
-
-def test_sum_of_squares_adds_up_in_float64():
-    x = np.full(3_000_000, 0.1, np.float32)
-    assert optimizers.sum_of_squares(x) == pytest.approx(3_000_000 * float(np.float32(0.1)) ** 2, rel=1e-10)
-    assert type(optimizers.sum_of_squares(x)) is float
-    assert np.isnan(optimizers.sum_of_squares(np.array([1.0, np.nan])))
