@@ -11,7 +11,6 @@ from typing import Any
 
 from ..families import Family, find_release
 from ..families.published.sizes import grouped
-from ..models.counting import counted
 from ..models.decoder import Decoder
 from ..models.spec import ModelSpec
 
@@ -73,4 +72,6 @@ def _sized(family: Family, config: dict[str, Any], wanted: int) -> dict[str, Any
 
 def layer_parameters(spec: ModelSpec) -> int:
     """Parameters of all layers (and norms) that one token uses: of experts only those that are chosen."""
-    return round(sum(part.used for part in counted(Decoder(spec)) if part.name.split(".")[0] not in _OUTSIDE))
+    model = Decoder(spec)
+    held = sum(parameter.size for name, parameter in model.named_parameters() if name.split(".")[0] not in _OUTSIDE)
+    return held - sum(getattr(module, "idle_parameter_count", 0) for _, module in model.named_modules())

@@ -9,7 +9,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.families import find_family
-from llm_from_scratch.models.choices import choices
+from llm_from_scratch.zoo import choices
 
 TINY: dict[str, Any] = dict(vocab_size=47, hidden_size=32, intermediate_size=28, num_hidden_layers=2)
 TINY |= dict(num_attention_heads=4, max_position_embeddings=64)

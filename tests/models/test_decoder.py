@@ -5,10 +5,9 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, NormSpec, Rotary
-from llm_from_scratch.models.choices import choices, details
-from llm_from_scratch.models.costs import costs
 from llm_from_scratch.models.decoder import Decoder
 from llm_from_scratch.models.spec import ModelSpec, PositionTable
+from llm_from_scratch.zoo import choices, costs, details
 
 V, CONTEXT = 13, 12
 
