@@ -18,7 +18,7 @@ from llm_from_scratch.checkpoints.own_layout import SPEC, decode, encode
 from llm_from_scratch.data.sampler import BatchSampler
 from llm_from_scratch.files.digests import write_digests
 from llm_from_scratch.files.sharded import read_safetensors
-from llm_from_scratch.layers import FeedForwardSpec, LayerSpec, Linear, Normal, NormSpec
+from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, Linear, Normal, NormSpec, Rotary
 from llm_from_scratch.layers.module import Module, parameter
 from llm_from_scratch.models.spec import ModelSpec
 
@@ -392,3 +392,18 @@ def test_checkpoints_of_the_earlier_format_are_opened_as_published_models(tmp_pa
     assert (tmp_path / "old" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_what_later_families_have_comes_back_too(tmp_path: Path) -> None:
+    norm, head = (NormSpec(size, "rms", 1e-6, plus_one=True) for size in (8, 4))
+    mixer = AttentionSpec(8, 2, 1, 4, rotary=Rotary(4), query_norm=head, key_norm=head)
+    layer = LayerSpec.sequential(mixer, FeedForwardSpec(8, 12, "gelu_tanh", gated=True), norm_branch=norm)
+    spec = ModelSpec(11, 8, (layer,) * 2, norm, 16, head_bias=True, embedding_scale=8**0.5)
+    model = Decoder(spec, np.random.default_rng(0))
+    for parameter_ in model.parameters():  # zeros, as half of them start, would not be missed
+        parameter_.data = np.random.default_rng(1).normal(size=parameter_.shape).astype(np.float32)
+    model.save_pretrained(tmp_path)
+    again = lfs.from_pretrained(tmp_path)
+    assert again.spec == spec and {"head.bias", "layers.1.mixer_norm_branch.weight"} <= set(again.state_dict())
+    ids = np.arange(9)[None]
+    np.testing.assert_array_equal(again(ids).data, model(ids).data)
