@@ -21,6 +21,7 @@ _HOMES = {
     "check_primitive": "autograd",
     "primitive": "autograd",
     "cross_entropy": "functional",
+    "check_mixer": "layers",
     "build": "checkpoints",
     "spec": "checkpoints",
     "from_pretrained": "checkpoints",
@@ -59,12 +60,12 @@ _ROOMS = (
     "zoo",
 )
 
-__all__ = [*_HOMES, *_ROOMS]
+__all__ = ["F", *_HOMES, *_ROOMS]  # F is functional, as everybody abbreviates it
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f".{name}", __name__)
+    if name in _ROOMS or name == "F":
+        return importlib.import_module(".functional" if name == "F" else f".{name}", __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

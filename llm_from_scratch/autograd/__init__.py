@@ -1,7 +1,6 @@
 """Automatic differentiation on NumPy arrays: `Tensor`, `@primitive`, elementary operations, `gradcheck`."""
 
-from . import operators as _operators  # puts + - * / @ [] and the methods on Tensor
-from .arithmetic import absolute, add, divide, maximum, minimum, multiply, power, subtract
+from .arithmetic import absolute, add, divide, maximum, minimum, multiply, negative, power, subtract
 from .broadcasting import unbroadcast
 from .derivatives import hessian_vector_product, jacobian
 from .elementwise import clip, cos, exp, log, sin, sqrt, tanh
@@ -47,6 +46,7 @@ __all__ = [
     "mean",
     "minimum",
     "multiply",
+    "negative",
     "no_grad",
     "pad",
     "power",
@@ -72,4 +72,3 @@ __all__ = [
     "var",
     "where",
 ]
-del _operators

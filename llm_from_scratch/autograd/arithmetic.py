@@ -6,13 +6,17 @@ Where the forward repeated a number, the backward sums over the repeats (`unbroa
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .broadcasting import entrywise, one_dtype, pairs, unbroadcast
+from .operators import known_as
 from .primitive import primitive
+from .tensor import Tensor, as_tensor
 
 
+@known_as(operator="add", numpy=["add"])
 @primitive
 def add(a, b, /):
     """a + b, broadcast.
@@ -29,6 +33,7 @@ def _(dy, shapes, needs):
     return tuple(unbroadcast(dy, shape) if need else None for shape, need in zip(shapes, needs))
 
 
+@known_as(operator="sub", numpy=["subtract"])
 @primitive
 def subtract(a, b, /):
     """a - b, broadcast.
@@ -45,6 +50,7 @@ def _(dy, shapes, needs):
     return unbroadcast(dy, shapes[0]) if needs[0] else None, unbroadcast(-dy, shapes[1]) if needs[1] else None
 
 
+@known_as(operator="mul", numpy=["multiply"])
 @primitive
 def multiply(a, b, /):
     """a · b entry by entry, broadcast.
@@ -62,6 +68,20 @@ def _(dy, saved, needs):
     return unbroadcast(dy * b, a.shape) if needs[0] else None, unbroadcast(dy * a, b.shape) if needs[1] else None
 
 
+@known_as("__neg__", numpy=["negative"], method=lambda x: multiply(x, -1.0))
+def negative(x: Any) -> Tensor:
+    """-x.
+
+    >>> negative([1.0, -2.0])
+    Tensor([-1.,  2.])
+    """
+    return multiply(x, -1.0)
+
+
+known_as("__pos__", numpy=["positive"])(as_tensor)
+
+
+@known_as(operator="truediv", numpy=["divide"])
 @primitive
 def divide(a, b, /):
     """a / b entry by entry, broadcast.
@@ -80,6 +100,7 @@ def _(dy, saved, needs):
     return da, unbroadcast(-dy * a / (b * b), b.shape) if needs[1] else None
 
 
+@known_as(operator="pow", numpy=["power"])
 @primitive
 def power(x, exponent, /):
     """x to a power, entry by entry, broadcast. A negative x has a real power only where the exponent is whole.
@@ -123,6 +144,7 @@ for _exponent in (0, 1, 2, 3):  # x^n has a derivative at 0, too
     power.example(partial(lambda rng, e: ((np.array([0.0, 1.5, -0.5]), e), {}), e=_exponent))
 
 
+@known_as("abs", "__abs__", numpy=["absolute"])
 @primitive
 def absolute(x, /):
     """|x|; the derivative at 0 is taken as 0.
@@ -150,6 +172,7 @@ def _share(dy, saved, needs, wins):
     return da, unbroadcast(dy * (1 - share), b.shape) if needs[1] else None
 
 
+@known_as(numpy=["maximum"])
 @primitive
 def maximum(a, b, /):
     """The larger of a and b, entry by entry, broadcast.
@@ -166,6 +189,7 @@ def _(dy, saved, needs):
     return _share(dy, saved, needs, np.greater)
 
 
+@known_as(numpy=["minimum"])
 @primitive
 def minimum(a, b, /):
     """The smaller of a and b, entry by entry, broadcast.

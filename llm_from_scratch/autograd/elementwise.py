@@ -7,9 +7,11 @@ import numpy as np
 from ..checks import floating
 from ..kernels import activations as kernels
 from .broadcasting import entrywise, one_dtype, unbroadcast
+from .operators import known_as
 from .primitive import primitive
 
 
+@known_as("exp")
 @primitive
 def exp(x, /):
     """e to the x.
@@ -26,6 +28,7 @@ def _(dy, y, needs):
     return (dy * y,)
 
 
+@known_as("log")
 @primitive
 def log(x, /):
     """The natural logarithm.
@@ -41,6 +44,7 @@ def _(dy, x, needs):
     return (dy / x,)
 
 
+@known_as("sqrt")
 @primitive
 def sqrt(x, /):
     """The square root; its derivative at 0 is infinite.
@@ -57,6 +61,7 @@ def _(dy, y, needs):
     return (dy / (2 * y),)
 
 
+@known_as("sin")
 @primitive
 def sin(x, /):
     """The sine of an angle in radians.
@@ -72,6 +77,7 @@ def _(dy, x, needs):
     return (dy * np.cos(x),)
 
 
+@known_as("cos")
 @primitive
 def cos(x, /):
     """The cosine of an angle in radians.
@@ -87,6 +93,7 @@ def _(dy, x, needs):
     return (-dy * np.sin(x),)
 
 
+@known_as("tanh")
 @primitive
 def tanh(x, /):
     """The hyperbolic tangent.
@@ -110,6 +117,7 @@ for _one in (log, sqrt):
     entrywise(_one)
 
 
+@known_as("clip", method=lambda x, low=None, high=None: clip(x, low, high))
 @primitive
 def clip(x, low=None, high=None, /, *, limit=None):
     """Every entry at least `low` and at most `high`: a value beyond passes its gradient to the bound it was set to.

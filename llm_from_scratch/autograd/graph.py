@@ -8,13 +8,31 @@ never at intermediate tensors, so an activation that no backward asked for is fr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .primitive import Primitive
-    from .tensor import Tensor
+
+class Operation(Protocol):
+    """What the walk asks of a primitive."""
+
+    __name__: str
+
+    def call_backward(
+        self, cotangents: tuple[np.ndarray, ...], saved: Any, needs: tuple[bool, ...]
+    ) -> Sequence[np.ndarray | None]: ...
+
+
+class Leaf(Protocol):
+    """What it asks of a tensor that gradients end in."""
+
+    grad: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
 
 
 class Node:
@@ -22,15 +40,15 @@ class Node:
 
     __slots__ = ("edges", "needs", "outputs", "primitive", "saved")
 
-    def __init__(self, primitive: Primitive, edges: tuple[Edge, ...], needs: tuple[bool, ...], saved: Any) -> None:
+    def __init__(self, primitive: Operation, edges: tuple[Edge, ...], needs: tuple[bool, ...], saved: Any) -> None:
         self.primitive = primitive
-        self.edges = edges  # one a positional input: (Node, output number), a leaf Tensor, or None
+        self.edges = edges  # one a positional input: (Node, output number), a leaf, or None
         self.needs = needs
         self.saved = saved
         self.outputs: tuple[tuple[tuple[int, ...], np.dtype], ...] = ()
 
 
-Edge = Union[tuple[Node, int], "Tensor", None]
+Edge = tuple[Node, int] | Leaf | None
 
 _RELEASED = object()
 
@@ -53,7 +71,7 @@ def topological_order(root: Node) -> list[Node]:
     return order
 
 
-def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Tensor, np.ndarray] | None) -> None:
+def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Any, np.ndarray] | None) -> None:
     """Carry `gradient`, the cotangent of `root`'s output number `output`, back to the leaves."""
     order = topological_order(root)
     if any(node.saved is _RELEASED for node in order):
@@ -98,7 +116,7 @@ def _add(total: tuple[np.ndarray, bool] | None, more: np.ndarray, owned: bool) -
     return np.add(array, more, out=more if owned else np.empty_like(more)), True
 
 
-def deliver(leaf: Tensor, gradient: np.ndarray, owned: bool, into: dict[Tensor, np.ndarray] | None) -> None:
+def deliver(leaf: Leaf, gradient: np.ndarray, owned: bool, into: dict[Any, np.ndarray] | None) -> None:
     """Add `gradient` to the leaf's `.grad`, or to its entry of `into`; copied unless it is `owned`."""
     held = leaf.grad if into is None else into.get(leaf)
     if isinstance(held, np.ndarray):

@@ -16,8 +16,11 @@ import numpy as np
 
 from .tensor import Tensor, grad_enabled, refusal
 
-DIFFERENTIABLE: dict[str, Callable[..., Any]] = {}
-"""Our function for a NumPy function's name; filled by `operators.py`."""
+DIFFERENTIABLE: dict[str, Callable[..., Any]] = {
+    "equal": Tensor.__eq__, "not_equal": Tensor.__ne__, "less": Tensor.__lt__, "less_equal": Tensor.__le__,
+    "greater": Tensor.__gt__, "greater_equal": Tensor.__ge__,
+}  # fmt: skip
+"""Our function for a NumPy function's name; `known_as` adds each where it is defined (`operators.py`)."""
 
 # Their results say where or whether, not how much: no gradient can be lost.
 _WITHOUT_GRADIENT = {
@@ -69,3 +72,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(_plain, value))
     return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+setattr(Tensor, "__array_ufunc__", array_ufunc)  # noqa: B010  (NumPy looks for them on the class)
+setattr(Tensor, "__array_function__", array_function)  # noqa: B010

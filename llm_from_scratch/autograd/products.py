@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from .broadcasting import normal, one_dtype, unbroadcast
+from .operators import known_as
 from .primitive import primitive
 from .shaping import reshape
 from .tensor import Tensor, as_tensor
 
 
+@known_as(operator="matmul", numpy=["matmul", "dot"])
 def matmul(a: Any, b: Any) -> Tensor:
     """Matrix product of matrices and vectors: see `matrix_product`.
 
@@ -53,6 +55,7 @@ for _shapes in (((2, 3, 4), (4, 5)), ((3, 4), (2, 1, 4, 5)), ((2, 1, 3, 4), (3, 
     normal(matrix_product, shapes=_shapes)
 
 
+@known_as(numpy=["einsum", "inner", "outer", "tensordot", "trace"])
 def einsum(subscripts: str, *operands: Any) -> Tensor:
     """Sums of products over named axes: subscripts such as "bij,bjk->bik", as np.einsum has them.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checks import floating
 from .broadcasting import normal
+from .operators import known_as
 from .primitive import primitive
 
 Axis = Any  # an integer, a tuple of them, or None for all
@@ -37,6 +38,7 @@ def _entries(name: str, x: np.ndarray, axes: tuple[int, ...]) -> int:
     return count
 
 
+@known_as("sum", numpy=["add.reduce"])
 @primitive
 def total(x, /, axis=None, keepdims=False):
     """The sum over `axis` (all of them by default).
@@ -54,6 +56,7 @@ def _(dy, saved, needs):
     return (np.broadcast_to(dy.reshape(_kept(shape, axes)), shape),)
 
 
+@known_as("mean", numpy=["average"])
 @primitive
 def mean(x, /, axis=None, keepdims=False):
     """The arithmetic mean over `axis`.
@@ -73,6 +76,7 @@ def _(dy, saved, needs):
     return (np.broadcast_to((dy * scale).reshape(_kept(shape, axes)), shape),)
 
 
+@known_as("var")
 @primitive
 def var(x, /, axis=None, ddof=0, keepdims=False):
     """The variance: squared distances from the mean, added up and divided by their number minus `ddof`.
@@ -91,6 +95,7 @@ def _(dy, saved, needs):
     return (dy.reshape(_kept(centred.shape, axes)) * centred * dy.dtype.type(2 / count),)
 
 
+@known_as("std")
 @primitive
 def std(x, /, axis=None, ddof=0, keepdims=False):
     """The standard deviation, the root of `var`. Where it is 0, its derivative is taken as 0.
@@ -120,6 +125,7 @@ def _centred(name, x, axis, ddof):
     return x - x.mean(axis=axes, keepdims=True), axes, count
 
 
+@known_as("max", numpy=["amax", "maximum.reduce"])
 @primitive
 def max(x, /, axis=None, keepdims=False):
     """The largest entry over `axis`; where several are largest, each gets an equal share of the gradient.
@@ -130,6 +136,7 @@ def max(x, /, axis=None, keepdims=False):
     return _extreme("max", x, axis, keepdims, np.max)
 
 
+@known_as("min", numpy=["amin", "minimum.reduce"])
 @primitive
 def min(x, /, axis=None, keepdims=False):
     """The smallest entry over `axis`; where several are smallest, each gets an equal share of the gradient.
@@ -157,6 +164,7 @@ max.backward(_extreme_backward)
 min.backward(_extreme_backward)
 
 
+@known_as("prod", numpy=["multiply.reduce"])
 @primitive
 def prod(x, /, axis=None, keepdims=False):
     """The product over `axis`.
@@ -183,6 +191,7 @@ def _(dy, saved, needs):
     return (dy.reshape(_kept(x.shape, axes)) * rest,)
 
 
+@known_as("logsumexp", numpy=["logaddexp.reduce"])
 @primitive
 def logsumexp(x, /, axis=None, keepdims=False):
     """ln Σ exp(x) over `axis`, without overflow; entries of -inf count for nothing.
@@ -207,6 +216,7 @@ def _(dy, saved, needs):
     return (dy.reshape(_kept(x.shape, axes)) * probabilities,)
 
 
+@known_as("cumsum", numpy=["add.accumulate"])
 @primitive
 def cumsum(x, /, axis=None):
     """Running sums along `axis`; without one, over all entries in a row.

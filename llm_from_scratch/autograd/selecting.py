@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from .broadcasting import one_dtype, unbroadcast
+from .operators import known_as
 from .primitive import primitive
 
 
+@known_as("__getitem__", numpy=["take"], method=lambda x, index: take(x, index))
 @primitive
 def take(x, /, index):
     """x[index], NumPy's indexing in full (slices, integers, arrays of integers or booleans).
@@ -52,6 +54,7 @@ for _index in ((), Ellipsis, None):
     take.example(partial(lambda rng, i: ((np.asarray(rng.normal()),), {"index": i}), i=_index))
 
 
+@known_as(numpy=["where"])
 @primitive
 def where(condition, a, b, /):
     """a where the condition holds, b elsewhere, broadcast; the gradient goes to the one that was chosen.
@@ -83,6 +86,7 @@ for _shapes in (((2, 3), (2, 3), (2, 3)), ((3,), (2, 1), ()), ((2, 1, 3), (), (4
     )
 
 
+@known_as("sort")
 @primitive
 def sort(x, /, axis=-1):
     """Ascending along `axis` (None: of all entries in a row); equals keep their order.

@@ -8,10 +8,19 @@ from typing import Any
 import numpy as np
 
 from .broadcasting import normal, one_dtype
+from .operators import known_as
 from .primitive import primitive
 from .tensor import Tensor, as_tensor
 
 
+def _several(values: tuple[Any, ...]) -> Any:
+    """x.reshape(2, 3) and x.reshape((2, 3)) mean the same; nothing is None."""
+    if len(values) == 1 and (values[0] is None or isinstance(values[0], (tuple, list))):
+        return values[0]
+    return values or None
+
+
+@known_as("reshape", method=lambda x, *shape: reshape(x, _several(shape)))
 @primitive
 def reshape(x, /, shape):
     """The same entries in another shape; one length may be -1.
@@ -28,6 +37,7 @@ def _(dy, shape, needs):
     return (dy.reshape(shape),)
 
 
+@known_as("ravel", "flatten")
 def ravel(x: Any) -> Tensor:
     """All entries in one row.
 
@@ -37,6 +47,7 @@ def ravel(x: Any) -> Tensor:
     return reshape(x, shape=(-1,))
 
 
+@known_as("squeeze")
 def squeeze(x: Any, axis: Any = None) -> Tensor:
     """Without its axes of length 1, or without those named by `axis`, which must have length 1.
 
@@ -48,6 +59,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
     return reshape(x, shape=x.data.squeeze(axis).shape)
 
 
+@known_as("transpose", method=lambda x, *axes: transpose(x, _several(axes)))
 @primitive
 def transpose(x, /, axes=None):
     """Axes in another order, by default reversed (a view: nothing is copied).
@@ -65,6 +77,10 @@ def _(dy, axes, needs):
     return (dy.transpose(np.argsort(axes)),)  # the order that undoes `axes`, which counts from 0 here
 
 
+known_as("T", method=property(lambda x: transpose(x)))(transpose)
+
+
+@known_as("swapaxes")
 def swapaxes(x: Any, a: int, b: int) -> Tensor:
     """Two axes exchanged.
 
@@ -78,6 +94,7 @@ def swapaxes(x: Any, a: int, b: int) -> Tensor:
     return transpose(x, axes=tuple(axes))
 
 
+@known_as(numpy=["concatenate", "hstack", "vstack", "append"])
 def concatenate(*arrays: Any, axis: int = 0) -> Tensor:
     """Tensors joined along one axis, given one by one or as a list.
 
@@ -106,6 +123,7 @@ def _(dy, saved, needs):
     return tuple(np.split(dy, np.cumsum(sizes)[:-1], axis=axis))
 
 
+@known_as(numpy=["stack"])
 def stack(*arrays: Any, axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis, given one by one or as a list.
 
@@ -139,6 +157,7 @@ def _listed(arrays: tuple[Any, ...]) -> Sequence[Any]:
     return arrays
 
 
+@known_as("split")
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut along one axis, as np.split does: into equal parts, or before each of the given places.
 
@@ -150,6 +169,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     return [x[(slice(None),) * (axis % x.ndim) + (slice(w[0], w[-1] + 1) if w.size else slice(0, 0),)] for w in where]
 
 
+@known_as("repeat")
 @primitive
 def repeat(x, /, repeats, axis=None):
     """Each entry `repeats` times (a number, or one an entry) along `axis`; without one, of all entries in a row.
@@ -171,6 +191,7 @@ def _(dy, saved, needs):
     return (dx,)
 
 
+@known_as("pad")
 @primitive
 def pad(x, /, widths, value=0.0):
     """A constant around the array. widths: as np.pad has them, one number, a pair, or a pair for each axis.
@@ -188,6 +209,7 @@ def _(dy, inside, needs):
     return (dy[inside],)
 
 
+@known_as("astype")
 @primitive
 def cast(x, /, dtype):
     """The same numbers in another dtype; the gradient comes back in the old one.

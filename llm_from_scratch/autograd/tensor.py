@@ -8,7 +8,7 @@ siblings, and `interop.py` for what NumPy's own functions do with a Tensor.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
 
@@ -43,6 +43,17 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _state.enabled = before
+
+
+def _comparison(choose: np.ufunc) -> Callable[[Any, Any], Any]:
+    """A comparison, entry by entry: a Tensor of booleans."""
+
+    def compare(a: Any, b: Any) -> Any:
+        if b is None or isinstance(b, (str, bytes)):
+            return NotImplemented  # neither equal nor ordered
+        return Tensor(choose(*(x.data if isinstance(x, Tensor) else native(np.asarray(x)) for x in (a, b))))
+
+    return compare
 
 
 class Tensor:
@@ -107,6 +118,20 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.data)
 
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("a Tensor without axes holds a single number and cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
+    # Comparisons have no gradient.
+    __eq__ = _comparison(np.equal)  # type: ignore[assignment]
+    __ne__ = _comparison(np.not_equal)  # type: ignore[assignment]
+    __lt__ = _comparison(np.less)
+    __le__ = _comparison(np.less_equal)
+    __gt__ = _comparison(np.greater)
+    __ge__ = _comparison(np.greater_equal)
+    __hash__ = object.__hash__  # a tensor is a key by what it is, not by what it holds
+
     def item(self) -> float:
         """The single entry as a Python number; an error if there is more than one."""
         return self.data.item()
@@ -161,7 +186,7 @@ class Tensor:
         else:
             propagate(self._node, self._output, gradient, into)
 
-    if TYPE_CHECKING:  # put on the class by operators.py
+    if TYPE_CHECKING:  # each put on the class where its operation is defined: see operators.py
 
         def __add__(self, other: Arrayish) -> Tensor: ...
         def __radd__(self, other: Arrayish) -> Tensor: ...
@@ -178,13 +203,7 @@ class Tensor:
         def __neg__(self) -> Tensor: ...
         def __pos__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __hash__(self) -> int: ...
         def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...

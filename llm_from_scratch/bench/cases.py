@@ -6,15 +6,13 @@ happens inside `prepare`, in the child process; a missing library is an ImportEr
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from . import models, ours, peers
+from .workloads import SIZES, attention_arrays, convolution_arrays, scan_arrays, synthetic_text
 
 Prepare = Callable[[], Callable[[], Any]]
 
@@ -27,78 +25,6 @@ class Case:
     contenders: dict[str, Prepare]
     work: float = 0.0
     unit: str = ""
-
-
-def synthetic_text(size: int = 5_000_000, seed: int = 0) -> str:
-    """English-like text of about `size` bytes with words of a Zipf distribution, the same everywhere.
-
-    >>> len(synthetic_text(1000)) >= 1000
-    True
-    """
-    rng = random.Random(seed)
-    letters = "etaoinshrdlucmfwypvbgkjqxz"
-    weights = [2.0 ** (-i / 4) for i in range(26)]
-    words = ["".join(rng.choices(letters, weights, k=rng.randint(1, 11))) for _ in range(40_000)]
-    frequencies = [1.0 / (rank + 3) for rank in range(len(words))]
-    parts: list[str] = []
-    length = 0
-    while length < size:
-        sentence = rng.choices(words, frequencies, k=rng.randint(4, 18))
-        line = " ".join(sentence).capitalize() + rng.choice([".", ".", ".", "!", "?", ";", ","])
-        parts.append(line + rng.choice([" ", " ", " ", "\n", "\n\n"]))
-        length += len(parts[-1])
-    return "".join(parts)
-
-
-@dataclass(frozen=True)
-class Size:
-    """A GPT-2-style model and the batch of its training step."""
-
-    layers: int
-    width: int
-    heads: int
-    batch: int
-    context: int
-    vocab: int
-
-    @property
-    def title(self) -> str:
-        """For the table."""
-        return (
-            f"training step, GPT {self.layers} layers x {self.width}, "
-            f"batch {self.batch} x {self.context}, vocabulary {self.vocab}"
-        )
-
-
-SIZES = {
-    "step-128": Size(4, 128, 4, 12, 64, 65),
-    "step-384": Size(6, 384, 6, 8, 256, 65),
-    "step-512": Size(6, 512, 8, 4, 256, 8192),
-}
-
-
-def _attention_arrays(length: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal((1, 8, length, 64), dtype=np.float32) for _ in range(4)]
-
-
-def _scan_arrays() -> list[np.ndarray]:
-    """x, delta, A, B, C, D and the gradient of the output."""
-    rng = np.random.default_rng(0)
-    length, channels, width = 256, 1536, 16
-    x, step, dy = rng.standard_normal((3, 1, length, channels), dtype=np.float32)
-    B, C = rng.standard_normal((2, 1, length, width), dtype=np.float32)
-    A = -np.exp(rng.standard_normal((channels, width), dtype=np.float32))
-    return [x, np.exp(step - 3), A, B, C, rng.standard_normal(channels, dtype=np.float32), dy]
-
-
-def _convolution_arrays(length: int) -> list[np.ndarray]:
-    """x, poles, residues and the gradient of the output: 256 channels, two modes each."""
-    rng = np.random.default_rng(0)
-    x, dy = rng.standard_normal((2, 1, length, 256), dtype=np.float32)
-    radius, angle = rng.uniform(0.5, 0.99, (256, 2)), rng.uniform(-3, 3, (256, 2))
-    poles = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).astype(np.float32)
-    return [x, poles, rng.standard_normal(poles.shape, dtype=np.float32), dy]
 
 
 def cases(threads: int, text: str | None = None) -> dict[str, Case]:
@@ -118,28 +44,28 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         found[f"attention-{length}"] = Case(
             f"causal attention, 8 heads x 64, T = {length}, forward and backward",
             {
-                "llm_from_scratch": partial(lambda n: ours.attention(_attention_arrays(n), threads), length),
-                "torch": partial(lambda n: peers.attention(_attention_arrays(n), threads), length),
+                "llm_from_scratch": partial(lambda n: ours.attention(attention_arrays(n), threads), length),
+                "torch": partial(lambda n: peers.attention(attention_arrays(n), threads), length),
             },
         )
     for name, backward in (("scan", False), ("scan-backward", True)):
         found[name] = Case(
             f"selective scan (1, 256, 1536, 16), here on one thread, forward{' and backward' if backward else ''}",
             {
-                "llm_from_scratch": partial(lambda b: ours.selective_scan(_scan_arrays(), b), backward),
-                "torch (loop over time)": partial(lambda b: peers.selective_scan(_scan_arrays(), b, threads), backward),
+                "llm_from_scratch": partial(lambda b: ours.selective_scan(scan_arrays(), b), backward),
+                "torch (loop over time)": partial(lambda b: peers.selective_scan(scan_arrays(), b, threads), backward),
             },
         )
     for length, backward in ((512, False), (512, True), (2048, False), (2048, True)):
         contenders: dict[str, Prepare] = {
             f"llm_from_scratch{remark}": partial(
-                lambda n, b, way: ours.long_convolution(_convolution_arrays(n), b, way), length, backward, way
+                lambda n, b, way: ours.long_convolution(convolution_arrays(n), b, way), length, backward, way
             )
             for way, remark in (("fft", ""), ("recurrence", " (recurrence)"), ("direct", " (direct)"))
         }
         for way in ("rfft", "conv1d"):
             contenders[f"torch ({way})"] = partial(
-                lambda n, b, way: peers.long_convolution(_convolution_arrays(n), b, way, threads), length, backward, way
+                lambda n, b, way: peers.long_convolution(convolution_arrays(n), b, way, threads), length, backward, way
             )
         found[f"convolution-{length}{'-backward' if backward else ''}"] = Case(
             f"long convolution (1, {length}, 256) with two modes a channel, here on one thread, "

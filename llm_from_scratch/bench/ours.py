@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from ..checkpoints import build
 from ..tokenizers import Tokenizer
 from ..training import AdamW, accumulate_gradients, clip_grad_norm
 from ..training.workers import one_blas_thread, run_together
-
-if TYPE_CHECKING:
-    from .cases import Size
+from .workloads import Size
 
 Work = Callable[[], Any]
 

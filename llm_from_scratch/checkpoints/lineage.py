@@ -63,17 +63,15 @@ def fingerprint(model: Any, formats: Mapping[str, np.dtype] | None = None) -> st
     >>> fingerprint(one) == fingerprint(same), fingerprint(one) == fingerprint(build("gpt2", **small, seed=1))
     (True, False)
     """
-    if getattr(model, "packed_count", 0):
-        raise TypeError("packed weights have no fingerprint: load the model without packed=True, or give its name")
     whole = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        values = parameter.data
+    for name, weight in sorted(model.weights().items()):
+        values = np.asarray(weight)
         if formats and name in formats:
             with np.errstate(over="ignore"):
                 values = values.astype(formats[name])
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(values, np.dtype("<f4"))
-        whole.update(f"{name} {parameter.shape} ".encode())
+        whole.update(f"{name} {values.shape} ".encode())
         whole.update(values.reshape(-1).view(np.uint8).data)
     return whole.hexdigest()
 

@@ -24,7 +24,7 @@ from .gguf import GgufStore, config_from_metadata
 from .lineage import Lineage, fingerprint, from_metadata
 from .model import Decoder
 from .own_layout import read_description, table_of
-from .packed import PackedDecoder, load_packed
+from .packed import load_packed
 
 
 def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
@@ -87,8 +87,8 @@ def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
     try:
         config = config_from_metadata(file)
         family = find_family(config["model_type"])
-        model = (PackedDecoder if packed else Decoder)(family.spec(config), None, family.complete(config))
-        if isinstance(model, PackedDecoder):
+        model = Decoder(family.spec(config), None, family.complete(config))
+        if packed:
             with _room_for(model, packed=sum(tensor.stop - tensor.start for tensor in file.tensors.values())):
                 load_packed(model, file, family.weights(config))
             model.lineage = Lineage(name=path.stem)

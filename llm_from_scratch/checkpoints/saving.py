@@ -12,6 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ..autograd import Tensor
 from ..families import Family, WeightTable, find_family
 from ..files.safetensors import TensorSource
 from ..files.sharded import write_checkpoint
@@ -82,12 +83,12 @@ def check_saving(model: Any) -> None:
     table.bind({name: array.shape for name, array in arrays.items()})
 
 
-def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, np.ndarray]]:
+def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, Any]]:
     """What is said of a model, how its weights are called, and the weights under the names that its spec gives them."""
     description = describe(model)
-    own = dict(model.named_parameters())
+    own = model.weights()
     shapes = {name: parameter.shape for name, parameter in own_layout.placeholder(model.spec).named_parameters()}
-    arrays = {name: (own[name] if name in own else _at(model, name)) for name in shapes}
+    arrays = {name: own[name] if name in own else _at(model, name) for name in shapes}
     missing = [name for name, found in arrays.items() if getattr(found, "shape", None) != shapes[name]]
     surplus = [name for name in own if name not in shapes]
     if missing or surplus:
@@ -98,7 +99,7 @@ def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, np.ndarr
         )
     family = _family_of(model) if "spec" not in description else None
     table = own_layout.table_of(shapes) if family is None else family.weights(model.config)
-    return description, table, {name: found.data for name, found in arrays.items()}
+    return description, table, arrays
 
 
 def _at(value: Any, path: str) -> Any:
@@ -107,7 +108,7 @@ def _at(value: Any, path: str) -> Any:
         if isinstance(value, (list, tuple)):
             value = {str(number): item for number, item in enumerate(value)}
         value = (value if isinstance(value, dict) else getattr(value, "__dict__", {})).get(part)
-    return value
+    return value.data if isinstance(value, Tensor) else value
 
 
 def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:
@@ -120,7 +121,7 @@ def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:
 
 def export_weights(model: Any) -> dict[str, np.ndarray]:
     """The parameters under their published names, in the published layout, as arrays of their own."""
-    arrays = {name: parameter.data for name, parameter in model.named_parameters()}
+    arrays = model.weights()
     return _made(_family_of(model).weights(model.config).sources(arrays))
 
 

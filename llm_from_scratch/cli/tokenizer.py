@@ -52,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--special-token", action="append", metavar="TOKEN",
         help="a special token, such as <|endoftext|> (the default); may be given several times",
     )  # fmt: skip
+    train.add_argument(
+        "--added-token", action="append", metavar="WORD", default=[],
+        help="a word that is one token wherever a text spells it, and nothing special; may be given several times",
+    )  # fmt: skip
     train.add_argument("--ties", choices=TIES, default="tokenizers", help="which of equally frequent pairs is merged")
     train.add_argument("--min-frequency", type=int, default=1, metavar="N", help="never merge rarer pairs (default 1)")
 
@@ -101,8 +105,9 @@ def _train(args: argparse.Namespace) -> int:
     special = usual if args.special_token is None else args.special_token
     started = time.perf_counter()
     tokenizer = Tokenizer.train(
-        files, args.vocab_size, kind=args.kind, pattern=args.pattern, special_tokens=special, ties=args.ties,
-        min_frequency=args.min_frequency, progress=not args.json and sys.stderr.isatty(),
+        files, args.vocab_size, kind=args.kind, pattern=args.pattern, special_tokens=special,
+        added_tokens=args.added_token, ties=args.ties, min_frequency=args.min_frequency,
+        progress=not args.json and sys.stderr.isatty(),
         character_coverage=args.character_coverage, split_digits=not args.keep_numbers,
     )  # fmt: skip
     seconds = time.perf_counter() - started

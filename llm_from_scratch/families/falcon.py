@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
+from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, alibi_slopes
 from ..models.spec import ModelSpec
 from ._activations import ACTIVATIONS
 from ._relatives import rotary_from_config
-from ._slopes import alibi_slopes
 from .published.config import Config
 from .published.layouts import TRANSPOSED, Fused
 from .published.weights import Row, WeightTable

@@ -14,9 +14,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
+from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, alibi_slopes
 from ..models.spec import ModelSpec
-from ._slopes import alibi_slopes
 from .published.config import Config
 from .published.layouts import TRANSPOSED, Fused
 from .published.weights import Row, WeightTable

@@ -17,6 +17,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import platformdirs
+
 CACHE_VARIABLE = "LLM_FROM_SCRATCH_CACHE"
 
 
@@ -71,16 +73,17 @@ class ChecksumError(ValueError):
 
 
 def cache_directory() -> Path:
-    """Where fetched files are kept: $LLM_FROM_SCRATCH_CACHE, or the user's cache folder on this platform."""
+    """Where fetched files are kept: $LLM_FROM_SCRATCH_CACHE, or the user's cache folder on this platform.
+
+    Raises OSError where neither is known (an account without a home).
+    """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "llm_from_scratch" / "files"
+    try:
+        user = platformdirs.user_cache_path("llm_from_scratch", appauthor=False, opinion=False)
+        return user.expanduser() / "files"  # older versions leave "~" where no home is known
+    except RuntimeError as error:
+        raise OSError(f"{error}; or set {CACHE_VARIABLE} to a folder for what is fetched") from None
 
 
 def fetch(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:

@@ -48,7 +48,7 @@ from .embedding import check_ids, embedding
 from .linear import linear, linear_cross_entropy
 from .long_convolution import long_convolution, modal_filter, modal_scan
 from .losses import cross_entropy
-from .norms import layer_norm, rms_norm, rms_norm_outside
+from .norms import layer_norm, rms_norm
 from .relative_attention import relative_attention
 from .rotary import rotary
 from .routing import combine, dispatch, load_balancing_loss, routing_weights, top_k
@@ -100,7 +100,6 @@ __all__ = [
     "repeat",
     "reshape",
     "rms_norm",
-    "rms_norm_outside",
     "rotary",
     "routing_weights",
     "selective_scan",

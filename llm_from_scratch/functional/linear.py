@@ -49,11 +49,12 @@ linear.example(lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(5, 4))), 
 
 
 @primitive
-def linear_cross_entropy(x, weight, targets, /, *, normaliser=None, transposed=False):
+def linear_cross_entropy(x, weight, targets, bias=None, /, *, normaliser=None, transposed=False):
     """Cross-entropy of the head's logits, without ever handing the logits out.
 
-    x (N, D), weight (D, V), targets (N,) of integers, -100 ignored -> the sum of the token losses / normaliser
-    (default: the number of targets that count). transposed: the weight is stored (V, D), as a tied embedding is.
+    x (N, D), weight (D, V), targets (N,) of integers, -100 ignored, bias (V,) or None -> the sum of the token losses /
+    normaliser (default: the number of targets that count). transposed: the weight is stored (V, D), as a tied embedding
+    is.
 
     The logits are the largest array of a training step; here they are turned into their own gradient in place, so only
     one array of (N, V) exists where `linear` followed by `cross_entropy` would hold two.
@@ -65,12 +66,16 @@ def linear_cross_entropy(x, weight, targets, /, *, normaliser=None, transposed=F
     matrix = weight.T if transposed else weight
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != matrix.shape[0]:
         raise ValueError(f"linear_cross_entropy: inputs {x.shape} do not fit a head of (in, vocabulary) {matrix.shape}")
+    if bias is not None and bias.shape != (matrix.shape[1],):
+        raise ValueError(f"linear_cross_entropy: the bias has shape {bias.shape}, expected ({matrix.shape[1]},)")
     check_targets(targets, x.shape[:1], matrix.shape[1])
     if normaliser is None:
         normaliser = int((targets != -100).sum())
     if not normaliser > 0:
         raise ValueError("no target counts: all are -100, and a mean over nothing is undefined")
     logits = x @ matrix
+    if bias is not None:
+        logits += bias
     token_losses, log_sum_exp = losses.cross_entropy(logits, targets)
     # Summed in float64: a float32 sum of thousands of losses loses digits that resuming and accumulation compare.
     total = np.asarray(token_losses.sum(dtype=np.float64) / normaliser, dtype=x.dtype)
@@ -86,7 +91,8 @@ def _(dy, saved, needs):
     dweight = None
     if needs[1]:
         dweight = dlogits.T @ x if transposed else x.T @ dlogits
-    return dx, dweight, None
+    dbias = dlogits.sum(axis=0) if len(needs) == 4 and needs[3] else None
+    return (dx, dweight, None, dbias)[: len(needs)]
 
 
 @linear_cross_entropy.example
@@ -98,6 +104,11 @@ def _(rng):
 def _(rng):
     settings = {"transposed": True, "normaliser": 7}
     return (rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), np.array([2, 0, 3])), settings
+
+
+@linear_cross_entropy.example
+def _(rng):
+    return (rng.normal(size=(3, 2)), rng.normal(size=(2, 4)), np.array([2, -100, 3]), rng.normal(size=4)), {}
 
 
 def check_targets(targets: np.ndarray, shape: tuple[int, ...], vocabulary: int) -> None:

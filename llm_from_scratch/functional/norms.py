@@ -8,25 +8,30 @@ from ..kernels import norms as kernels
 
 
 @primitive
-def rms_norm(x, weight=None, /, *, eps=1e-6):
+def rms_norm(x, weight=None, /, *, eps=1e-6, eps_outside=False):
     """Divide each row by its root mean square, then scale.
 
-    x (..., D), weight (D,) or None -> (..., D)
+    x (..., D), weight (D,) or None -> (..., D). eps stands under the root, sqrt(mean(x²) + eps), or beside it with
+    `eps_outside`, as StripedHyena has it.
 
     >>> rms_norm([3.0, 4.0], [1.0, 1.0], eps=0.0)     # rms = sqrt((9 + 16) / 2) = 3.5355
     Tensor([0.8485, 1.1314])
+    >>> rms_norm([3.0, 4.0], [1.0, 1.0], eps=1.0, eps_outside=True)     # 3.5355 + 1 = 4.5355
+    Tensor([0.6614, 0.8819])
 
-    Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4; eps outside: the released code of StripedHyena, `RMSNorm`.
     """
-    _check("rms_norm", x, eps, weight=weight)
-    y, inverse_rms = kernels.rms_norm(x, weight, eps)
-    return y, (x, weight, inverse_rms)
+    _check("rms_norm", x, eps)
+    inner, outer = (0.0, eps) if eps_outside else (eps, 0.0)
+    y, inverse = kernels.rms_norm(x, weight, inner, outer)
+    return y, (x, weight, inverse, outer)
 
 
 @rms_norm.backward
 def _(dy, saved, needs):
-    # y = x r w with r = (mean(x²) + eps)^-1/2, hence dr/dx_j = -r³ x_j / D
-    return kernels.rms_norm_backward(dy, *saved, needs)
+    # y = x r w with r = 1 / (q + outer) and q = sqrt(mean(x²) + inner), hence dr/dx_j = -r² x_j / (D q)
+    x, weight, inverse, outer = saved
+    return kernels.rms_norm_backward(dy, x, weight, inverse, needs, outer)
 
 
 @rms_norm.example
@@ -39,36 +44,9 @@ def _(rng):
     return (rng.normal(size=(3, 4)), None), {}
 
 
-@primitive
-def rms_norm_outside(x, weight=None, /, *, eps=1e-5):
-    """RMSNorm whose eps is added outside the root: x / (rms + eps), then scaled. A row of zeros has gradient dy / eps.
-
-    x (..., D), weight (D,) or None -> (..., D)
-
-    >>> rms_norm_outside([3.0, 4.0], [1.0, 1.0], eps=1.0)     # sqrt((9 + 16) / 2) + 1 = 4.5355
-    Tensor([0.6614, 0.8819])
-
-    Source: the released code of StripedHyena, `RMSNorm`.
-    """
-    _check("rms_norm_outside", x, eps, weight=weight)
-    y, rms = kernels.rms_norm_outside(x, weight, eps)
-    return y, (x, weight, rms, eps)
-
-
-@rms_norm_outside.backward
-def _(dy, saved, needs):
-    # y = x r w with r = 1 / (m + eps) and m = sqrt(mean(x²)), hence dr/dx_j = -r² x_j / (D m)
-    return kernels.rms_norm_outside_backward(dy, *saved, needs)
-
-
-@rms_norm_outside.example
+@rms_norm.example
 def _(rng):
-    return (rng.normal(size=(2, 3, 5)), rng.normal(size=5)), {"eps": 0.1}
-
-
-@rms_norm_outside.example
-def _(rng):
-    return (rng.normal(size=(3, 4)), None), {}
+    return (rng.normal(size=(2, 3, 5)), rng.normal(size=5)), {"eps": 0.1, "eps_outside": True}
 
 
 @primitive
@@ -82,7 +60,7 @@ def layer_norm(x, weight=None, bias=None, /, *, eps=1e-5):
 
     Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, eq. 4; eps stands under the root, as in PyTorch.
     """
-    _check("layer_norm", x, eps, weight=weight, bias=bias)
+    _check("layer_norm", x, eps)
     y, mean, inverse_std = kernels.layer_norm(x, weight, bias, eps)
     return y, (x, weight, mean, inverse_std)
 
@@ -108,12 +86,7 @@ def _(rng):
     return (rng.normal(size=(3, 4)), None, None), {}
 
 
-def _check(name, x, eps, **parameters):
+def _check(name, x, eps):
     floating(name, x)
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"{name} works on the last axis, which must have an entry; got shape {x.shape}")
     if not 0 <= eps < float("inf"):
         raise ValueError(f"{name}: eps must be a small number >= 0, not {eps}")
-    for label, value in parameters.items():
-        if value is not None and value.shape != x.shape[-1:]:
-            raise ValueError(f"{name}: the {label} has shape {value.shape}, expected {x.shape[-1:]} to fit {x.shape}")

@@ -147,6 +147,11 @@ class Chapter:
     def wrongs(self) -> Path:
         return self.root / "wrongs" / self.file_name
 
+    @property
+    def rights(self) -> Path:
+        """Answers unlike the worked ones, laid out as a learner's file, that the checks have to accept."""
+        return self.root / "rights" / self.file_name
+
     def source(self) -> str:
         return self.solution.read_text(encoding="utf-8")
 

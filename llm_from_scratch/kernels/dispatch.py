@@ -21,7 +21,6 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import platformdirs
 
 VARIABLE = "LLM_FROM_SCRATCH_KERNELS"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -250,16 +250,13 @@ def cache_directory(source: str) -> str:
 @functools.cache
 def _writable_base() -> Path:
     """The user's cache folder for compiled kernels, or a temporary one where that cannot be written."""
-    home = os.path.expanduser("~")  # stays "~" where no home folder is known
-    if sys.platform == "win32":
-        user = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
-    elif sys.platform == "darwin":
-        user = os.path.join(home, "Library", "Caches")
-    else:
-        user = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    for candidate in ([os.path.abspath(chosen)] if chosen else []) + ([user] if os.path.isabs(user) else []):
-        base = Path(candidate) / "llm_from_scratch" / "kernels"
+    candidates = []
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        candidates.append(Path(chosen).absolute() / "llm_from_scratch" / "kernels")
+    with contextlib.suppress(RuntimeError):  # no home folder is known
+        user = platformdirs.user_cache_path("llm_from_scratch", appauthor=False, opinion=False)
+        candidates.append(user.expanduser() / "kernels")  # older versions leave "~" where no home is known
+    for base in candidates:
         try:
             base.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=base) as trial:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from .dispatch import kernel
 
 Needs = tuple[bool, ...]
@@ -29,7 +30,6 @@ def layer_norm(
     >>> layer_norm(np.array([[1.0, 3.0]]), None, np.array([0.5, 0.5]), 0.0)[0]
     array([[-0.5,  1.5]])
     """
-    _check(x, weight, bias)
     with np.errstate(all="ignore"):  # such rows are computed again below
         mean = np.asarray(x.mean(-1))
         centred = x - mean[..., None]
@@ -58,7 +58,6 @@ def layer_norm_backward(
 
     With n = (x - mean) r the normalised row and g = dy weight: dx = r (g - mean(g) - n mean(g n)).
     """
-    _check(x, weight)
     n = (x - mean[..., None]) * inverse_std[..., None]
     dx = dweight = dbias = None
     if needs[0]:
@@ -73,24 +72,23 @@ def layer_norm_backward(
 
 
 @kernel
-def rms_norm(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Divide each row by its root mean square, then scale.
+def rms_norm(x: np.ndarray, weight: np.ndarray | None, eps: float, outer: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Divide each row by its root mean square, sqrt(mean(x²) + eps) + outer, then scale.
 
-    x (..., D), weight (D,) or None -> y (..., D), inverse_rms (...,)
+    x (..., D), weight (D,) or None -> y (..., D), inverse (...,): one over what a row was divided by
 
     >>> rms_norm(np.array([[3.0, 4.0]]), None, 0.0)[0].round(4)     # rms = sqrt((9 + 16) / 2) = 3.5355
     array([[0.8485, 1.1314]])
     """
-    _check(x, weight)
     with np.errstate(all="ignore"):  # such rows are computed again below
-        inverse_rms = np.asarray(1 / np.sqrt((x * x).mean(-1) + x.dtype.type(eps)))
-        y = x * inverse_rms[..., None]
+        inverse = np.asarray(1 / (np.sqrt((x * x).mean(-1) + x.dtype.type(eps)) + x.dtype.type(outer)))
+        y = x * inverse[..., None]
         if weight is not None:
             y = y * weight
-    for n, m in out_of_range(x, inverse_rms, math.sqrt(eps)):
-        y[n], inverse_rms[n] = rms_norm.__wrapped__(x[n] / m, weight, eps / m / m)
-        inverse_rms[n] /= m
-    return y, inverse_rms
+    for n, m in out_of_range(x, inverse, max(math.sqrt(eps), outer)):
+        y[n], inverse[n] = rms_norm.__wrapped__(x[n] / m, weight, eps / m / m, outer / m)
+        inverse[n] /= m
+    return y, inverse
 
 
 @kernel
@@ -98,67 +96,23 @@ def rms_norm_backward(
     dy: np.ndarray,
     x: np.ndarray,
     weight: np.ndarray | None,
-    inverse_rms: np.ndarray,
+    inverse: np.ndarray,
     needs: Needs = (True, True),
+    outer: float = 0.0,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The gradients (dx, dweight) of rms_norm; `needs` says which are wanted, the others are None.
 
-    With n = x r the normalised row and g = dy weight: dx = r (g - n mean(g n)).
+    With n = x r the normalised row and g = dy weight: dx = r (g - n mean(g n) / (1 - outer r)), in a row of zeros r g.
     """
-    _check(x, weight)
-    n = x * inverse_rms[..., None]
+    n = x * inverse[..., None]
     dx = dweight = None
     if needs[0]:
         g = dy if weight is None else dy * weight
-        dx = inverse_rms[..., None] * (g - n * (g * n).mean(-1, keepdims=True))
+        root = 1 - x.dtype.type(outer) * inverse  # the root's part of what the row was divided by
+        along = (g * n).mean(-1) * np.divide(1, root, out=np.zeros_like(root), where=root > 0)
+        dx = inverse[..., None] * (g - n * along[..., None])
     if needs[1]:
         dweight = sum_of_rows(dy * n)
-    return dx, dweight
-
-
-@kernel
-def rms_norm_outside(x: np.ndarray, weight: np.ndarray | None, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Divide each row by its root mean square plus eps, then scale: eps stands outside the root.
-
-    x (..., D), weight (D,) or None -> y (..., D), rms (...,)
-
-    >>> rms_norm_outside(np.array([[3.0, 4.0]]), None, 1.0)[0].round(4)     # sqrt((9 + 16) / 2) + 1 = 4.5355
-    array([[0.6614, 0.8819]])
-    """
-    _check(x, weight)
-    with np.errstate(all="ignore"):  # such rows are computed again below
-        rms = np.asarray(np.sqrt((x * x).mean(-1)))
-        y = x / (rms + x.dtype.type(eps))[..., None]
-        if weight is not None:
-            y = y * weight
-    for n, m in out_of_range(x, rms, eps):
-        y[n], rms[n] = rms_norm_outside.__wrapped__(x[n] / m, weight, eps / m)
-        rms[n] *= m
-    return y, rms
-
-
-@kernel
-def rms_norm_outside_backward(
-    dy: np.ndarray,
-    x: np.ndarray,
-    weight: np.ndarray | None,
-    rms: np.ndarray,
-    eps: float,
-    needs: Needs = (True, True),
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The gradients (dx, dweight) of rms_norm_outside; `needs` says which are wanted, the others are None.
-
-    With m the rms, r = 1 / (m + eps) and g = dy weight: dx = r (g - x (r / m) mean(g x)); in a row of zeros, r g.
-    """
-    _check(x, weight)
-    inverse = 1 / (rms + x.dtype.type(eps))
-    dx = dweight = None
-    if needs[0]:
-        g = dy if weight is None else dy * weight
-        along = np.where(rms > 0, inverse * (g * x).mean(-1) / np.where(rms > 0, rms, 1), 0)
-        dx = inverse[..., None] * (g - x * along[..., None])
-    if needs[1]:
-        dweight = sum_of_rows(dy * (x * inverse[..., None]))
     return dx, dweight
 
 
@@ -183,14 +137,36 @@ def out_of_range(x: np.ndarray, root: np.ndarray, least: float) -> Iterator[tupl
             yield n, m
 
 
-def _check(x: np.ndarray, *parameters: np.ndarray | None) -> None:
+def _check(x: np.ndarray, **parameters: np.ndarray | None) -> None:
     if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"x must have a last axis of at least one entry, got shape {x.shape}")
-    for parameter in parameters:
-        if parameter is not None and parameter.shape != x.shape[-1:]:
-            raise ValueError(
-                f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}"
-            )
+        raise ValueError(f"a norm works on the last axis, which must have an entry; got shape {x.shape}")
+    checks.shapes(f"a norm of x {x.shape}", **{name: (value, x.shape[-1:]) for name, value in parameters.items()})
+
+
+def _check_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, **statistics: np.ndarray) -> None:
+    _check(x, weight=weight)
+    rows = {name: (value, x.shape[:-1]) for name, value in statistics.items()}
+    checks.shapes(f"the backward of a norm of x {x.shape}", dy=(dy, x.shape), **rows)
+
+
+@layer_norm.check
+def _(x, weight, bias, eps):
+    _check(x, weight=weight, bias=bias)
+
+
+@layer_norm_backward.check
+def _(dy, x, weight, mean, inverse_std, needs=()):
+    _check_backward(dy, x, weight, mean=mean, inverse_std=inverse_std)
+
+
+@rms_norm.check
+def _(x, weight, eps, outer=0.0):
+    _check(x, weight=weight)
+
+
+@rms_norm_backward.check
+def _(dy, x, weight, inverse, needs=(), outer=0.0):
+    _check_backward(dy, x, weight, inverse=inverse)
 
 
 def _shapes(rng: np.random.Generator) -> Any:
@@ -226,32 +202,17 @@ def _(rng):
     for _, x, weight, _ in _shapes(rng):
         yield (x, weight, 1e-6), {}
         yield (x, None, 1e-6), {}
+        yield (x, weight, 0.0, 1e-2), {}
+    yield (np.zeros((2, 3)), None, 0.0, 1e-5), {}
 
 
 @rms_norm_backward.example
 def _(rng):
     for shape, x, weight, _ in _shapes(rng):
-        inverse_rms = rms_norm.__wrapped__(x, weight, 1e-6)[1]
         dy = rng.normal(size=shape)
-        for needs in ((True, True), (True, False), (False, True)):
-            yield (dy, x, weight, inverse_rms, needs), {}
-        yield (dy, x, None, inverse_rms, (True, False)), {}
-
-
-@rms_norm_outside.example
-def _(rng):
-    for _, x, weight, _ in _shapes(rng):
-        yield (x, weight, 1e-2), {}
-        yield (x, None, 1e-5), {}
-    yield (np.zeros((2, 3)), None, 1e-5), {}
-
-
-@rms_norm_outside_backward.example
-def _(rng):
-    for shape, x, weight, _ in _shapes(rng):
-        rms = rms_norm_outside.__wrapped__(x, weight, 1e-2)[1]
-        dy = rng.normal(size=shape)
-        for needs in ((True, True), (True, False), (False, True)):
-            yield (dy, x, weight, rms, 1e-2, needs), {}
-        yield (dy, x, None, rms, 1e-2, (True, False)), {}
-    yield (np.ones((2, 3)), np.zeros((2, 3)), np.ones(3), np.zeros(2), 1e-2, (True, True)), {}
+        for outer in (0.0, 1e-2):
+            inverse = rms_norm.__wrapped__(x, weight, 1e-6, outer)[1]
+            for needs in ((True, True), (True, False), (False, True)):
+                yield (dy, x, weight, inverse, needs, outer), {}
+            yield (dy, x, None, inverse, (True, False), outer), {}
+    yield (np.ones((2, 3)), np.zeros((2, 3)), np.ones(3), np.full(2, 1e2), (True, True), 1e-2), {}

@@ -13,10 +13,12 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, no_grad
 from .basic import Linear, Norm, NormSpec
-from .context import Context, KeyValueCache, RollingCache
+from .context import Context
 from .initialization import Normal
+from .memory import KeyValueCache, RollingCache
 from .module import Initializer, Module
 from .positions import Rotary, bfloat16_alibi
+from .recording import Recording
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ class AttentionSpec:
     ⌊a / (heads / key_value_heads)⌋. slopes: ALiBi's m, one a head. window: a query sees the last `window` keys, itself
     included, and a memory holds no more. scale: 1/√head_dim unless given.
 
-    Rarer: clip limits the entries of query, key and value; query_norm and key_norm act on all heads of a token together
-    (MPT). bfloat16_slopes: Falcon's ALiBi, which adds slope · position of the key, rounded to bfloat16, to q kᵀ before
-    scaling. log_n: queries at position i (from 1) beyond this trained length are multiplied by log i / log log_n
-    (Qwen). value_init: where values begin otherwise than queries and keys (DeepNorm).
+    Rarer: clip limits the entries of query, key and value; query_norm and key_norm act, by their size, on each head
+    alone (Qwen3) or on all heads of a token together (MPT, OLMo 2), before the rotation. bfloat16_slopes: Falcon's
+    ALiBi, which adds slope · position of the key, rounded to bfloat16, to q kᵀ before scaling. log_n: queries at
+    position i (from 1) beyond this trained length are multiplied by log i / log log_n (Qwen). value_init: where values
+    begin otherwise than queries and keys (DeepNorm).
     """
 
     hidden_size: int
@@ -71,13 +74,12 @@ class AttentionSpec:
             raise ValueError(f"attention: clip must be a positive number, not {self.clip}")
         if self.log_n is not None and (not isinstance(self.log_n, int) or self.log_n < 2):
             raise ValueError(f"attention: log_n is a trained length of 2 tokens or more, not {self.log_n!r}")
-        for name, width in (
-            ("query_norm", self.heads * self.head_dim),
-            ("key_norm", self.key_value_heads * self.head_dim),
-        ):
-            norm = getattr(self, name)
-            if norm is not None and norm.size != width:
-                raise ValueError(f"attention: {name} is over {norm.size} entries, all heads together have {width}")
+        for name, heads in (("query_norm", self.heads), ("key_norm", self.key_value_heads)):
+            norm, whole = getattr(self, name), heads * self.head_dim
+            if norm is not None and norm.size not in (self.head_dim, whole):
+                raise ValueError(
+                    f"attention: {name} is over {norm.size} entries; a head has {self.head_dim}, all together {whole}"
+                )
 
     def build(self, rng: np.random.Generator | None) -> Attention:
         """The layer itself."""
@@ -93,10 +95,8 @@ class Attention(Module):
         self.query = Linear(spec.hidden_size, queries, bias=spec.bias, init=spec.init, rng=rng)
         self.key = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.init, rng=rng)
         self.value = Linear(spec.hidden_size, keys, bias=spec.bias, init=spec.value_init or spec.init, rng=rng)
-        if spec.query_norm is not None:
-            self.query_norm: Norm = spec.query_norm.build(rng)
-        if spec.key_norm is not None:
-            self.key_norm: Norm = spec.key_norm.build(rng)
+        self.query_norm = None if spec.query_norm is None else spec.query_norm.build(rng)
+        self.key_norm = None if spec.key_norm is None else spec.key_norm.build(rng)
         self.output = Linear(queries, spec.hidden_size, bias=spec.output_bias, init=spec.output_init, rng=rng)
 
     def new_memory(self) -> KeyValueCache:
@@ -110,16 +110,16 @@ class Attention(Module):
         spec = self.spec
         batch, length, _ = x.shape
 
-        def heads(y: Tensor, count: int) -> Tensor:
+        def heads(y: Tensor, count: int, norm: Norm | None = None) -> Tensor:
+            if norm is not None:
+                y = norm(y.reshape(batch, length, -1, norm.spec.size))
             return y.reshape(batch, length, count, spec.head_dim).transpose(0, 2, 1, 3)
 
         q, k, v = self.query(x), self.key(x), self.value(x)
         if spec.clip is not None:
             q, k, v = (F.clip(y, limit=spec.clip) for y in (q, k, v))
-        q = q if spec.query_norm is None else self.query_norm(q)
-        k = k if spec.key_norm is None else self.key_norm(k)
-        q = heads(q, spec.heads)  # (B, H, T, D)
-        k = heads(k, spec.key_value_heads)  # (B, K, T, D)
+        q = heads(q, spec.heads, self.query_norm)  # (B, H, T, D)
+        k = heads(k, spec.key_value_heads, self.key_norm)  # (B, K, T, D)
         v = heads(v, spec.key_value_heads)
         if spec.rotary is not None:
             lengths = None if spec.rotary.stretch is None else context.lengths
@@ -139,10 +139,11 @@ class Attention(Module):
             "key_bias": self._key_bias(context, held),
             "key_offset": held - length,
         }
+        y = F.attention(q, k, v, **settings)  # (B, H, T, D)
         if context.record is not None:
             with no_grad():
-                context.record.setdefault("attention", []).append(F.attention_weights(q.data, k.data, **settings))
-        y = F.attention(q, k, v, **settings)  # (B, H, T, D)
+                weights = F.attention_weights(q.data, k.data, **settings)
+            y = record_attention(context.record, weights, v, y)
         return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
 
     def _key_bias(self, context: Context, held: int) -> np.ndarray | None:
@@ -158,3 +159,12 @@ class Attention(Module):
         """max(1, log i / log trained) for positions i counted from 1, (B or 1, 1, T, 1)."""
         factor = np.maximum(1.0, np.log(positions + 1.0) / math.log(self.spec.log_n or 2))
         return Tensor(factor[:, None, :, None].astype(dtype))
+
+
+def record_attention(record: Recording, weights: np.ndarray, v: Tensor, y: Tensor) -> Tensor:
+    """Keep attention weights (B, H, T, S); y = weights · v, joined to them where gradients are wanted."""
+    if not record.gradients:
+        record.note("attention", weights)
+        return y
+    groups = y.shape[1] // v.shape[1]
+    return y + record.probe("attention", weights) @ (v if groups == 1 else v.repeat(groups, axis=1))

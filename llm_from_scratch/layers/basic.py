@@ -47,13 +47,18 @@ class Embedding(Module):
     def __call__(self, ids: np.ndarray) -> Tensor:
         return F.embedding(self.weight, ids)
 
+    def scores(self, x: Tensor) -> Tensor:
+        """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
+        return F.linear(x, self.weight, transposed=True)
+
 
 @dataclass(frozen=True)
 class NormSpec:
     """A normalisation over the last axis: LayerNorm ("layer") or RMSNorm ("rms").
 
-    weight and bias say whether the learned scale and shift exist (Galactica's paper has neither). eps_outside: RMSNorm
-    divides by rms + eps, as in StripedHyena, where others put eps under the root.
+    weight and bias say whether the learned scale and shift exist (Galactica's paper has neither). plus_one: what is
+    learned is the scale's distance from 1, so that it starts at 0 and weight decay pulls the scale to 1 (Gemma).
+    eps_outside: RMSNorm divides by rms + eps, as in StripedHyena, where others put eps under the root.
     """
 
     size: int
@@ -62,12 +67,15 @@ class NormSpec:
     weight: bool = True
     bias: bool = True
     eps_outside: bool = False
+    plus_one: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("layer", "rms"):
             raise ValueError(f"a norm is 'layer' or 'rms', not {self.kind!r}")
         if self.eps_outside and self.kind != "rms":
             raise ValueError("eps stands outside the root in RMSNorm only: kind='rms'")
+        if self.plus_one and not self.weight:
+            raise ValueError("plus_one is about the learned scale: it needs weight=True")
         if not self.eps >= 0 or self.eps == np.inf:
             raise ValueError(f"the eps of a norm is a small number >= 0, not {self.eps}")
 
@@ -81,12 +89,11 @@ class Norm(Module):
 
     def __init__(self, spec: NormSpec, rng: np.random.Generator | None) -> None:
         self.spec = spec
-        self.weight = parameter(rng, (spec.size,), ONES) if spec.weight else None
+        self.weight = parameter(rng, (spec.size,), ZEROS if spec.plus_one else ONES) if spec.weight else None
         self.bias = parameter(rng, (spec.size,), ZEROS) if spec.bias and spec.kind == "layer" else None
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.spec.eps_outside:
-            return F.rms_norm_outside(x, self.weight, eps=self.spec.eps)
+        weight = self.weight + 1.0 if self.spec.plus_one and self.weight is not None else self.weight
         if self.spec.kind == "rms":
-            return F.rms_norm(x, self.weight, eps=self.spec.eps)
-        return F.layer_norm(x, self.weight, self.bias, eps=self.spec.eps)
+            return F.rms_norm(x, weight, eps=self.spec.eps, eps_outside=self.spec.eps_outside)
+        return F.layer_norm(x, weight, self.bias, eps=self.spec.eps)

@@ -22,10 +22,10 @@ from .. import functional as F
 from ..autograd import Tensor
 from ..kernels import modal
 from .basic import Linear
-from .context import Context
+from .context import Context, real_tokens
 from .implicit_filter import ImplicitFilterSpec
 from .initialization import ONES, Normal
-from .mamba import Convolution, ScanMemory, _real_tokens
+from .mamba import Convolution, ScanMemory
 from .module import Initializer, Module, parameter
 
 MOST_RECURRENT = 32  # modes up to which the recurrence was found faster than filter and FFT (see `bench`)
@@ -175,7 +175,7 @@ class Hyena(Module):
         return ScanMemory()
 
     def __call__(self, x: Tensor, memory: ScanMemory | None, context: Context) -> Tensor:
-        real = _real_tokens(context, x.shape[1])
+        real = real_tokens(context, x.shape[1])
         z = self.projection(x)  # (B, T, 3 hidden)
         if real is not None:
             real = real.astype(x.dtype)[..., None]

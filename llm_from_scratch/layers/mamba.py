@@ -17,7 +17,7 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor
 from .basic import Linear
-from .context import Context
+from .context import Context, real_tokens
 from .initialization import ONES, Constant
 from .module import Initializer, Module, parameter
 
@@ -186,7 +186,7 @@ class Mamba(Module):
         return delta, chosen[..., rank : rank + width], chosen[..., rank + width :]
 
     def __call__(self, x: Tensor, memory: ScanMemory | None, context: Context) -> Tensor:
-        real = _real_tokens(context, x.shape[1])
+        real = real_tokens(context, x.shape[1])
         h, z = self.input(x), self.gate(x)
         if real is not None:
             real = real.astype(x.dtype)[..., None]
@@ -215,16 +215,3 @@ class Convolution(Module):
 
     def __call__(self, x: Tensor, tail: Tensor | None, segments: np.ndarray | None) -> Tensor:
         return F.causal_convolution(x, self.weight, self.bias, tail, segments=segments)
-
-
-def _real_tokens(context: Context, length: int) -> np.ndarray | None:
-    """Which of the new tokens are no padding, (B, T); None if all. ValueError for what a recurrence cannot do."""
-    if context.prefix_length is not None and np.max(context.prefix_length) > 1:
-        raise ValueError("a recurrent layer reads from left to right: it has no bidirectional prefix (prefix_length)")
-    if context.key_bias is None:
-        return None
-    real = context.key_bias == 0
-    gap = np.logical_or.accumulate(real, axis=1) & ~real  # padding behind a real token
-    if (np.logical_or.accumulate(gap, axis=1) & real)[:, -length:].any():
-        raise ValueError("a recurrent layer cannot skip padding between real tokens: fill up rows on the left")
-    return real[:, -length:]

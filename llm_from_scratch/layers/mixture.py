@@ -100,8 +100,8 @@ class Mixture(Module):
         if context.auxiliary is not None and self.spec.balance:
             context.auxiliary.append(Routed(logits, experts, self.spec.balance, self.spec.apart))
         if context.record is not None:
-            context.record.setdefault("router", []).append(softmax(logits.data).data.reshape(*shape, -1))
-            context.record.setdefault("experts", []).append(experts.reshape(*shape, -1))
+            context.record.note("router", softmax(logits.data).data.reshape(*shape, -1))
+            context.record.note("experts", experts.reshape(*shape, -1))
 
 
 def balancing_loss(routed: Sequence[Routed], mask: np.ndarray | None) -> Tensor:

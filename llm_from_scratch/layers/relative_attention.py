@@ -18,9 +18,10 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
-from .attention import AttentionSpec
+from .attention import AttentionSpec, record_attention
 from .basic import Linear
-from .context import Context, KeyValueCache
+from .context import Context
+from .memory import KeyValueCache
 from .module import Module, parameter
 
 
@@ -113,12 +114,12 @@ class RelativeAttention(Module):
         biases = [bias.reshape(spec.heads, spec.head_dim) for bias in (self.content_bias, self.position_bias)]
         settings: dict[str, Any] = {"scale": spec.scale, "key_offset": seen - length}
         settings |= {"key_bias": context.key_bias, "segments": context.segments}
+        y = F.relative_attention(q, k, v, relative, *biases, **settings)
         if context.record is not None:
             with no_grad():
                 ones = np.broadcast_to(np.eye(seen, dtype=x.dtype), (batch, spec.heads, seen, seen))
                 weights = F.relative_attention(q, k, ones, relative, *biases, **settings)
-                context.record.setdefault("attention", []).append(np.ascontiguousarray(weights.data))
-        y = F.relative_attention(q, k, v, relative, *biases, **settings)
+            y = record_attention(context.record, np.ascontiguousarray(weights.data), v, y)
         return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
 
     def _distances(self, first: int, last: int, dtype: np.dtype) -> Tensor:

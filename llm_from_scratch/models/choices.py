@@ -53,7 +53,7 @@ def choices(spec: ModelSpec) -> dict[str, str]:
         "mixer": _several([_mixer(part) for part in mixers(spec)]),
         "feed-forward": _several([_feed_forward(part) for part in feed_forwards(spec)]) or "none",
         "biases": _biases(spec),
-        "head": "tied" if spec.tied else "untied",
+        "head": "tied" if spec.tied else "untied, with a bias" if spec.head_bias else "untied",
     }
 
 
@@ -83,6 +83,8 @@ def details(spec: ModelSpec) -> dict[str, str]:
     found["norm eps"] = _several([f"{norm.eps:g}" for norm in norms])
     if spec.embedding_size is not None:
         found["embedding size"] = f"{spec.embedding_size}"
+    if spec.embedding_scale != 1.0:
+        found["embedding scale"] = f"{spec.embedding_scale:.6g}"
     return found | choices(spec)
 
 
@@ -110,7 +112,9 @@ def _norm_specs(spec: ModelSpec) -> list[NormSpec]:
     found: list[NormSpec] = []
     for layer in spec.layers:
         for branch in layer.branches:
-            found += [*branch.norms_before, *([branch.norm_after] if branch.norm_after else [])]
+            found += [
+                norm for norm in (*branch.norms_before, branch.norm_branch, branch.norm_after) if norm is not None
+            ]
     return found
 
 
@@ -122,6 +126,7 @@ def norm_in_words(norm: NormSpec) -> str:
     """
     name = {"layer": "LayerNorm", "rms": "RMSNorm"}.get(norm.kind, norm.kind)
     name += " with eps outside" if norm.eps_outside else ""
+    name += " by 1 + w" if norm.plus_one else ""
     if not norm.weight:
         return f"{name}, nothing learned"
     return f"{name}, no bias" if norm.kind == "layer" and not norm.bias else name
@@ -133,7 +138,8 @@ def _placement(spec: ModelSpec) -> str:
         if branch.residual_is_normed:
             name = "pre, normed residual" + (f" × {branch.alpha:.3g}" if branch.alpha != 1 else "")
         else:
-            places = ["pre"] * bool(branch.norms_before) + ["post"] * (branch.norm_after is not None)
+            places = ["pre"] * bool(branch.norms_before) + ["on the branch"] * (branch.norm_branch is not None)
+            places += ["post"] * (branch.norm_after is not None)
             name = " and ".join(places) or "no norms"
             name += f", residual × {branch.alpha:.3g}" if branch.alpha != 1 else ""
         if len(branch.functions) > 1:
@@ -178,7 +184,8 @@ def _mixer(part: Any) -> str:
         name = "multi-query" if part.key_value_heads == 1 else "grouped-query"
     extras = [f"window {part.window}"] if part.window else []
     extras += ["clipped"] * bool(getattr(part, "clip", None))
-    extras += ["query-key norm"] * (getattr(part, "query_norm", None) is not None)
+    if (norm := part.query_norm or part.key_norm) is not None:
+        extras.append("query-key norm" + " per head" * (norm.size == part.head_dim and part.heads > 1))
     extras += ["log-n"] * bool(getattr(part, "log_n", None))
     return ", ".join([name, *extras])
 

@@ -95,7 +95,7 @@ def _part(name: str) -> str:
         first = name.split(".")[0]
         return "norms" if first in ("norm", "embedding_norm") else first.replace("_", " ")
     function = name.split(".")[2]
-    if function.endswith(("_norm", "_norm_after")):
+    if function.endswith(("_norm", "_norm_branch", "_norm_after")):
         return "norms"
     return "feed-forward" if is_feed_forward(function) else "mixers"
 

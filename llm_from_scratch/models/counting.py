@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from ..autograd import Tensor
 from ..layers import AttentionSpec, RelativeAttentionSpec
 from ..layers.mixture import MixtureSpec
 
@@ -28,24 +29,14 @@ class Counted(NamedTuple):
 def counted(model: Any) -> Iterator[Counted]:
     """Every parameter of a decoder, packed ones too; a tied head is a last one that holds nothing and multiplies."""
     shares = _shares(model)
-    for name, shape, nbytes in _held(model):
-        size = math.prod(shape)
+    for name, weight in model.named_weights():
+        shape, size = weight.shape, math.prod(weight.shape)
+        nbytes = size * weight.dtype.itemsize if isinstance(weight, Tensor) else weight.nbytes
         share = next((share for prefix, share in shares.items() if name.startswith(prefix)), Fraction(1))
         multiplies = len(shape) > 1 and name.split(".")[0] not in ("embedding", "positions")
         yield Counted(name, size, share * size, share * size * multiplies, nbytes)
     if model.spec.tied:  # the head's product uses the embedding
         yield Counted("head.weight", 0, Fraction(0), Fraction(model.spec.vocab_size * model.embedding_width), 0)
-
-
-def _held(model: Any) -> Iterator[tuple[str, tuple[int, ...], int]]:
-    for name, parameter in model.named_parameters():
-        yield name, parameter.shape, parameter.size * parameter.dtype.itemsize
-    seen = set()
-    for path, module in model.named_modules():
-        weight = getattr(module, "packed", None)
-        if weight is not None and id(weight) not in seen:
-            seen.add(id(weight))
-            yield f"{path}.weight", weight.shape, weight.nbytes
 
 
 def _shares(model: Any) -> dict[str, Fraction]:

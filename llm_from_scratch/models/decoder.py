@@ -5,7 +5,7 @@ Glossary: B rows of the batch, T new tokens, S all tokens so far (remembered and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
+from ..autograd.tensor import as_tensor
 from ..generation import generate
-from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, Module, balancing_loss
-from .checks import check_ids, check_mask, check_positions, check_prefix, check_segments
+from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss
+from .heads import Head, TiedHead, cross_entropy
+from .inputs import Inputs
 from .spec import ModelSpec
 from .summary import Summary, summary
 
@@ -44,15 +46,16 @@ class Decoder(Module):
         self.embedding_norm = None if spec.embedding_norm is None else spec.embedding_norm.build(rng)
         self.layers = [layer.build(rng) for layer in spec.layers]
         self.norm = None if spec.norm is None else spec.norm.build(rng)
-        self.head = None
+        self.head: Any = TiedHead(self.embedding)
         if not spec.tied:
-            self.head = Linear(width, spec.vocab_size, bias=False, init=spec.head_init, rng=rng)
-        self._record: dict[str, list[np.ndarray]] | None = None
+            self.head = Head(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
+        self._record: Recording | None = None
 
     def __call__(
         self,
-        ids: Any,
+        ids: Any = None,
         *,
+        embeddings: Any = None,
         memory: ModelMemory | None = None,
         mask: Any = None,
         positions: Any = None,
@@ -62,6 +65,9 @@ class Decoder(Module):
     ) -> Tensor:
         """Logits for the token after each position: ids (B, T) -> (B, T, V).
 
+        embeddings (B, T, width of the embedding's rows): what stands in place of the rows that ids would look up;
+        gradients flow into it.
+
         memory: from `new_memory`; the ids continue what it holds, and it is extended.
         mask (B, T): False or 0 marks padding, which no token sees. positions (B, T): default 0, 1, 2, … over the
         tokens that are not padding, anew in each document. segments (B, T): document numbers; attention does not cross
@@ -70,9 +76,9 @@ class Decoder(Module):
         Raises TypeError or ValueError for ids that are not integers in 0..V-1, empty sequences, wrong shapes, or
         positions beyond a learned table.
         """
-        x = self._hidden(ids, memory, mask, positions, segments, prefix_length, rng)
-        weight, transposed = self._head()
-        return F.linear(x, weight, transposed=transposed)
+        about: dict[str, Any] = {"mask": mask, "positions": positions, "segments": segments}
+        inputs = self._inputs(ids, embeddings=embeddings, prefix_length=prefix_length, **about)
+        return self.head(self._hidden(inputs, memory, rng))
 
     def loss(
         self,
@@ -91,49 +97,58 @@ class Decoder(Module):
         recorded: under `no_grad` the loss is the bare cross-entropy, which stays comparable. Balance is no sum over
         tokens: each shard adds its own, weighted by its share of the targets.
         """
-        known = {"ids", "targets", "mask", "positions", "segments", "prefix_length"}
-        if not {"ids", "targets"} <= set(batch) <= known:
-            raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(known)}; got {sorted(batch)}")
-        more = {name: batch.get(name) for name in ("mask", "positions", "segments", "prefix_length")}
-        targets = np.asarray(batch["targets"])
+        inputs, targets = self._batch(batch)
         routed: list[Any] | None = [] if (grad_enabled() if auxiliary is None else auxiliary) else None
-        x = self._hidden(batch["ids"], None, **more, rng=rng, auxiliary=routed)
-        if targets.shape != x.shape[:2]:
-            raise ValueError(f"targets have shape {targets.shape}, the ids {x.shape[:2]}: they must be equal")
-        weight, transposed = self._head()
-        loss = F.linear_cross_entropy(
-            x.reshape(-1, x.shape[-1]), weight, targets.reshape(-1), normaliser=normaliser, transposed=transposed
-        )
+        x = self._hidden(inputs, None, rng, routed)
+        loss = cross_entropy(self.head, x.reshape(-1, x.shape[-1]), targets.reshape(-1), normaliser)
         if routed:
             share = 1.0 if normaliser is None else int((targets != -100).sum()) / normaliser
             loss = loss + balancing_loss(routed, batch.get("mask")) * share
         return loss
 
-    def _head(self) -> tuple[Tensor, bool]:
-        return (self.embedding.weight, True) if self.head is None else (self.head.weight, False)
+    def token_log_probabilities(self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None) -> Tensor:
+        """The log-probability of each target, (B, T); 0 where the target is -100. batch: as for `loss`."""
+        inputs, targets = self._batch(batch)
+        return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
+
+    def _inputs(self, ids: Any, **about: Any) -> Inputs:
+        return Inputs.of(ids, self.spec.vocab_size, width=self.embedding_width, **about)
+
+    def _batch(self, batch: Mapping[str, Any]) -> tuple[Inputs, np.ndarray]:
+        about = {"mask", "positions", "segments", "prefix_length"}
+        if not {"ids", "targets"} <= set(batch) <= {"ids", "targets", *about}:
+            raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(about)}; got {sorted(batch)}")
+        inputs = self._inputs(**{name: value for name, value in batch.items() if name != "targets"})
+        targets = np.asarray(batch["targets"])
+        if targets.shape != inputs.shape:
+            raise ValueError(f"targets have shape {targets.shape}, the ids {inputs.shape}: they must be equal")
+        return inputs, targets
+
+    def _looked_up(self, ids: np.ndarray) -> Tensor:
+        x = self.embedding(ids)
+        if self.spec.embedding_gradient_scale == 1.0 or not grad_enabled():
+            return x
+        # a·e + (1 - a)·stop_gradient(e), written so that the value is e to the last bit.
+        return x.detach() + (x - x.detach()) * self.spec.embedding_gradient_scale
 
     def _hidden(
         self,
-        ids: Any,
+        inputs: Inputs,
         memory: ModelMemory | None,
-        mask: Any,
-        positions: Any,
-        segments: Any,
-        prefix_length: Any,
         rng: np.random.Generator | None,
         auxiliary: list[Any] | None = None,
     ) -> Tensor:
         """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
-        ids = check_ids(ids, self.spec.vocab_size)
-        context = self._context(ids.shape, memory, mask, positions, segments, prefix_length)
-        context.rng, context.record, context.auxiliary = rng, self._record, auxiliary
-        asked = ids.shape[1]
+        collected: dict[str, Any] = {"rng": rng, "record": self._record, "auxiliary": auxiliary}
+        context = inputs.context(memory, self.dtype, self.position_limit, **collected)
+        ids, asked = inputs.ids, inputs.shape[1]
         if memory is not None:
             ids, context = memory.admit(ids, context)  # all tokens so far, where they have to be run again
-        x = self.embedding(ids)
-        if self.spec.embedding_gradient_scale != 1.0 and grad_enabled():
-            # a·e + (1 - a)·stop_gradient(e), written so that the value is e to the last bit.
-            x = x.detach() + (x - x.detach()) * self.spec.embedding_gradient_scale
+        if (record := context.record) is not None:
+            record.begin()
+        x: Any = inputs.embeddings if ids is None else self._looked_up(ids)
+        if self.spec.embedding_scale != 1.0:
+            x = x * self.spec.embedding_scale
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
         if self.positions is not None:
@@ -143,69 +158,14 @@ class Decoder(Module):
         if rng is not None and self.spec.embedding_dropout:
             x = F.dropout(x, rate=self.spec.embedding_dropout, rng=rng)
         for i, layer in enumerate(self.layers):
-            if self._record is not None:
-                self._record.setdefault("hidden", []).append(x.data.copy())
+            x = x if record is None else record.keep("hidden", x)
             x = layer(x, None if memory is None else memory.layers[i], context)
         if memory is not None:
-            memory.length += ids.shape[1]
+            memory.length += x.shape[1]
         x = x if self.norm is None else self.norm(x)
-        if self._record is not None:
-            self._record.setdefault("hidden", []).append(x.data.copy())
+        x = x if record is None else record.keep("hidden", x)
         x = x if x.shape[1] == asked else x[:, -asked:]
         return x if self.head_projection is None else self.head_projection(x)
-
-    def _context(
-        self,
-        shape: tuple[int, int],
-        memory: ModelMemory | None,
-        mask: Any,
-        positions: Any,
-        segments: Any,
-        prefix_length: Any,
-    ) -> Context:
-        batch, length = shape
-        offset, seen = 0, np.zeros((batch, 1), np.int64)
-        if memory is not None:
-            if memory.batch_size != batch:
-                raise ValueError(f"the memory holds {memory.batch_size} rows, the ids have {batch}")
-            if segments is not None and memory.length:
-                raise ValueError(
-                    "segments describe whole rows: a memory that holds tokens cannot be combined with them"
-                )
-            if memory.packed and memory.keeps_keys:
-                raise ValueError(
-                    "the memory holds packed documents, and attention would see all of them: run the one to be "
-                    "continued alone"
-                )
-            offset, seen = memory.length, memory.real_tokens
-        mask = check_mask(mask, shape)
-        segments = check_segments(segments, shape)
-        if positions is not None:
-            positions = check_positions(positions, shape)
-        elif segments is not None:
-            positions = _positions_in_segments(segments)
-        elif mask is not None:
-            positions = np.maximum(seen + np.cumsum(mask, axis=1) - 1, 0)
-        else:
-            every_row_alike = memory is None or memory.mask is None
-            positions = (seen[:1] if every_row_alike else seen) + np.arange(length)
-        if self.positions is not None and int(positions.max()) >= self.positions.count:
-            raise ValueError(
-                f"position {int(positions.max())} is beyond the {self.positions.count} positions "
-                "this model has learned: shorten the input"
-            )
-        prefix_length = check_prefix(prefix_length, batch, offset + length, offset)  # last check: memory may change
-        if memory is not None and segments is not None:
-            memory.packed = bool((segments != segments[:, :1]).any())
-        key_mask = mask
-        if memory is not None and (mask is not None or memory.mask is not None):
-            past = np.ones((batch, offset), bool) if memory.mask is None else memory.mask
-            new = np.ones(shape, bool) if mask is None else mask
-            key_mask = memory.mask = np.concatenate([past, new], axis=1)
-        key_bias = None
-        if key_mask is not None and not key_mask.all():
-            key_bias = np.where(key_mask, 0.0, -np.inf).astype(self.dtype)
-        return Context(positions, offset, key_bias, segments, prefix_length)
 
     @property
     def embedding_width(self) -> int:
@@ -242,9 +202,8 @@ class Decoder(Module):
         see each other; what follows may come in any pieces.
         """
         with no_grad():
-            x = self._hidden(ids, memory, mask, positions, None, prefix_length, None)
-            weight, transposed = self._head()
-            return F.linear(x[:, -1], weight, transposed=transposed).data
+            inputs = self._inputs(ids, mask=mask, positions=positions, prefix_length=prefix_length)
+            return self.head(self._hidden(inputs, memory, None)[:, -1]).data
 
     def generate(self, ids: Any, **settings: Any) -> np.ndarray:
         """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings.
@@ -259,31 +218,57 @@ class Decoder(Module):
         Nothing is computed, so that a model of any size can be asked before it is built (`Decoder(spec)`). Raises
         TypeError or ValueError as a call would.
         """
-        ids = check_ids(ids, self.spec.vocab_size)
-        self._context(ids.shape, None, None, None, None, None)  # positions beyond a learned table
-        return summary(self, *ids.shape)
+        inputs = self._inputs(ids)
+        inputs.context(None, self.dtype, self.position_limit)  # positions beyond a learned table
+        return summary(self, *inputs.shape)
 
     @contextmanager
-    def record(self) -> Iterator[dict[str, list[np.ndarray]]]:
+    def record(self, gradients: bool = False) -> Iterator[Recording]:
         """Collect what passes through the model inside the block.
 
-        Yields a dictionary: "hidden" gets the input of every layer and the final normed state, (B, T, hidden) each, and
-        "attention" one map a layer, (B, H, T, S). The fast path never keeps them.
+        Yields a dictionary: "hidden" gets the input of every layer and the final normed state, (B, T, hidden) each,
+        and "attention" one map a layer, (B, H, T, S). Its `steps` hold the same apart for each pass:
+        steps[0]["hidden"][2] is what layer 2 read in the first. gradients: entries are Tensors, and after
+        `loss.backward()` their `.grad` says how the loss depends on them; else ndarrays. The fast path keeps nothing.
         """
-        before, self._record = self._record, {}
+        before, self._record = self._record, Recording(gradients)
         try:
             yield self._record
         finally:
             self._record = before
 
+    @contextmanager
+    def patch(self, path: str, change: Callable[[Tensor], Any]) -> Iterator[None]:
+        """Inside the block, a part of the model puts out `change(what it would put out)`.
 
-def _positions_in_segments(segments: np.ndarray) -> np.ndarray:
-    """Positions that start again at 0 in each document of a packed row.
+        path: of any module ("layers.1.mixer", "layers.0", "embedding"); change: from a Tensor to one of the same shape.
 
-    >>> _positions_in_segments(np.array([[0, 0, 1, 1, 1]]))
-    array([[0, 1, 0, 1, 2]])
-    """
-    index = np.arange(segments.shape[1])
-    starts = np.zeros(segments.shape, np.int64)
-    starts[:, 1:] = np.where(segments[:, 1:] != segments[:, :-1], index[1:], 0)
-    return index - np.maximum.accumulate(starts, axis=1)
+        >>> from llm_from_scratch.checkpoints import build
+        >>> model = build("gpt2", n_layer=1, n_head=1, n_embd=4, vocab_size=5, n_positions=8)
+        >>> before = model([[3, 1]])
+        >>> with model.patch("layers.0.mixer", lambda out: out * 0.0):
+        ...     without = model([[3, 1]])
+        >>> bool((before.data != without.data).any()), bool((model([[3, 1]]).data == before.data).all())
+        (True, True)
+        """
+        modules = dict(self.named_modules())
+        if path not in modules or not path:
+            raise ValueError(f"there is no part {path!r}; parts are {', '.join(sorted(set(modules) - {''})[:8])}, …")
+        part = modules[path]
+        kind = type(part)
+
+        def changed(module: Any, *args: Any, **kwargs: Any) -> Tensor:
+            out = kind.__call__(module, *args, **kwargs)
+            new = as_tensor(change(out))
+            if new.shape != out.shape or new.dtype != out.dtype:
+                raise ValueError(
+                    f"the patch of {path} made {new.dtype}{new.shape} of {out.dtype}{out.shape}: keep shape and dtype"
+                )
+            return new
+
+        # Python looks a call up on the class: the part gets one of its own meanwhile, and keeps its place and name.
+        part.__class__ = type(kind.__name__, (kind,), {"__call__": changed})
+        try:
+            yield
+        finally:
+            part.__class__ = kind

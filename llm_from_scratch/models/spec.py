@@ -9,6 +9,7 @@ the place of a mixer or a feed-forward part.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,10 @@ class ModelSpec:
     """One language model.
 
     context_length: the longest sequence it was made for; only a position table enforces it.
-    tied: the head is the embedding, transposed. embedding_norm: directly after the embedding (BLOOM). embedding_size:
-    narrower (or wider) rows of the embedding and of the head, with a matrix between them and the layers (OPT-350M).
+    tied: the head is the embedding, transposed. head_bias: added to the logits (GPT-J, Phi), by a head of its own.
+    embedding_scale: the looked-up rows are multiplied by it, the head is not (Gemma: √hidden_size). embedding_norm:
+    directly after the embedding (BLOOM). embedding_size: narrower (or wider) rows of the embedding and of the head,
+    with a matrix between them and the layers (OPT-350M).
     embedding_gradient_scale: the gradient through the looked-up rows is multiplied by it; what a tied head sends to the
     same matrix is not (GLM-130B, against spikes of the loss).
     """
@@ -42,9 +45,11 @@ class ModelSpec:
     norm: NormSpec | None
     context_length: int
     tied: bool = True
+    head_bias: bool = False
     positions: PositionTable | None = None
     embedding_norm: NormSpec | None = None
     embedding_size: int | None = None
+    embedding_scale: float = 1.0
     embedding_dropout: float = 0.0
     embedding_gradient_scale: float = 1.0
     embedding_init: Initializer = Normal(0.02)
@@ -59,6 +64,10 @@ class ModelSpec:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
         if not 0.0 <= self.embedding_gradient_scale <= 1.0:
             raise ValueError(f"embedding_gradient_scale must lie in 0..1, not {self.embedding_gradient_scale}")
+        if not 0.0 < self.embedding_scale < math.inf:
+            raise ValueError(f"embedding_scale must be a positive number, not {self.embedding_scale}")
+        if self.head_bias and self.tied:
+            raise ValueError("head_bias needs a head of its own: tied=False")
         if not self.layers:
             raise ValueError("a model needs at least one layer")
 

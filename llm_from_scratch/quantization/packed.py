@@ -8,13 +8,14 @@ input, none arrive at them. What this module does not do: files (`checkpoints/gg
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor, primitive
 from ..kernels import packed as kernels
 from ..kernels.packed import TILE
-from ..layers import Module
+from ..layers import Module, StoredWeight
 from .blocks import Codes, decode
 
 # Rows from which expanding a panel pays: each row alone reads all codes anew.
@@ -23,7 +24,7 @@ _PANEL = 64  # tiles expanded at a time: 4,096 outputs
 
 
 @dataclass(frozen=True, eq=False)
-class PackedWeight:
+class PackedWeight(StoredWeight):
     """A matrix (inputs, outputs) in tiles of 64 outputs; see `kernels.packed` for how the parts lie.
 
     >>> rows = np.arange(128, dtype=np.float32).reshape(2, 64) / 128      # (outputs, inputs), as files store it
@@ -64,12 +65,12 @@ class PackedWeight:
         return cls(codes, scale, minimum, outputs)
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
         """(inputs, outputs)."""
         return self.codes.shape[1], self.outputs
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> int:  # type: ignore[override]
         """Bytes held."""
         return self.codes.nbytes + self.scale.nbytes + self.minimum.nbytes
 
@@ -77,7 +78,7 @@ class PackedWeight:
         floats = (part[first:last].astype(dtype, copy=False) for part in (self.scale, self.minimum))
         return self.codes[first:last], *floats  # type: ignore[return-value]
 
-    def expand(self, dtype: np.dtype | type = np.float32) -> np.ndarray:
+    def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, (inputs, outputs)."""
         return kernels.packed_expand(*self._parts(0, len(self.codes), np.dtype(dtype)))[:, : self.outputs]
 
@@ -166,23 +167,46 @@ def _(rng):
 
 
 class PackedLinear(Module):
-    """A linear layer that never changes: x (..., in) -> (..., out). It has no parameters but its bias."""
+    """A linear layer whose matrix never changes: x (..., in) -> (..., out). Its only parameter is a bias."""
 
     def __init__(self, weight: PackedWeight, bias: Tensor | None = None) -> None:
-        self.packed = weight
+        self.weight = weight
         self.bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.bias is None:
-            return packed_linear(x, weight=self.packed)
-        return packed_linear(x, self.bias, weight=self.packed)
+        return packed_linear(x, self.bias, weight=self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedRows(StoredWeight):
+    """A packed matrix (inputs, outputs) as a table with one row an output."""
+
+    columns: PackedWeight
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """(outputs, inputs)."""
+        return self.columns.shape[::-1]
+
+    @property
+    def nbytes(self) -> int:  # type: ignore[override]
+        """Bytes held."""
+        return self.columns.nbytes
+
+    def expand(self, dtype: Any = np.float32) -> np.ndarray:
+        """The numbers, (outputs, inputs)."""
+        return self.columns.expand(dtype).T
 
 
 class PackedEmbedding(Module):
     """One packed row a token: ids (...) -> (..., dim), float32."""
 
     def __init__(self, weight: PackedWeight) -> None:
-        self.packed = weight
+        self.weight = PackedRows(weight)
 
     def __call__(self, ids: np.ndarray) -> Tensor:
-        return Tensor(self.packed.rows(ids.reshape(-1)).reshape(*ids.shape, -1))
+        return Tensor(self.weight.columns.rows(ids.reshape(-1)).reshape(*ids.shape, -1))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
+        return packed_linear(x, weight=self.weight.columns)

@@ -1,13 +1,12 @@
 """Tokenizers: text to ids and back.
 
-`Tokenizer` is byte-level BPE, `SentencePieceTokenizer` the other kind; `Tokenizer.train` and `.from_pretrained`
-make either. `naive` is the algorithm as one would first write it, to read before the rest.
+A `Tokenizer` is composed of what `parts` lists; `Tokenizer.train` and `.from_pretrained` make one of any kind.
+`naive` is the algorithm as one would first write it, to read before the rest.
 """
 
 from .added_tokens import AddedToken, AddedTokens
-from .pipeline import PipelineTokenizer
+from .kinds import PipelineTokenizer, SentencePieceTokenizer
 from .pre_tokenizer import ALIASES, NAMES, PreTokenizer
-from .sentencepiece import SentencePieceTokenizer
 from .streams import StreamDecoder
 from .tokenizer import Tokenizer
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.gguf import GgufFile
-from .formats.parts import read_json
+from .formats.common import read_json
 from .formats.surroundings import Surroundings
 from .template_sandbox import Sandbox
 from .template_source import explained, parse
@@ -124,7 +124,7 @@ class ChatTemplate:
         whose = origin(text)
         added = tokenizer.added_tokens
         found = added.segments(str(text), added.choose("all"), lambda start, end: 1 not in whose[start:end])
-        return [number for ids in tokenizer._encode_segments(found) for number in ids.tolist()]
+        return [number for ids in tokenizer.encode_segments(found) for number in ids.tolist()]
 
     def _rendered(
         self, messages: Messages, prompt: bool, tools: Any, documents: Any, template: str | None, variables: dict

@@ -65,29 +65,38 @@ def _whole_number(name: str, value: Any) -> int:
     return int(value)
 
 
-def check_training(vocab_size: Any, special_tokens: Any, ties: Any, min_frequency: Any) -> list[str]:
-    """Check the settings of training; the special tokens as a list."""
-    if isinstance(special_tokens, (str, bytes)) or not isinstance(special_tokens, Sequence):
-        raise TypeError(f"special_tokens must be a list of str, got {special_tokens!r}")
-    special = list(special_tokens)
-    for token in special:
+def _check_tokens(name: str, tokens: Any) -> list[str]:
+    """Strings of more than one character, as a list."""
+    if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Sequence):
+        raise TypeError(f"{name}s must be a list of str, got {tokens!r}")
+    for token in tokens:
         if not isinstance(token, str) or not token:
-            raise TypeError(f"special_tokens must be non-empty strings, got {token!r}")
+            raise TypeError(f"{name}s must be non-empty strings, got {token!r}")
+        words = name.replace("_", " ")
         if len(token) == 1:
-            raise ValueError(f"special token {token!r} is a single character, which ordinary text needs")
-        if special.count(token) > 1:
-            raise ValueError(f"special token {token!r} is given twice: special tokens must be distinct")
+            raise ValueError(f"{words} {token!r} is a single character, which ordinary text needs")
         try:
             token.encode("utf-8")
         except UnicodeEncodeError:
-            raise ValueError(f"special token {token!r} holds a lone surrogate, which is no character") from None
-    least = 256 + len(special)
+            raise ValueError(f"{words} {token!r} holds a lone surrogate, which is no character") from None
+    return list(tokens)
+
+
+def check_training(
+    vocab_size: Any, special_tokens: Any, added_tokens: Any, ties: Any, min_frequency: Any
+) -> tuple[list[str], list[str]]:
+    """Check the settings of training; special and added tokens as lists."""
+    special = _check_tokens("special_token", special_tokens)
+    added = _check_tokens("added_token", added_tokens)
+    for place, token in enumerate([*special, *added]):
+        if token in [*special, *added][:place]:
+            raise ValueError(f"token {token!r} is given twice: special and added tokens must be distinct")
+    least = 256 + len(special) + len(added)
     if _whole_number("vocab_size", vocab_size) < least:
-        raise ValueError(
-            f"vocab_size must be at least {least} (256 bytes and {len(special)} special tokens), got {vocab_size}"
-        )
+        tokens = f"256 bytes, {len(special)} special and {len(added)} added tokens"
+        raise ValueError(f"vocab_size must be at least {least} ({tokens}), got {vocab_size}")
     if _whole_number("min_frequency", min_frequency) < 0:
         raise ValueError(f"min_frequency must not be negative, got {min_frequency}")
     if ties not in TIES:
         raise ValueError(f"ties must be one of {TIES}, got {ties!r}")
-    return special
+    return special, added

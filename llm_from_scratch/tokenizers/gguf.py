@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .formats import assemble
 from .formats.gguf import arguments
 from .tokenizer import Tokenizer
 
@@ -19,4 +20,4 @@ def tokenizer_from_gguf_metadata(metadata: Mapping[str, Any]) -> Tokenizer:
     Traceback (most recent call last):
     ValueError: tokenizer.ggml.model 'bert' is neither byte-level BPE ('gpt2') nor SentencePiece ('llama')
     """
-    return Tokenizer.from_arguments(arguments(metadata))
+    return Tokenizer.of(assemble(arguments(metadata)))

@@ -1,23 +1,22 @@
-"""SentencePiece-BPE on plain text: pieces, the borders they do not cross, and encoding with byte fallback.
+"""SentencePiece-BPE on plain text: pieces, and encoding with byte fallback.
 
 A piece is a string of characters, "▁" (U+2581) standing for a space. Text is taken character by character, then any two
 neighbours that spell a piece may be joined, the piece with the highest score first. A character that no piece holds is
 written as its UTF-8 bytes, each a piece of its own ("<0xE6>"), or as the unknown piece if the model has no such pieces.
-Nothing here knows special tokens: see `sentencepiece.py`.
+Nothing here knows special tokens: see `sentencepiece.py`; spaces are put in `borders.py`.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import bpe, splitting
-from .checks import utf8
-
-SPACE = "▁"
+from ..kernels import bpe
+from .borders import SPACE
+from .encoding import Words, distinct
 
 
 class Kind(enum.IntEnum):
@@ -113,108 +112,55 @@ def ranked_merges(pieces: Mapping[str, int], scores: Mapping[str, float]) -> tup
     return np.ascontiguousarray(table[:, 1:]), np.ascontiguousarray(table[:, 0]), extra
 
 
-class Borders:
-    """Where words begin, which no piece crosses, and where a stream may be cut.
-
-    rule: "runs"  a word is a run of spaces and what follows it up to the next space: right where no piece has a space
-                  behind something else
-          "each"  every space begins a word (`Metaspace` with split=true)
-          "none"  the whole text is one word: some piece reaches across spaces
-    """
-
-    pattern = "sentencepiece"
-
-    def __init__(self, rule: str = "runs"):
-        if rule not in ("runs", "each", "none"):
-            raise ValueError(f"the rule for words must be 'runs', 'each' or 'none', got {rule!r}")
-        self.rule = rule
-
-    @property
-    def can_stream(self) -> bool:
-        return self.rule != "none"
-
-    def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        """The text (spaces as spaces) as UTF-8 and where its words end: (n,) uint8, (k,) int64."""
-        data = np.frombuffer(utf8(text), np.uint8)
-        if not data.size:
-            return data, np.empty(0, np.int64)
-        if self.rule == "none":
-            return data, np.array([data.size])
-        space = data == 32
-        begins = space[1:].copy() if self.rule == "each" else space[1:] & ~space[:-1]
-        return data, np.append(np.flatnonzero(begins) + 1, data.size)
-
-    def last_cut(self, text: str, low: int, high: int, *, at_spaces_only: bool = False) -> int:
-        """The greatest position in (low, high] with a space that follows something else; 0 if there is none."""
-        at = min(high, len(text) - 1)
-        while self.can_stream and at > low:
-            at = text.rfind(" ", low + 1, at + 1)
-            if at < 0:
-                break
-            if text[at - 1] not in (" ", SPACE):
-                return at
-            at -= 1
-        return 0
-
-    def __repr__(self) -> str:
-        return f"Borders({self.rule!r})"
-
-
 class PieceEncoder:
-    """Encodes text whose spaces are spaces (prefixes and "▁" have been seen to).
+    """Encodes words whose spaces are spaces (prefixes and "▁" have been seen to).
 
-    singles:  the id of every character that merges start from, "▁" included
-    merges, ranks: as `ranked_merges` makes them; ids from `size` on are characters that are no pieces
-    extra:    those characters
-    size:     the number of pieces
-    byte_ids: the ids of the 256 byte pieces, or None; then characters without a piece become `unknown`
-    fuse:     unknown characters in a row become one unknown piece
+    pieces: by id
+    merges: (m, 3) ids (left, right, result), oldest first; None: the scores of the pieces decide
+    byte_fallback: characters without a piece become bytes, not the unknown piece
+    fuse:   unknown characters in a row become one unknown piece
 
-    >>> merges = np.array([[0, 1, 3]], np.int32), np.array([0], np.int32)
-    >>> encoder = PieceEncoder({"▁": 0, "a": 1}, *merges, [], 260, byte_ids=range(4, 260))
-    >>> encoder(" a é", Borders())                                   # "▁a", "▁", and two bytes
-    array([  3,   0, 199, 173], dtype=int32)
+    >>> from llm_from_scratch.tokenizers.borders import Borders
+    >>> pieces = [Piece("▁"), Piece("a"), Piece("▁a"), *(Piece(f"<0x{b:02X}>", 0.0, Kind.BYTE) for b in range(256))]
+    >>> PieceEncoder(pieces)(Borders().split(" a é"))                    # "▁a", "▁", and two bytes
+    array([  2,   0, 198, 172], dtype=int32)
     """
 
     def __init__(
         self,
-        singles: Mapping[str, int],
-        merges: np.ndarray,
-        ranks: np.ndarray,
-        extra: Sequence[str],
-        size: int,
+        pieces: Sequence[Piece],
+        merges: np.ndarray | None = None,
         *,
-        byte_ids: Iterable[int] | None = None,
-        unknown: int | None = None,
+        byte_fallback: bool = True,
         fuse: bool = True,
     ):
-        known = {" " if character == SPACE else character: number for character, number in singles.items()}
-        known.update((character, size + n) for n, character in enumerate(extra))
+        self.pieces, self.byte_fallback, self.fuse, self.from_scores = pieces, byte_fallback, fuse, merges is None
+        self.ids, scores, self.byte_ids, self.unknown = sort_pieces(pieces, byte_fallback)
+        if merges is None:
+            self.merges, self._ranks, self._extra = ranked_merges(self.ids, scores)
+        else:
+            self.merges, self._ranks, self._extra = merges, np.arange(len(merges), dtype=np.int32), []
+            if merges.size and not (0 <= merges.min() and merges.max() < len(pieces)):
+                raise ValueError(f"merges name ids outside [0, {len(pieces)})")
+        # The characters that merges start from; those that are no pieces have ids behind all others.
+        known = {" " if text == SPACE else text: number for text, number in self.ids.items() if len(text) == 1}
+        known.update((character, len(pieces) + n) for n, character in enumerate(self._extra))
         self._codes = np.array(sorted(map(ord, known)), np.uint32)
         self._numbers = np.array([known[chr(code)] for code in self._codes.tolist()], np.int32)
-        self._merges, self._ranks, self._extra = merges, ranks, list(extra)
-        self._table = bpe.merge_table(merges)
-        self._size = size
-        self._byte_ids = None if byte_ids is None else list(byte_ids)
-        self._unknown, self._fuse = unknown, fuse
+        self._table = bpe.merge_table(self.merges)
 
-    def __call__(self, text: str, borders: Borders) -> np.ndarray:
-        """The ids of a text, (n,) int32: every distinct word is merged once."""
-        data, ends = borders.split(text)
-        first, _, which = splitting.unique_words(data, ends)
-        starts = np.concatenate(([0], ends))[first]
-        lengths = ends[first] - starts
-        word_ends = np.cumsum(lengths)
-        distinct = data[np.arange(int(lengths.sum())) + np.repeat(starts - (word_ends - lengths), lengths)]
-        symbols, missing = self._symbols(distinct)
+    def __call__(self, words: Words, allowed: frozenset[str] = frozenset()) -> np.ndarray:
+        """The ids of words, (n,) int32."""
+        data, ends, which = distinct(words)
+        symbols, missing = self._symbols(data)
         # How many characters end before each word's end: bytes that do not continue one.
-        characters = np.concatenate(([0], np.cumsum((distinct & 0xC0) != 0x80)))[word_ends].astype(np.int64)
-        ids, id_ends = bpe.merge_ranked(symbols, characters, self._merges, self._ranks, self._table)
-        if ids.size and ids.max() >= self._size:
+        characters = np.concatenate(([0], np.cumsum((data & 0xC0) != 0x80)))[ends].astype(np.int64)
+        ids, id_ends = bpe.merge_ranked(symbols, characters, self.merges, self._ranks, self._table)
+        if ids.size and ids.max() >= len(self.pieces):
             ids, id_ends = self._fall_back(ids, id_ends, [*self._extra, *missing])
         ids = bpe.gather_words(ids, id_ends, which)
-        if self._unknown is not None and self._fuse and self._byte_ids is None:
-            unknown = ids == self._unknown
+        if self.unknown is not None and self.fuse and not self.byte_fallback:
+            unknown = ids == self.unknown
             if unknown.any():
                 ids = ids[~(unknown & np.concatenate(([False], unknown[:-1])))]
         return ids
@@ -232,28 +178,29 @@ class PieceEncoder:
         missing, which = np.unique(codes[~found], return_inverse=True)
         symbols = np.empty(codes.size, np.int32)
         symbols[found] = self._numbers[place[found]] if found.any() else 0
-        symbols[~found] = self._size + len(self._extra) + which
+        symbols[~found] = len(self.pieces) + len(self._extra) + which
         return symbols, [chr(code) for code in missing.tolist()]
 
     def _fall_back(self, ids: np.ndarray, ends: np.ndarray, characters: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Write characters that are no pieces as bytes, or as the unknown piece."""
         written = [np.array(self._spell(character), np.int32) for character in characters]
         lengths = np.array([part.size for part in written])
-        beyond = ids >= self._size
+        size = len(self.pieces)
+        beyond = ids >= size
         counts = np.ones(ids.size, np.int64)
-        counts[beyond] = lengths[ids[beyond] - self._size]
+        counts[beyond] = lengths[ids[beyond] - size]
         new = np.repeat(ids, counts)
-        places = new >= self._size
-        new[places] = np.concatenate([written[number] for number in (ids[beyond] - self._size).tolist()])
+        places = new >= size
+        new[places] = np.concatenate([written[number] for number in (ids[beyond] - size).tolist()])
         return new, np.concatenate(([0], np.cumsum(counts)))[ends]
 
     def _spell(self, character: str) -> list[int]:
-        if self._byte_ids is not None:
+        if self.byte_fallback:
             spelt = SPACE if character == " " else character
-            return [self._byte_ids[byte] for byte in spelt.encode("utf-8")]
-        if self._unknown is None:
+            return [self.byte_ids[byte] for byte in spelt.encode("utf-8")]
+        if self.unknown is None:
             raise ValueError(
                 f"the text needs the character {character!r}, for which this vocabulary has neither a piece nor bytes, "
                 "nor has it an unknown token"
             )
-        return [self._unknown]
+        return [self.unknown]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 from ..kernels import splitting
 from ..kernels.dispatch import backend
 from ..kernels.splitting import LETTER, NUMBER, SCHEMES, SPACE, character_classes
+from .added_tokens import Segment
 from .byte_level import to_bytes
 from .checks import utf8
+from .encoding import Words
 from .steps import check_byte_level, flat, make_steps, split_pattern
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -141,7 +144,11 @@ class PreTokenizer:
         raw, borders = data.tobytes(), [0, *ends.tolist()]
         return [raw[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(borders)]
 
-    def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+    def spaced(self, found: Iterable[Segment]) -> Iterable[Segment]:
+        """The segments of a text as they are: `split` puts the space in front, if there is one."""
+        return found
+
+    def split(self, text: str) -> Words:
         """The text as UTF-8 and where its words end: (n,) uint8, (k,) int64.
 
         Raises ValueError for a lone surrogate, which no UTF-8 text can hold.

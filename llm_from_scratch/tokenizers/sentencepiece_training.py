@@ -14,13 +14,16 @@ for more than 1,000 candidates it looks through the most frequent 5 % only.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import regex
 
 from ..kernels import bpe_training
-from .pieces import SPACE, Borders, Kind, Piece
+from .added_tokens import AddedToken, AddedTokens
+from .borders import SPACE, Borders
+from .pieces import Kind, Piece
 from .training import Source, count_words
 
 LONGEST = 16
@@ -59,6 +62,7 @@ def learn_pieces(
     source: Source,
     vocab_size: int,
     special: list[str],
+    added: Sequence[str] = (),
     *,
     min_frequency: int = 1,
     character_coverage: float = 0.9995,
@@ -67,16 +71,25 @@ def learn_pieces(
 ) -> list[Piece]:
     """Learn the pieces of a vocabulary.
 
-    special: <unk> first, then control pieces -> the pieces by id: special ones, 256 bytes, merged pieces from the first
+    special: <unk> first, then control pieces; added: strings without spaces that are a piece wherever they stand (the
+    library's user-defined symbols) -> the pieces by id: special and added ones, 256 bytes, merged pieces from the first
     merge on, characters by frequency. Raises ValueError for an empty text and a vocab_size without room for these.
     """
+    for text in added:
+        if " " in text or SPACE in text:
+            raise ValueError(f"added token {text!r} holds a space, which a SentencePiece tokenizer does not support")
     if not 0 < character_coverage <= 1:
         raise ValueError(f"character_coverage is a share above 0 and at most 1, got {character_coverage}")
+    beside = AddedTokens([AddedToken(text, number, special=False) for number, text in enumerate(added)])
+    contents = beside.choose(())
     words: dict[str, int] = {}
     for raw, count in count_words(source, _Sentences(), special, bar).items():
         word = raw.decode("utf-8").replace("\n", "")
-        if word != " " or not raw.endswith(b"\n"):  # an empty line is no sentence
-            words[word] = words.get(word, 0) + count
+        if word == " " and raw.endswith(b"\n"):  # an empty line is no sentence
+            continue
+        for part, token in beside.segments(word, contents):
+            if token < 0:
+                words[part] = words.get(part, 0) + count
     words.pop("", None)
     characters: Counter[str] = Counter()
     for word, count in words.items():
@@ -93,11 +106,11 @@ def learn_pieces(
             break
         covered.append(character)
         done += count
-    new_tokens = vocab_size - len(special) - 256 - len(covered)
+    new_tokens = vocab_size - len(special) - len(added) - 256 - len(covered)
     if new_tokens < 0:
         raise ValueError(
-            f"vocab_size must be at least {vocab_size - new_tokens} ({len(special)} special pieces, 256 bytes and "
-            f"{len(covered)} characters), got {vocab_size}: raise it, or lower character_coverage"
+            f"vocab_size must be at least {vocab_size - new_tokens} ({len(special) + len(added)} special pieces, 256 "
+            f"bytes and {len(covered)} characters), got {vocab_size}: raise it, or lower character_coverage"
         )
 
     number = {character: n for n, character in enumerate(covered)}
@@ -125,6 +138,7 @@ def learn_pieces(
     learnt = list(dict.fromkeys([*tokens[len(covered) :], *covered]))
     return [
         *(Piece(text, 0.0, Kind.UNKNOWN if n == 0 else Kind.CONTROL) for n, text in enumerate(special)),
+        *(Piece(text, 0.0, Kind.USER_DEFINED) for text in added),
         *(Piece(f"<0x{byte:02X}>", 0.0, Kind.BYTE) for byte in range(256)),
         *(Piece(text, -float(n)) for n, text in enumerate(learnt)),
     ]

@@ -12,7 +12,9 @@ from typing import Any
 import regex
 
 from ..kernels.splitting import SCHEMES
+from .added_tokens import Segment
 from .byte_level import to_characters
+from .checks import utf8
 from .expressions import compile_pattern, escape
 from .normalizers import WHITE_SPACE
 
@@ -195,10 +197,11 @@ def split_pattern(settings: dict[str, Any]) -> str:
 
 
 class Steps:
-    """A pre-tokenizer in general: texts in, words out. `first` says that a text stands at the very beginning.
+    """A pre-tokenizer in general: text in, words out.
 
-    >>> Steps({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}).words("a b", first=True)
-    ['▁a', '▁b']
+    >>> steps = Steps({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"})
+    >>> [steps.split(text) for text, _ in steps.spaced([("a b", -1)])]
+    [['▁a', '▁b']]
     """
 
     can_stream = False
@@ -215,18 +218,23 @@ class Steps:
         self._steps = make_steps(steps)
         self.pattern = " + ".join(step["type"] for step in steps) or None
 
-    def words(self, text: str, *, first: bool) -> list[str]:
+    def spaced(self, found: Iterable[Segment]) -> Iterator[Segment]:
+        """The segments of a text, the first with the prefix of a Metaspace whose scheme is "first"."""
+        for place, (text, number) in enumerate(found):
+            prefixed = place == 0 and number < 0 and self._prefix and not text.startswith((self._prefix, " "))
+            yield (self._prefix + text if prefixed else text), number
+
+    def split(self, text: str) -> list[str]:
         """The words of a text."""
-        if first and self._prefix and not text.startswith((self._prefix, " ")):
-            text = self._prefix + text
+        utf8(text)
         texts = [text]
         for step in self._steps:
             texts = step(texts)
         return texts
 
-    def to_json(self) -> Any:
-        """The "pre_tokenizer" of a `tokenizer.json`."""
-        return self.described
+    def last_cut(self, text: str, low: int, high: int, *, at_spaces_only: bool = False) -> int:
+        """0: a step may look anywhere."""
+        return 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Steps, (self.described,)

@@ -10,32 +10,13 @@ import codecs
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
 
 from .added_tokens import AddedTokens, Segment
 from .checks import check_ids
-
-if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+from .parts import Decoder, Splitter
 
 SMALL, LARGE = 1 << 16, 1 << 20
 """Characters: a stream is worked on in stretches of at least SMALL, and a long text in slices of LARGE."""
-
-
-class Words(Protocol):
-    """What cuts text into words: a `PreTokenizer`, or SentencePiece's `Borders`."""
-
-    @property
-    def can_stream(self) -> bool:
-        """Is it known where a text may be cut?"""
-
-    def split(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        """The text as UTF-8 and where its words end."""
-
-    def last_cut(self, text: str, low: int, high: int, *, at_spaces_only: bool = False) -> int:
-        """The greatest position in (low, high] where the text may be cut; 0 if there is none."""
 
 
 def slices(chunks: Iterable[str]) -> Iterator[str]:
@@ -49,7 +30,7 @@ def slices(chunks: Iterable[str]) -> Iterator[str]:
 
 def segments(
     chunks: Iterable[str],
-    words: Words,
+    words: Splitter,
     added: AddedTokens,
     contents: frozenset[str],
     *,
@@ -143,30 +124,47 @@ class StreamDecoder:
     ('', '\ufffd')
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        errors: str = "replace",
-        skip_special_tokens: bool = False,
-        after: Iterable[int] = (),
-    ):
-        self._tokenizer = tokenizer
-        self._skip = skip_special_tokens
-        self._decoder = codecs.getincrementaldecoder("utf-8")(tokenizer._error_handler(errors))
+    def __init__(self, decoder: Decoder, size: int, errors: str, skip_special_tokens: bool, after: Iterable[int]):
+        self._decoder, self._size, self._skip = decoder, size, skip_special_tokens
+        self._text = codecs.getincrementaldecoder("utf-8")(decoder.handler(errors))
         self._beginning = True
         self.push(after)
-        self._decoder.reset()
+        self._text.reset()
 
     def push(self, ids: int | Iterable[int]) -> str:
         """The text that is complete after one more id, or several."""
-        numbers = [ids] if isinstance(ids, int) or not isinstance(ids, Iterable) else ids
-        checked = check_ids(numbers, self._tokenizer.vocab_size)
-        data, self._beginning = self._tokenizer._spell(checked, self._skip, self._beginning)
-        return self._decoder.decode(data)
+        checked = check_ids([ids] if isinstance(ids, int) or not isinstance(ids, Iterable) else ids, self._size)
+        data, self._beginning = self._decoder.spell(checked, self._skip, self._beginning)
+        return self._text.decode(data)
 
     def flush(self) -> str:
         """What is left of an unfinished character at the end, as `errors` says; the decoder starts afresh."""
-        rest = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
+        rest = self._text.decode(b"", final=True)
+        self._text.reset()
         self._beginning = True
+        return rest
+
+
+class GrowingDecoder(StreamDecoder):
+    """Decodes all anew with each id, for a decoder that may look back, and gives out what is new and complete."""
+
+    def __init__(self, decoder: Decoder, size: int, errors: str, skip_special_tokens: bool, after: Iterable[int]):
+        self._decoder, self._size, self._skip = decoder, size, skip_special_tokens
+        self._ids = check_ids(list(after), size)
+        self._given = self._whole()
+
+    def _whole(self) -> str:
+        return self._decoder.spell(self._ids, self._skip, True)[0].decode("utf-8")
+
+    def push(self, ids: int | Iterable[int]) -> str:
+        """The text that is complete after one more id, or several."""
+        self._ids += check_ids([ids] if isinstance(ids, int) or not isinstance(ids, Iterable) else ids, self._size)
+        new = self._whole().rstrip("\ufffd")[len(self._given) :]
+        self._given += new
+        return new
+
+    def flush(self) -> str:
+        """What is left of an unfinished character at the end; the decoder starts afresh."""
+        rest = self._whole()[len(self._given) :]
+        self._ids, self._given = [], ""
         return rest

@@ -10,21 +10,19 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2.runtime import Undefined
 from jinja2.tests import TESTS as _TESTS
 
 from . import template_text as tt
 from .template_limits import LimitError, check_entries, check_size
+from .template_scope import Evaluator
 from .template_text import cut, joined, kept, text_of
 from .template_values import METHODS, entries
 
-if TYPE_CHECKING:
-    from .template_expressions import Expressions
 
-
-def _found(sandbox: Expressions, value: Any, attribute: Any, default: Any = None) -> Any:
+def _found(sandbox: Evaluator, value: Any, attribute: Any, default: Any = None) -> Any:
     """The attribute of a value, "a.b" that of its attribute."""
     sandbox.budget.step()
     if attribute is None:
@@ -36,7 +34,7 @@ def _found(sandbox: Expressions, value: Any, attribute: Any, default: Any = None
     return value
 
 
-def _ordering(sandbox: Expressions, attribute: Any, case_sensitive: bool) -> Callable[[Any], Any]:
+def _ordering(sandbox: Evaluator, attribute: Any, case_sensitive: bool) -> Callable[[Any], Any]:
     def key(value: Any) -> Any:
         found = _found(sandbox, value, attribute)
         return found.lower() if isinstance(found, str) and not case_sensitive else found
@@ -45,7 +43,7 @@ def _ordering(sandbox: Expressions, attribute: Any, case_sensitive: bool) -> Cal
 
 
 def _sort(
-    sandbox: Expressions, value: Any, reverse: bool = False, case_sensitive: bool = False, attribute: Any = None
+    sandbox: Evaluator, value: Any, reverse: bool = False, case_sensitive: bool = False, attribute: Any = None
 ) -> list:
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
     keys = [_ordering(sandbox, name, case_sensitive) for name in names]
@@ -53,13 +51,13 @@ def _sort(
 
 
 def _dictsort(
-    sandbox: Expressions, value: dict, case_sensitive: bool = False, by: str = "key", reverse: bool = False
+    sandbox: Evaluator, value: dict, case_sensitive: bool = False, by: str = "key", reverse: bool = False
 ) -> list:
     key = _ordering(sandbox, {"key": 0, "value": 1}[by], case_sensitive)
     return sorted(_items(sandbox, value), key=key, reverse=bool(reverse))
 
 
-def _unique(sandbox: Expressions, value: Any, case_sensitive: bool = False, attribute: Any = None) -> list:
+def _unique(sandbox: Evaluator, value: Any, case_sensitive: bool = False, attribute: Any = None) -> list:
     key, seen, made = _ordering(sandbox, attribute, case_sensitive), set(), []
     for entry in entries(value):
         if (known := key(entry)) not in seen:
@@ -69,7 +67,7 @@ def _unique(sandbox: Expressions, value: Any, case_sensitive: bool = False, attr
 
 
 def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
-    def run(sandbox: Expressions, value: Any, case_sensitive: bool = False, attribute: Any = None) -> Any:
+    def run(sandbox: Evaluator, value: Any, case_sensitive: bool = False, attribute: Any = None) -> Any:
         found = entries(value)
         key = _ordering(sandbox, attribute, case_sensitive)
         return choose(found, key=key) if found else Undefined("there is nothing in the list")
@@ -77,7 +75,7 @@ def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _map(sandbox: Expressions, value: Any, *arguments: Any, **settings: Any) -> list:
+def _map(sandbox: Evaluator, value: Any, *arguments: Any, **settings: Any) -> list:
     if not value:
         return []
     if not arguments:
@@ -88,7 +86,7 @@ def _map(sandbox: Expressions, value: Any, *arguments: Any, **settings: Any) -> 
 def _choosing(wanted: bool, by_attribute: bool) -> Callable[..., list]:
     """select, reject, selectattr and rejectattr."""
 
-    def run(sandbox: Expressions, value: Any, *arguments: Any, **settings: Any) -> list:
+    def run(sandbox: Evaluator, value: Any, *arguments: Any, **settings: Any) -> list:
         attribute, *test = arguments if by_attribute else (None, *arguments)
         made = []
         for entry in entries(value) if value else ():
@@ -100,7 +98,7 @@ def _choosing(wanted: bool, by_attribute: bool) -> Callable[..., list]:
     return run
 
 
-def _batch(sandbox: Expressions, value: Any, linecount: int, fill_with: Any = None) -> list:
+def _batch(sandbox: Evaluator, value: Any, linecount: int, fill_with: Any = None) -> list:
     found = entries(value)
     check_entries(linecount)
     made = [found[at : at + linecount] for at in range(0, len(found), linecount)]
@@ -109,7 +107,7 @@ def _batch(sandbox: Expressions, value: Any, linecount: int, fill_with: Any = No
     return made
 
 
-def _slice(sandbox: Expressions, value: Any, slices: int, fill_with: Any = None) -> list:
+def _slice(sandbox: Evaluator, value: Any, slices: int, fill_with: Any = None) -> list:
     found = entries(value)
     check_entries(slices)
     size, longer = divmod(len(found), slices)
@@ -121,7 +119,7 @@ def _slice(sandbox: Expressions, value: Any, slices: int, fill_with: Any = None)
     return made
 
 
-def _items(sandbox: Expressions, value: Any) -> list:
+def _items(sandbox: Evaluator, value: Any) -> list:
     if isinstance(value, Undefined):
         return []
     if not isinstance(value, dict):
@@ -129,36 +127,36 @@ def _items(sandbox: Expressions, value: Any) -> list:
     return list(value.items())
 
 
-def _default(sandbox: Expressions, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+def _default(sandbox: Evaluator, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
     return default_value if isinstance(value, Undefined) or (boolean and not value) else value
 
 
-def _first(sandbox: Expressions, value: Any) -> Any:
+def _first(sandbox: Evaluator, value: Any) -> Any:
     found = [cut(value, 0, 1)] if isinstance(value, str) and value else entries(value)
     return found[0] if found else Undefined("there is nothing in the list")
 
 
-def _last(sandbox: Expressions, value: Any) -> Any:
+def _last(sandbox: Evaluator, value: Any) -> Any:
     found = [cut(value, -1)] if isinstance(value, str) and value else entries(value)
     return found[-1] if found else Undefined("there is nothing in the list")
 
 
-def _reverse(sandbox: Expressions, value: Any) -> Any:
+def _reverse(sandbox: Evaluator, value: Any) -> Any:
     return cut(value, None, None, -1) if isinstance(value, str) else entries(value)[::-1]
 
 
-def _joined(sandbox: Expressions, value: Any, d: Any = "", attribute: Any = None) -> str:
+def _joined(sandbox: Evaluator, value: Any, d: Any = "", attribute: Any = None) -> str:
     return joined((text_of(_found(sandbox, entry, attribute)) for entry in entries(value)), text_of(d))
 
 
-def _sum(sandbox: Expressions, value: Any, attribute: Any = None, start: Any = 0) -> Any:
+def _sum(sandbox: Evaluator, value: Any, attribute: Any = None, start: Any = 0) -> Any:
     found = [_found(sandbox, entry, attribute) for entry in entries(value)]
     if not all(isinstance(number, (int, float)) for number in (start, *found)):
         raise ValueError("sum is of numbers; lists and texts are joined by + or ~")
     return kept(sum(found, start), found, start)
 
 
-def _round(sandbox: Expressions, value: Any, precision: int = 0, method: str = "common") -> Any:
+def _round(sandbox: Evaluator, value: Any, precision: int = 0, method: str = "common") -> Any:
     if method not in ("common", "ceil", "floor"):
         raise ValueError("the method of round is common, ceil or floor")
     if not isinstance(value, (int, float)) or not isinstance(precision, int) or abs(precision) > 300:
@@ -182,7 +180,7 @@ def _number(kind: type, value: Any, default: Any, *base: int) -> Any:
 
 
 def _to_json(
-    sandbox: Expressions, value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None,
+    sandbox: Evaluator, value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None,
     sort_keys: bool = False,
 ) -> str:  # fmt: skip
     step = indent if isinstance(indent, str) else " " * min(indent or 0, 101)
@@ -197,7 +195,7 @@ def _title(text: str) -> str:
     return "".join(word[0].upper() + word[1:].lower() for word in words if word)
 
 
-def _indent(sandbox: Expressions, s: str, width: Any = 4, first: bool = False, blank: bool = False) -> str:
+def _indent(sandbox: Evaluator, s: str, width: Any = 4, first: bool = False, blank: bool = False) -> str:
     step = width if isinstance(width, str) else tt.repeated(" ", width)
     found = tt.lines(joined([s, "\n"]))
     check_size(len(s) + len(found) * len(step))
@@ -208,7 +206,7 @@ def _indent(sandbox: Expressions, s: str, width: Any = 4, first: bool = False, b
 
 
 def _truncate(
-    sandbox: Expressions, s: str, length: int = 255, killwords: bool = False, end: str = "...", leeway: int = 5
+    sandbox: Evaluator, s: str, length: int = 255, killwords: bool = False, end: str = "...", leeway: int = 5
 ) -> str:
     if length < len(end):
         raise ValueError(f"truncate to {length} characters leaves no room for {end!r}")
@@ -218,7 +216,7 @@ def _truncate(
     return joined([shorter if killwords else tt.divided(shorter, " ", 1, right=True)[0], end])
 
 
-def _escape(sandbox: Expressions, value: Any) -> str:
+def _escape(sandbox: Evaluator, value: Any) -> str:
     text = text_of(value)
     for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;"), ('"', "&#34;")):
         text = tt.replaced(text, sign, kept(name, text))
@@ -230,7 +228,7 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _only_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    def run(sandbox: Expressions, value: Any, *arguments: Any, **settings: Any) -> Any:
+    def run(sandbox: Evaluator, value: Any, *arguments: Any, **settings: Any) -> Any:
         if not isinstance(value, str):
             raise TypeError(f"this filter is of texts, not of a value of type {type(value).__name__}")
         return function(sandbox, value, *arguments, **settings)
@@ -238,7 +236,7 @@ def _only_text(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _length(sandbox: Expressions, value: Any) -> int:
+def _length(sandbox: Evaluator, value: Any) -> int:
     return len(value)
 
 

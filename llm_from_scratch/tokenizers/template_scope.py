@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2.runtime import Undefined
+
+from .template_limits import Budget
 
 
 class Scope:
@@ -89,3 +91,21 @@ class Loop(Function):
     @staticmethod
     def _not_recursive(*arguments: Any) -> None:
         raise TypeError("loop() needs a loop that is marked recursive")
+
+
+class Evaluator(Protocol):
+    """What filters ask of that which evaluates expressions."""
+
+    budget: Budget
+
+    def filtered(self, name: str, value: Any, /, *arguments: Any, **named: Any) -> Any:
+        """value | name(…)"""
+
+    def tested(self, name: str, value: Any, /, *arguments: Any, **named: Any) -> bool:
+        """value is name(…)"""
+
+    def attribute(self, value: Any, name: str, *, items: bool = True) -> Any:
+        """value.name"""
+
+    def item(self, value: Any, key: Any) -> Any:
+        """value[key]"""

@@ -1,13 +1,12 @@
-"""The byte-level BPE tokenizer: text to ids and back, exactly.
+"""The tokenizer: text to ids and back, exactly.
 
-Every text that is valid Unicode can be encoded, because all 256 bytes are tokens, and decoding gives back the same
-text. Training is in `training.py`, files in `formats/`, the loops in `kernels/bpe.py`. SentencePiece's kind of BPE,
-which works on characters, is a subclass in `sentencepiece.py`; `Tokenizer.from_pretrained` returns what a file holds.
+A `Tokenizer` is composed of parts (`parts.py`), and every kind of tokenizer is a choice of them: byte-level BPE
+(`byte_bpe.py`), SentencePiece's BPE over characters (`sentencepiece.py`), or what a `tokenizer.json` spells out step by
+step (`pipeline.py`). Files are read and written in `formats/`, the loops are in `kernels/bpe.py`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,35 +14,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .added_tokens import AddedToken, AddedTokens, Segment
-from .checks import check_text, check_training
-from .encoding import Encoder
-from .formats import load, save_directory
-from .formats.parts import template
-from .normalizers import Normalizer
+from . import byte_bpe, formats, sentencepiece
+from .added_tokens import AddedToken, Segment
+from .checks import check_ids, check_text, check_training
+from .parts import Parts
 from .pre_tokenizer import PreTokenizer
-from .streams import LARGE, StreamDecoder, segments
-from .training import Source, count_words, learn, progress_bar
-from .vocabulary import Vocabulary
-
-ROLES = ("bos", "eos", "pad", "unk")
-_USUAL = {
-    "bos": ("<s>", "<|begin_of_text|>", "<|startoftext|>"),
-    "eos": ("<|endoftext|>", "</s>", "<|end_of_text|>"),
-    "pad": ("<pad>", "<|pad|>", "[PAD]"),
-    "unk": ("<unk>",),
-}
+from .streams import LARGE, GrowingDecoder, StreamDecoder, segments
+from .training import Source, progress_bar
 
 
-class Tokenizer(Vocabulary):
-    r"""Byte-level byte-pair encoding.
+class Tokenizer:
+    r"""Text to ids and back, by the parts in `parts`.
 
-    Made by `Tokenizer.train` or `Tokenizer.from_pretrained`; the constructor takes the parts:
+    Made by `Tokenizer.train` or `Tokenizer.from_pretrained`; the constructor makes byte-level BPE, which can encode any
+    text, because all 256 bytes are tokens:
 
     tokens:         the bytes of each ordinary token by id
     merges:         (m, 3) ids (left, right, result), oldest first, each pair once
     added_tokens:   special tokens and other strings with an id of their own
     pre_tokenizer:  which cuts text into words
+    and as keywords
     ignore_merges:  a word that is a token itself is that token, whatever the merges say (LLaMA 3)
     normalizer:     None or "NFC", applied to plain text
     post_processor: the object of that name in `tokenizer.json`; says what add_special_tokens adds
@@ -61,12 +51,7 @@ class Tokenizer(Vocabulary):
     """
 
     kind: ClassVar[str] = "byte-level"
-    _own_special: ClassVar[tuple[str, ...]] = ()
-    _kinds: ClassVar[dict[str, type[Tokenizer]]] = {}
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
-        Tokenizer._kinds[cls.kind] = cls
+    _kinds: ClassVar[dict[str, type[Tokenizer]]] = {}  # those with a class of their own, in `kinds.py`
 
     def __init__(
         self,
@@ -74,50 +59,24 @@ class Tokenizer(Vocabulary):
         merges: np.ndarray,
         added_tokens: Sequence[AddedToken] = (),
         pre_tokenizer: PreTokenizer | None = None,
-        *,
-        ignore_merges: bool = False,
-        normalizer: str | None = None,
-        post_processor: Mapping[str, Any] | None = None,
-        roles: Mapping[str, str] | None = None,
-        ranks: np.ndarray | None = None,
+        **settings: Any,
     ):
-        self.pre_tokenizer = pre_tokenizer if pre_tokenizer is not None else PreTokenizer("gpt2")
-        self.merges = np.ascontiguousarray(merges, np.int32).reshape(-1, 3)
-        self.ignore_merges = ignore_merges
-        self.normalizer = normalizer
-        # What is one byte is needed by ordinary text, so that nothing can keep it for itself (a padding token "!").
-        added_tokens = [
-            dataclasses.replace(token, special=False) if len(tokens.get(token.id, b"")) == 1 else token
-            for token in added_tokens
-        ]
-        if normalizer not in (None, "NFC"):
-            raise ValueError(f"normalizer must be None or 'NFC', got {normalizer!r}")
-        added = AddedTokens(added_tokens, Normalizer({"type": normalizer}) if normalizer else None)
-        contents = {t.id: t.content.encode("utf-8") for t in added_tokens if len(tokens.get(t.id, b"")) != 1}
-        self._finish({**tokens, **contents}, 0, added)
-        special = set(added.special.values())
-        self.tokens = dict(tokens)
-        self._ids = {token: number for number, token in tokens.items() if number not in special and token}
-        used = self.merges
-        if used.size and not (0 <= used.min() and used.max() < len(self._bytes)):
-            raise ValueError(f"merges name ids outside [0, {len(self._bytes)})")
-        # Nor may merges make a special token of plain text.
-        plain = ~np.isin(used[:, 2], list(special))
-        self._encode = Encoder(
-            self._ids, used[plain], self.pre_tokenizer, ignore_merges=ignore_merges,
-            ranks=None if ranks is None else np.ascontiguousarray(ranks)[plain],
-        )  # fmt: skip
-        self._surround(post_processor, roles)
+        self._compose(byte_bpe.parts(tokens, merges, added_tokens, pre_tokenizer, **settings))
 
-    def _surround(self, post_processor: Mapping[str, Any] | None, roles: Mapping[str, str] | None) -> None:
-        """What goes around a text, and which special token has which role."""
-        self.post_processor = post_processor
-        self._before, self._after = template(post_processor, self.added_tokens)
-        known = {number for number, token in enumerate(self._bytes) if token is not None}
-        unknown = next((number for number in self._before + self._after if number not in known), None)
-        if unknown is not None:
-            raise ValueError(f"post_processor adds the id {unknown}, for which this vocabulary has no token")
-        self.roles = {role: token for role, token in (roles or {}).items() if token in self.added_tokens.by_content}
+    def _compose(self, parts: Parts) -> None:
+        self.parts = parts
+        self.added_tokens, self.pre_tokenizer, self.merges = parts.added, parts.splitter, parts.encoder.merges
+        self.roles, self.post_processor = parts.ends.roles, parts.ends.post_processor
+
+    def __init_subclass__(cls) -> None:
+        Tokenizer._kinds[cls.kind] = cls
+
+    @staticmethod
+    def of(parts: Parts) -> Tokenizer:
+        """The tokenizer that these parts make."""
+        made = object.__new__(Tokenizer._kinds.get(parts.kind, Tokenizer))
+        made._compose(parts)
+        return made
 
     # --- Making one -------------------------------------------------------------------------------------------
 
@@ -129,6 +88,7 @@ class Tokenizer(Vocabulary):
         *,
         pattern: str = "gpt2",
         special_tokens: Sequence[str] = (),
+        added_tokens: Sequence[str] = (),
         ties: str = "tokenizers",
         min_frequency: int = 1,
         roles: Mapping[str, str] | None = None,
@@ -148,6 +108,8 @@ class Tokenizer(Vocabulary):
                          regular expression
         special_tokens:  get the first ids. Where the text spells one, it is a border between documents, and nothing
                          is learnt from it.
+        added_tokens:    words that are one token wherever a text spells them, inside longer words too (" who" keeps
+                         the space that it is given); get the next ids, and nothing is learnt from them either
         ties:            among equally frequent pairs, "tokenizers": the smaller pair of ids, as in the library of that
                          name, whose merges come out the same; "lexicographic": the greater pair of byte strings
         min_frequency:   pairs that occur less often are not merged
@@ -159,45 +121,27 @@ class Tokenizer(Vocabulary):
         character_coverage: the share of all characters that become pieces; the rest is written as bytes
         split_digits:    every digit is a piece of its own
 
-        Raises ValueError for an empty text, a vocab_size below 256 + special tokens, duplicate special tokens, an
+        Raises ValueError for an empty text, a vocab_size below 256 + special and added tokens, one of these twice, an
         unknown pattern or rule, and files that are not UTF-8.
         """
         kind = cls.kind if kind is None else kind
-        if kind not in Tokenizer._kinds:
-            raise ValueError(f"kind must be one of {list(Tokenizer._kinds)}, got {kind!r}")
-        if kind != Tokenizer.kind and (pattern, ties) != ("gpt2", "tokenizers"):
+        if kind not in ("byte-level", "sentencepiece"):
+            raise ValueError(f"kind must be one of ['byte-level', 'sentencepiece'], got {kind!r}")
+        if kind == "sentencepiece" and (pattern, ties) != ("gpt2", "tokenizers"):
             raise ValueError(f"pattern and ties are settings of byte-level BPE and have no meaning for kind={kind!r}")
-        maker = Tokenizer._kinds[kind]
-        special = check_training(vocab_size, special_tokens, ties, min_frequency)
-        special = [*maker._own_special, *(token for token in special if token not in maker._own_special)]
-        if roles is None:
-            roles = {role: next((n for n in names if n in special), "") for role, names in _USUAL.items()}
-        for role, token in roles.items():
-            if role not in ROLES or (token and token not in special):
-                raise ValueError(f"roles maps {list(ROLES)} to special tokens, got {role!r}: {token!r}")
-        settings: dict[str, Any] = {"min_frequency": min_frequency}
-        if kind == Tokenizer.kind:
-            settings |= {"pattern": pattern, "ties": ties}
-        else:
-            settings |= {"character_coverage": character_coverage, "split_digits": split_digits}
+        special, added = check_training(vocab_size, special_tokens, added_tokens, ties, min_frequency)
         with progress_bar(progress) as bar:
-            return maker._train(source, vocab_size, special, roles, bar=bar, **settings)
-
-    @classmethod
-    def _train(
-        cls, source: Source, vocab_size: int, special: list[str], roles: Mapping[str, str], *, bar: Any,
-        pattern: str, ties: str, min_frequency: int,
-    ) -> Tokenizer:  # fmt: skip
-        words = PreTokenizer(pattern)
-        counts = count_words(source, words, special, bar)
-        if bar is not None:
-            bar.set_description(f"learning merges from {len(counts):,} distinct words")
-        tokens, merges = learn(counts, vocab_size, special, ties, min_frequency)
-        if not counts:
-            raise ValueError("the training text is empty: give a source with some text in it")
-        added = [AddedToken(content, number) for number, content in enumerate(special)]
-        tokens_by_id = {number: token for number, token in enumerate(tokens) if number >= len(special)}
-        return cls(tokens_by_id, merges, added, words, roles=roles)
+            if kind == "byte-level":
+                parts = byte_bpe.train(
+                    source, vocab_size, special, added, roles, pattern=pattern, ties=ties, min_frequency=min_frequency,
+                    bar=bar,
+                )  # fmt: skip
+            else:
+                parts = sentencepiece.train(
+                    source, vocab_size, special, added, roles, min_frequency=min_frequency,
+                    character_coverage=character_coverage, split_digits=split_digits, bar=bar,
+                )  # fmt: skip
+        return Tokenizer.of(parts)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> Tokenizer:
@@ -206,23 +150,14 @@ class Tokenizer(Vocabulary):
 
         ValueError names what in the file is damaged or not supported; FileNotFoundError what is missing.
         """
-        try:
-            return cls.from_arguments(load(Path(path)))
-        except ValueError as error:
-            raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
-
-    @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any]) -> Tokenizer:
-        """The tokenizer that a reader in `formats` describes: "kind" names the class, the rest are its arguments."""
-        rest = {name: value for name, value in arguments.items() if name != "kind"}
-        return Tokenizer._kinds[arguments.get("kind", cls.kind)](**rest)
+        return Tokenizer.of(formats.load(Path(path)))
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write `tokenizer.json`, which the library `tokenizers` opens, and `tokenizer_config.json`.
 
         What began as `tokenizer.model` is written as such, too.
         """
-        save_directory(self, Path(directory))
+        formats.save(self.parts, Path(directory))
 
     save_pretrained = save
 
@@ -238,7 +173,7 @@ class Tokenizer(Vocabulary):
         add_special_tokens:  put what the tokenizer's file asks for around the text, such as a token for its beginning
         """
         ids = self.encode_array(text, allowed_special=allowed_special).tolist()
-        return [*self._before, *ids, *self._after] if add_special_tokens else ids
+        return [*self.parts.ends.before, *ids, *self.parts.ends.after] if add_special_tokens else ids
 
     def encode_batch(self, texts: Iterable[str], **settings: Any) -> list[list[int]]:
         """`encode` for each text."""
@@ -249,11 +184,11 @@ class Tokenizer(Vocabulary):
     def encode_array(self, text: str, *, allowed_special: Collection[str] | str = ()) -> np.ndarray:
         """`encode` into an array, (n,) int32: for large texts."""
         check_text(text)
+        contents = self.added_tokens.choose(allowed_special)
         if len(text) > LARGE:
             parts = list(self.encode_chunks([text], allowed_special=allowed_special))
-            return np.concatenate(parts) if parts else np.empty(0, np.int32)
-        found = self.added_tokens.segments(text, self.added_tokens.choose(allowed_special))
-        parts = list(self._encode_segments(found))
+        else:
+            parts = list(self.encode_segments(self.added_tokens.segments(text, contents), contents))
         return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, np.int32)])
 
     def encode_chunks(
@@ -266,21 +201,46 @@ class Tokenizer(Vocabulary):
         regular expression of one's own, where the whole text is held).
         """
         contents = self.added_tokens.choose(allowed_special)
-        if isinstance(chunks, str):
-            chunks = [chunks]
-        at_spaces_only = self.normalizer is not None  # a mark could join the letter before it
-        yield from self._encode_segments(
-            segments(chunks, self.pre_tokenizer, self.added_tokens, contents, at_spaces_only=at_spaces_only)
-        )
+        chunks = [chunks] if isinstance(chunks, str) else chunks
+        at_spaces_only = self.added_tokens.normalizer is not None  # a mark could join the letter before it
+        found = segments(chunks, self.pre_tokenizer, self.added_tokens, contents, at_spaces_only=at_spaces_only)
+        yield from self.encode_segments(found, contents)
 
     def encode_iter(self, chunks: Iterable[str], *, allowed_special: Collection[str] | str = ()) -> Iterator[int]:
         """`encode_chunks`, one id at a time."""
         for ids in self.encode_chunks(chunks, allowed_special=allowed_special):
             yield from ids.tolist()
 
-    def _encode_segments(self, found: Iterable[Segment]) -> Iterator[np.ndarray]:
-        for text, number in found:
-            yield self._encode(text) if number < 0 else np.array([number], np.int32)
+    def encode_segments(self, found: Iterable[Segment], allowed: frozenset[str] = frozenset()) -> Iterator[np.ndarray]:
+        """The ids of a text that is cut at its added tokens (`AddedTokens.segments`)."""
+        splitter, encoder = self.parts.splitter, self.parts.encoder
+        for text, number in splitter.spaced(found):
+            yield encoder(splitter.split(text), allowed) if number < 0 else np.array([number], np.int32)
+
+    def bytes_per_token(self, text: str) -> float:
+        """How many bytes of this text a token covers on average: the larger, the shorter the sequences."""
+        count = self.encode_array(text).size
+        if not count:
+            raise ValueError("bytes_per_token needs a text that is not empty")
+        return len(text.encode("utf-8")) / count
+
+    # --- Ids to text ------------------------------------------------------------------------------------------
+
+    def decode_bytes(self, ids: Iterable[int] | np.ndarray, *, skip_special_tokens: bool = False) -> bytes:
+        """The bytes of the tokens. ids: a sequence or a 1-D array of integers; anything else is an error."""
+        return self.parts.decoder.spell(check_ids(ids, self.vocab_size), skip_special_tokens, True)[0]
+
+    def decode(
+        self, ids: Iterable[int] | np.ndarray, errors: str = "replace", *, skip_special_tokens: bool = False
+    ) -> str:
+        r"""The text of the tokens. Bytes that are not UTF-8 become "\ufffd", or as `errors` says (see bytes.decode).
+
+        >>> tokenizer = Tokenizer.train("a", vocab_size=256)
+        >>> tokenizer.decode(tokenizer.encode("né")[:2])
+        'n\ufffd'
+        """
+        data = self.decode_bytes(ids, skip_special_tokens=skip_special_tokens)
+        return data.decode("utf-8", self.parts.decoder.handler(errors))
 
     def stream_decoder(
         self, errors: str = "replace", *, skip_special_tokens: bool = False, after: Iterable[int] | np.ndarray = ()
@@ -290,20 +250,62 @@ class Tokenizer(Vocabulary):
         after: ids that came before, whose text is known: a SentencePiece tokenizer drops a space at the beginning of
         a text only.
         """
-        return StreamDecoder(self, errors, skip_special_tokens, after)
+        kind = StreamDecoder if self.parts.decoder.incremental else GrowingDecoder
+        return kind(self.parts.decoder, self.vocab_size, errors, skip_special_tokens, after)
 
-    def bytes_per_token(self, text: str) -> float:
-        """How many bytes of this text a token covers on average: the larger, the shorter the sequences."""
-        count = self.encode_array(text).size
-        if not count:
-            raise ValueError("bytes_per_token needs a text that is not empty")
-        return len(text.encode("utf-8")) / count
+    # --- Looking things up ------------------------------------------------------------------------------------
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the greatest id: the rows that an embedding needs."""
+        return len(self.parts.vocabulary)
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Special tokens and their ids."""
+        return self.added_tokens.special
+
+    @property
+    def vocabulary(self) -> dict[bytes, int]:
+        """Ordinary tokens and their ids (a copy)."""
+        return dict(self.parts.vocabulary.ids)
+
+    def id_to_bytes(self, id: int) -> bytes:
+        """The bytes of one token, a space at its beginning included."""
+        return self.parts.vocabulary.spelt(*check_ids([id], self.vocab_size))
+
+    def id_to_token(self, id: int) -> str:
+        """One token as its file has it: "Ġthe" in the byte-level alphabet, "▁the", "<0x0A>", "<|endoftext|>"."""
+        return self.parts.vocabulary.name(*check_ids([id], self.vocab_size))
+
+    def token_to_id(self, token: str | bytes) -> int | None:
+        """The id of a token, or None: bytes as they are (b" the"), a str as `id_to_token` writes it."""
+        return self.parts.vocabulary.number(token)
+
+    def byte_lengths(self) -> np.ndarray:
+        """How many bytes each token stands for, (vocab_size,) int32, special tokens 0: for bits per byte."""
+        return self.parts.vocabulary.byte_lengths()
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id of the token for the beginning of a text, or None."""
+        return self.parts.ends.ids.get("bos")
+
+    @property
+    def eos_id(self) -> int | None:
+        """The id of the token for the end of a text, or None."""
+        return self.parts.ends.ids.get("eos")
+
+    @property
+    def pad_id(self) -> int | None:
+        """The id of the padding token, or None."""
+        return self.parts.ends.ids.get("pad")
 
     def __repr__(self) -> str:
         return (
             f"Tokenizer(vocab_size={self.vocab_size}, pattern={self.pre_tokenizer.pattern!r}, "
             f"special_tokens={list(self.special_tokens)})"
         )
-
-
-Tokenizer._kinds[Tokenizer.kind] = Tokenizer

@@ -15,7 +15,8 @@ import numpy as np
 from ..kernels import bpe_training, splitting
 from .added_tokens import AddedToken, AddedTokens
 from .byte_level import ALPHABET_ORDER, to_bytes
-from .streams import Words, read_text, segments, slices
+from .parts import Splitter
+from .streams import read_text, segments, slices
 
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 TIES = ("tokenizers", "lexicographic")
@@ -44,7 +45,7 @@ def documents(source: Source) -> Iterator[Iterable[str]]:
 
 
 def count_words(
-    source: Source, words: Words, special_tokens: Iterable[str] = (), progress: Any = None
+    source: Source, words: Splitter, special_tokens: Iterable[str] = (), progress: Any = None
 ) -> dict[bytes, int]:
     """How often each word of the source occurs.
 
@@ -107,20 +108,20 @@ def _watched(pieces: Iterable[str], progress: Any) -> Iterator[str]:
 def learn(
     word_counts: dict[bytes, int],
     vocab_size: int,
-    special_tokens: list[str],
+    reserved_tokens: list[str],
     ties: str,
     min_frequency: int,
 ) -> tuple[list[bytes], np.ndarray]:
     """Learn a vocabulary from counted words.
 
-    -> the bytes of the ordinary tokens by id (special tokens come first, and are empty here), and the merges
-    (m, 3) int32 (left, right, result). Ids: special tokens, then the 256 bytes in the order of their
-    characters in the byte-level alphabet, then the merged tokens, as the library `tokenizers` numbers them.
+    -> the bytes of the ordinary tokens by id (reserved tokens come first, and are empty here), and the merges
+    (m, 3) int32 (left, right, result). Ids: reserved tokens (special and added ones), then the 256 bytes in the order
+    of their characters in the byte-level alphabet, then the merged tokens, as the library `tokenizers` numbers them.
 
-    A merge that would spell a special token (as it stands in the file, in the byte-level alphabet) is left out.
+    A merge that would spell a reserved token (as it stands in the file, in the byte-level alphabet) is left out.
     """
-    reserved = len(special_tokens)
-    spelt = [to_bytes(token) or b"" for token in special_tokens]
+    reserved = len(reserved_tokens)
+    spelt = [to_bytes(token) or b"" for token in reserved_tokens]
     alphabet = [bytes([byte]) for byte in ALPHABET_ORDER]
     existing = spelt + alphabet
     byte_ids = np.empty(256, np.int32)

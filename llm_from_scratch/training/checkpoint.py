@@ -68,13 +68,18 @@ def trained(model: Any) -> dict[str, Any]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def weights(model: Any) -> dict[str, Any]:
+    """Everything a model holds: its parameters' arrays, and whatever else its `weights()` lists (packed matrices)."""
+    return model.weights() if hasattr(model, "weights") else model.state_dict()
+
+
 def describe(model: Any) -> dict[str, Any]:
     """What a checkpoint notes of its model: what that says of itself (`describe()`, JSON-able, or a `config`), and the
     digest of what does not train.
     """
     said = model.describe() if hasattr(model, "describe") else dict(getattr(model, "config", {}))
     trains = trained(model)
-    frozen = {name: array for name, array in model.state_dict().items() if name not in trains}
+    frozen = {name: array for name, array in weights(model).items() if name not in trains}
     digest = hashlib.sha256()
     for name, array in sorted(frozen.items()):
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())

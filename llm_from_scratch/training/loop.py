@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files.lock import sole_writer
 from .adamw import decay_groups
-from .checkpoint import describe, latest_checkpoint, tidy
+from .checkpoint import describe, latest_checkpoint, tidy, trained, weights
 from .config import TrainingSettings
 from .curve import plot_curve
 from .interrupt import polite_interrupts
@@ -107,7 +107,7 @@ def _will_be_exported(model: Any, report: Callable[[str], None]) -> bool:
         if hasattr(model, "check_saving"):
             model.check_saving()
     except ValueError as error:
-        if all(p.requires_grad for _, p in model.named_parameters()):
+        if trained(model).keys() == weights(model).keys():
             raise
         report(f"note: the checkpoints hold what trains; the whole model will not be exported ({error})")
         return False

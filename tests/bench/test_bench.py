@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from llm_from_scratch.bench import models
-from llm_from_scratch.bench.cases import SIZES, _convolution_arrays, cases, synthetic_text
+from llm_from_scratch.bench.cases import cases
 from llm_from_scratch.bench.ours import long_convolution
 from llm_from_scratch.bench.runner import bench, table
+from llm_from_scratch.bench.workloads import SIZES, Size, convolution_arrays, synthetic_text
 from llm_from_scratch.cli import main
 
 
@@ -37,7 +38,7 @@ def test_every_case_has_us_first_and_a_peer():
 
 
 def test_the_ways_of_a_long_convolution_do_the_same_work():
-    x, poles, residues, dy = _convolution_arrays(512)
+    x, poles, residues, dy = convolution_arrays(512)
     arrays = [x[:, :40], poles, residues, dy[:, :40]]
     fft, *others = (long_convolution(arrays, True, way)() for way in ("fft", "direct", "recurrence"))
     for other in others:
@@ -57,7 +58,6 @@ def test_a_model_that_was_not_fetched_is_absent(monkeypatch, tmp_path):
 
 
 def test_our_side_of_a_step_learns_its_batch():
-    from llm_from_scratch.bench.cases import Size
     from llm_from_scratch.bench.ours import training_step
 
     step = training_step(Size(1, 16, 2, 2, 8, 11), threads=1)

@@ -7,10 +7,12 @@ import pytest
 from safetensors.numpy import load_file
 
 import llm_from_scratch as lfs
+from llm_from_scratch.autograd import Tensor
 from llm_from_scratch.checkpoints.gguf import published_name
 from llm_from_scratch.files.download import ARTIFACTS, cache_directory
 from llm_from_scratch.files.gguf import GgufFile, write_gguf
-from llm_from_scratch.quantization import PackedLinear, quantize
+from llm_from_scratch.layers import Linear, Module
+from llm_from_scratch.quantization import PackedBlock, PackedLinear, packed_block, quantize
 
 FIXTURES = Path(__file__).parents[1] / "families" / "fixtures" / "gguf"
 REAL = cache_directory() / ARTIFACTS["smollm2"].filename
@@ -38,10 +40,10 @@ def test_packed_and_expanded_count_and_weigh_what_they_should():
     model, small = (lfs.from_pretrained(FIXTURES / "tied.gguf", packed=packed) for packed in (False, True))
     assert model.parameter_count == small.parameter_count
     layer = small.layers[0]
-    assert isinstance(layer.mixer.query, PackedLinear) and layer.mixer.query.packed.codes.dtype == np.uint8
+    assert isinstance(layer.mixer.query, PackedLinear) and layer.mixer.query.weight.codes.dtype == np.uint8
     assert isinstance(small.layers[1].feed_forward.gate, type(model.layers[1].feed_forward.gate))  # F16: plain
-    np.testing.assert_array_equal(layer.mixer.query.packed.expand(), model.layers[0].mixer.query.weight.data)
-    assert 0 < small.packed_bytes < 0.5 * 4 * small.parameter_count
+    np.testing.assert_array_equal(layer.mixer.query.weight.expand(), model.layers[0].mixer.query.weight.data)
+    assert 0 < small.nbytes < 0.5 * model.nbytes and model.nbytes == 4 * model.parameter_count
     out = [m.generate([[5, 6, 7]], max_new_tokens=8, temperature=0.0).tolist() for m in (model, small)]
     assert out[0] == out[1]
 
@@ -86,10 +88,6 @@ def test_an_expanded_model_is_an_ordinary_one(tmp_path):
 
 def test_what_packed_models_cannot_do_is_said(tmp_path):
     model = lfs.from_pretrained(FIXTURES / "tied.gguf", packed=True)
-    with pytest.raises(TypeError, match="cannot be trained"):
-        model.loss({"ids": [[1]], "targets": [[2]]})
-    with pytest.raises(TypeError, match="not saved"):
-        model.save_pretrained(tmp_path)
     with pytest.raises(TypeError, match="float32"):
         model.astype(np.float64)
     with pytest.raises(ValueError, match="0..261"):
@@ -202,3 +200,89 @@ def test_the_real_model_equals_transformers(packed):
     np.testing.assert_allclose(logits[-1], frozen["last"], atol=1e-2)
     assert frozen["margin"].min() > 1e-3  # no ties that rounding could decide
     np.testing.assert_array_equal(logits.argmax(-1), frozen["argmax"])
+
+
+class _Shifted(Module):
+    """What an adapter is: it wraps the packed matrix and adds a product of its own, which trains."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        rng, (inputs, outputs) = np.random.default_rng(0), inner.weight.shape
+        self.down, self.up = Linear(inputs, 2, bias=False, rng=rng), Linear(2, outputs, bias=False, rng=rng)
+
+    def __call__(self, x):
+        return self.inner(x) + self.up(self.down(x))
+
+
+def _packed():
+    return lfs.from_pretrained(FIXTURES / "tied.gguf", packed=True)
+
+
+def _one_by_one(model, ids):
+    memory = model.new_memory(1)
+    return np.stack([model.step(ids[:1, i : i + 1], memory)[0] for i in range(ids.shape[1])])
+
+
+def test_a_packed_model_is_a_decoder_whose_blocks_are_fast_until_something_is_replaced(monkeypatch):
+    ids, calls = load_file(FIXTURES / "tied.safetensors")["ids"], []
+    model = _packed()
+    fast = packed_block.kernels.block_outputs
+    monkeypatch.setattr(packed_block.kernels, "block_outputs", lambda *args: calls.append(1) or fast(*args))
+    assert type(model) is lfs.Decoder and isinstance(model.layers[0], PackedBlock)
+    plain = sum(isinstance(layer, PackedBlock) for layer in model.layers)  # one layer of the file has plain matrices
+    expected = model(ids[:1]).data[0]
+    np.testing.assert_allclose(_one_by_one(model, ids), expected, atol=2e-4)
+    assert len(calls) == plain * ids.shape[1] > 0
+    adapted = model.replace("layers.*.mixer.query", _Shifted)
+    assert len(adapted) == len(model.layers)
+    np.testing.assert_allclose(_one_by_one(model, ids), model(ids[:1]).data[0], atol=2e-3)
+    assert np.abs(model(ids[:1]).data[0] - expected).max() > 1e-3 and len(calls) == plain * ids.shape[1]
+
+
+@pytest.mark.parametrize("how", ["padding", "record", "gradients"])
+def test_what_the_fast_path_does_not_know_goes_the_usual_way(how):
+    model, ids = _packed(), load_file(FIXTURES / "tied.safetensors")["ids"]
+    memory = model.new_memory(1)
+    if how == "padding":
+        mask = np.ones((1, ids.shape[1]), bool)
+        mask[0, :3] = False
+        logits = [model.step(ids[:1, i : i + 1], memory, mask[:, i : i + 1])[0] for i in range(ids.shape[1])]
+        np.testing.assert_allclose(logits[3:], model(ids[:1, 3:]).data[0], atol=2e-4)
+    elif how == "record":
+        model.step(ids[:1, :4], memory)
+        with model.record() as seen:
+            model.step(ids[:1, 4:5], memory)
+        assert len(seen["attention"]) == len(model.layers) and seen["attention"][0].shape[-2:] == (1, 5)
+    else:
+        model(ids[:1, :1], memory=memory)[0, 0, 3].backward()
+        assert model.layers[0].mixer_norm.weight.grad is not None
+
+
+def test_a_packed_model_is_adapted_trained_and_saved_as_the_numbers_it_stands_for(tmp_path):
+    model, ids = _packed(), load_file(FIXTURES / "tied.safetensors")["ids"]
+    model.save_pretrained(tmp_path / "whole")
+    again = lfs.from_pretrained(tmp_path / "whole")
+    np.testing.assert_array_equal(again(ids).data, lfs.from_pretrained(FIXTURES / "tied.gguf")(ids).data)
+    model.freeze()
+    model.replace("layers.*.mixer.query", _Shifted)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained and all(".query.up." in name or ".query.down." in name for name in trained)
+    batch = {"ids": ids[:, :-1], "targets": ids[:, 1:]}
+    optimizer, losses = lfs.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-2), []
+    for _ in range(8):
+        optimizer.zero_grad()
+        losses.append(lfs.accumulate_gradients(model, **batch))
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_a_packed_model_begins_with_a_prefix():
+    model, ids = _packed(), load_file(FIXTURES / "tied.safetensors")["ids"][:1]
+    whole = model.new_memory(1)
+    model(ids[:, :3], memory=whole)
+    caches = [parts["mixer"] for parts in whole.layers]
+    memory = model.new_memory(1)
+    memory.begin([(Tensor(c._keys[:, :, :3].copy()), Tensor(c._values[:, :, :3].copy())) for c in caches])
+    for i in range(3, ids.shape[1]):
+        found, wanted = (model.step(ids[:, i : i + 1], m) for m in (memory, whole))
+        np.testing.assert_allclose(found, wanted, atol=1e-6)

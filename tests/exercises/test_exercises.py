@@ -1,4 +1,4 @@
-"""The exercises hold together: worked solutions pass, wrong ones fail the check meant for them."""
+"""The exercises hold together: worked solutions and other right ones pass, wrong ones fail the check meant for them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ def modules(chapter: str):
     return load(files.solution, "worked_" + chapter), load(files.checks, "checks_" + chapter)
 
 
+def _functions(source: str) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
 def test_there_are_exercises():
     assert {"ch02_tokenizer", "ch04_backprop", "ch05_adam"} <= set(CHAPTERS)
-    for folder in ("checks", "wrongs"):
+    for folder in ("checks", "wrongs", "rights"):
         files = {path.stem for path in (find_exercises() / folder).glob("ch*.py")}
         assert files == set(CHAPTERS), f"{folder} and solutions belong together"
 
@@ -49,7 +53,7 @@ def test_the_learners_file_is_in_step_with_the_solution(chapter):
     files = CHAPTERS[chapter]
     written = files.learner_file.read_text(encoding="utf-8")
     assert written == learner_source(files.source(), chapter), "run: python -m llm_from_scratch.grading write"
-    functions = {node.name: node for node in ast.parse(written).body if isinstance(node, ast.FunctionDef)}
+    functions = _functions(written)
     for task in files.tasks():
         body = functions[task.name].body
         assert len(body) == 2 and isinstance(body[1], ast.Raise), f"{task.name} gives something away"
@@ -123,6 +127,18 @@ def test_solutions_pass_and_learners_files_are_not_started_in_the_child(chapter)
     fresh = grade_chapter(files, files.learner_file, files.tasks(), seed=31, limits=Limits())
     assert [t.status for t in fresh.tasks] == ["not started"] * len(fresh.tasks)
     assert not fresh.unloadable and not fresh.passed
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_right_answers_that_look_nothing_like_the_worked_ones_pass(chapter):
+    """A grader may not insist on one way."""
+    files = CHAPTERS[chapter]
+    worked, other = (_functions(path.read_text(encoding="utf-8")) for path in (files.solution, files.rights))
+    for task in files.tasks():
+        assert ast.dump(ast.Module(worked[task.name].body[1:], [])) != ast.dump(ast.Module(other[task.name].body, []))
+    report = grade_chapter(files, files.rights, files.tasks(), seed=404, limits=Limits())
+    failures = {task.task.name: [check for check in task.checks if not check.passed] for task in report.tasks}
+    assert report.passed and not report.unloadable, failures
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -12,10 +12,9 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder
-from llm_from_scratch.families._slopes import alibi_slopes
 from llm_from_scratch.files.safetensors import write_safetensors
 from llm_from_scratch.files.sharded import read_safetensors
-from llm_from_scratch.layers import Normal
+from llm_from_scratch.layers import Normal, alibi_slopes
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -12,9 +12,8 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder, export_weights
-from llm_from_scratch.families._slopes import alibi_slopes
 from llm_from_scratch.files.sharded import read_safetensors
-from llm_from_scratch.layers import SteppedNTK
+from llm_from_scratch.layers import SteppedNTK, alibi_slopes
 from llm_from_scratch.layers.positions import bfloat16_alibi
 
 HERE = Path(__file__).parent

@@ -6,11 +6,13 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -199,6 +201,26 @@ def test_unknown_names_and_the_cache_folder(monkeypatch, tmp_path):
     assert cache_directory() == tmp_path
     monkeypatch.delenv(download.CACHE_VARIABLE)
     assert cache_directory().parts[-2:] == ("llm_from_scratch", "files")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders as the XDG specification names them")
+def test_the_cache_folder_is_where_it_always_was(monkeypatch):
+    monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/caches")
+    assert str(cache_directory()) == "/var/caches/llm_from_scratch/files"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert str(cache_directory()) == "/home/someone/.cache/llm_from_scratch/files"
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("could not determine the home directory"), Path("~/.cache")])
+def test_an_account_without_a_home_is_told_what_to_set(monkeypatch, answer):
+    """Versions of platformdirs differ in what they say of it."""
+    monkeypatch.delenv(download.CACHE_VARIABLE, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(download.platformdirs, "user_cache_path", Mock(side_effect=[answer]))
+    with pytest.raises(OSError, match=f"(?i)home directory.*; or set {download.CACHE_VARIABLE}"):
+        cache_directory()
 
 
 def test_sha256_of_a_file(tmp_path):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -164,6 +165,24 @@ def test_a_cache_that_cannot_be_written_moves_to_the_temporary_folder(compiled_r
     _, misses, path = compiled_run(**variables)
     assert misses == 1
     assert path.is_relative_to(temporary)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders as the XDG specification names them")
+def test_the_cache_is_where_it_always_was_or_where_numba_is_told(compiled_run, tmp_path):
+    elsewhere = str(tmp_path / "elsewhere")
+    for variables, base in (
+        ({}, tmp_path),
+        ({"XDG_CACHE_HOME": ""}, tmp_path / ".cache"),
+        ({"NUMBA_CACHE_DIR": elsewhere}, tmp_path / "elsewhere"),
+    ):
+        assert compiled_run(**variables)[2].parents[1] == base / "llm_from_scratch" / "kernels"
+
+
+def test_where_no_home_is_known_the_cache_is_temporary(monkeypatch, tmp_path):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(dispatch.platformdirs, "user_cache_path", Mock(side_effect=RuntimeError("no home")))
+    monkeypatch.setattr(dispatch.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert dispatch._writable_base.__wrapped__().parent == tmp_path
 
 
 def test_numba_is_left_with_the_cache_folder_it_had(compiled_run):

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from llm_from_scratch.functional import layer_norm, rms_norm, rms_norm_outside
+from llm_from_scratch.functional import layer_norm, rms_norm
 from llm_from_scratch.kernels import norms
 
 SCALES = {np.float32: (1e-30, 1e-20, 1e19, 1e30, 1e36), np.float64: (1e-200, 1e-160, 1e155, 1e200, 1e305)}
@@ -29,9 +29,9 @@ def test_the_norm_does_not_depend_on_the_scale(version, dtype, scale, shape):
     y, inverse = version(norms.rms_norm)(big, weight, 0.0)
     np.testing.assert_allclose(y, wanted, **tolerance)
     np.testing.assert_allclose(inverse * scale, 1 / root, rtol=1e-5)
-    y, rms = version(norms.rms_norm_outside)(big, weight, 0.0)
-    np.testing.assert_allclose(y, wanted, **tolerance)
-    np.testing.assert_allclose(rms / scale, root, rtol=1e-5)
+    y, inverse = version(norms.rms_norm)(big, weight, 0.0, 0.5 * scale)
+    np.testing.assert_allclose(y, x / (root[..., None] + 0.5) * weight, **tolerance)
+    np.testing.assert_allclose(inverse * scale, 1 / (root + 0.5), rtol=1e-5)
     centred = x - x.mean(-1, keepdims=True)
     std = np.sqrt((centred * centred).mean(-1))
     y, mean, inverse = version(norms.layer_norm)(big, weight, bias, 0.0)
@@ -53,13 +53,13 @@ def test_eps_keeps_its_place(version):
     x = np.full((1, 4), 1e-30, np.float32)
     np.testing.assert_allclose(version(norms.rms_norm)(x, None, 1e-6)[0], 1e-27, rtol=1e-5)
     np.testing.assert_allclose(version(norms.rms_norm)(x, None, 1e-60)[0], 2**-0.5, rtol=1e-5)
-    np.testing.assert_allclose(version(norms.rms_norm_outside)(x, None, 1e-30)[0], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(version(norms.rms_norm)(x, None, 0.0, 1e-30)[0], 0.5, rtol=1e-5)
 
 
 def test_zeros_and_what_is_not_finite_stay_what_they_were(version):
     zeros = np.zeros((2, 3), np.float32)
     assert (version(norms.rms_norm)(zeros, None, 1e-6)[0] == 0).all()
-    assert (version(norms.rms_norm_outside)(zeros, None, 1e-6)[0] == 0).all()
+    assert (version(norms.rms_norm)(zeros, None, 0.0, 1e-6)[0] == 0).all()
     assert (version(norms.layer_norm)(zeros + 5, None, None, 1e-6)[0] == 0).all()
     for bad in (np.nan, np.inf):
         x = np.array([[1.0, bad, 2.0], [1.0, 1.0, 1.0]], np.float32)
@@ -90,8 +90,8 @@ def test_gradients_are_those_of_a_function_without_scale(scale):
         function(leaf).backward(dy)
         return leaf.grad
 
-    for norm in (rms_norm, rms_norm_outside, layer_norm):
-        function = functools.partial(norm, eps=0.0)
-        small = gradient(base, function)
-        large = gradient(base * np.float32(scale), function) * np.float32(scale)
+    outside = functools.partial(rms_norm, eps_outside=True)
+    for norm, relative in ((rms_norm, 0.0), (outside, 0.0), (outside, 0.5), (layer_norm, 0.0)):
+        small = gradient(base, functools.partial(norm, eps=relative))
+        large = gradient(base * np.float32(scale), functools.partial(norm, eps=relative * scale)) * np.float32(scale)
         np.testing.assert_allclose(large, small, rtol=0, atol=1e-5 * np.abs(small).max())

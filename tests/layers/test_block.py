@@ -76,6 +76,26 @@ def test_the_residual_may_be_the_normed_value_as_in_glm():
     np.testing.assert_allclose(block(X, None, CONTEXT).data, 3 * h + f(h, block.mixer), atol=1e-12)
 
 
+@pytest.mark.parametrize("before", [(), (NORM,)], ids=["alone", "beside a norm before"])
+def test_a_norm_on_the_branch_acts_before_the_sum_as_in_olmo_2_and_gemma_2(before):
+    settings = {"norm_branch": NORM, "alpha": 3.0}
+    block = built(*LayerSpec.sequential(Scale(2.0), Scale(-1.0), *before, **settings).branches)
+    x = X.data
+    for name in ("mixer", "feed_forward"):
+        h = norm(x, getattr(block, f"{name}_norm")) if before else x
+        x = 3 * x + norm(f(h, getattr(block, name)), getattr(block, f"{name}_norm_branch"))
+    np.testing.assert_allclose(block(X, None, CONTEXT).data, x, atol=1e-12)
+
+
+def test_in_parallel_each_function_has_a_norm_of_its_own_on_its_branch():
+    block = built(*LayerSpec.parallel(Scale(2.0), Scale(-1.0), NORM, norm_branch=NORM).branches)
+    block.feed_forward_norm_branch.weight.data *= 2
+    h = norm(X.data, block.mixer_norm)
+    expected = X.data + norm(f(h, block.mixer), block.mixer_norm_branch)
+    expected = expected + norm(f(h, block.feed_forward), block.feed_forward_norm_branch)
+    np.testing.assert_allclose(block(X, None, CONTEXT).data, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("norms", [0, 1, 2])
 def test_parallel_with_no_norm_a_shared_one_and_one_each(norms):
     spec = LayerSpec.parallel(Scale(2.0), Scale(-1.0), *[NORM] * norms)
@@ -90,7 +110,7 @@ def test_parallel_with_no_norm_a_shared_one_and_one_each(norms):
 
 
 def test_gradients_reach_every_parameter():
-    spec = LayerSpec.parallel(Scale(2.0), Scale(-1.0), NORM, NORM, norm_after=NORM, alpha=0.7)
+    spec = LayerSpec.parallel(Scale(2.0), Scale(-1.0), NORM, NORM, norm_branch=NORM, norm_after=NORM, alpha=0.7)
     block = built(*spec.branches)
     names, parameters = zip(*block.named_parameters())
     x = Tensor(X.data.copy(), requires_grad=True)

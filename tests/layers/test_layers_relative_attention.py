@@ -11,7 +11,15 @@ from safetensors.numpy import load_file
 
 import llm_from_scratch as lfs
 from llm_from_scratch.autograd import Tensor
-from llm_from_scratch.layers import AttentionSpec, Context, NormSpec, RelativeAttention, RelativeAttentionSpec, Rotary
+from llm_from_scratch.layers import (
+    AttentionSpec,
+    Context,
+    NormSpec,
+    Recording,
+    RelativeAttention,
+    RelativeAttentionSpec,
+    Rotary,
+)
 from llm_from_scratch.layers.relative_attention import sinusoids
 
 FIXTURES = Path(__file__).parents[1] / "functional" / "fixtures"
@@ -110,7 +118,7 @@ def test_padding_and_documents() -> None:
 
 def test_recorded_maps_are_what_the_output_is_made_of() -> None:
     layer = loaded("plain", np.float64)
-    record: dict[str, list[np.ndarray]] = {}
+    record = Recording()
     x = Tensor(FROZEN["plain.x"])
     y = layer(x, None, context(9, record=record))
     (weights,) = record["attention"]

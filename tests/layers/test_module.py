@@ -1,73 +1,123 @@
+"""Finding, replacing and freezing what a module owns."""
+
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
-from llm_from_scratch.autograd import Tensor
-from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, Linear, Module, NormSpec, Rotary
+import llm_from_scratch as lfs
+from llm_from_scratch.layers import Embedding, Linear, Module, StoredWeight
 
 
-class Two(Module):
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        self.parts = [Linear(2, 3, rng=rng), Linear(3, 2, bias=False, rng=rng)]
-        self.tied = self.parts[0].weight
+def tiny(**more):
+    sizes = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, vocab_size=11)
+    return lfs.build("llama", **sizes, max_position_embeddings=32, **more)
 
 
-def test_names_follow_the_attributes_and_a_tied_tensor_counts_once():
-    module = Two()
-    assert [n for n, _ in module.named_parameters()] == ["parts.0.weight", "parts.0.bias", "parts.1.weight"]
-    assert module.parameter_count == 6 + 3 + 6
-    assert [n for n, _ in module.named_modules()] == ["", "parts.0", "parts.1"]
+class Doubled(Module):
+    """What an adapter is: a module that wraps another with the same call."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __call__(self, x):
+        return self.inner(x) * 2.0
 
 
-def test_state_dict_round_trip_and_its_errors():
-    one, other = Two(), Two()
-    for p in one.parameters():
-        p.data = p.data + 1
-    other.load_state_dict(one.state_dict())
-    for name, array in other.state_dict().items():
-        np.testing.assert_array_equal(array, one.state_dict()[name])
-        assert not np.shares_memory(array, one.state_dict()[name])
-    state = one.state_dict()
-    before = other.state_dict()["parts.0.bias"].copy()
-    with pytest.raises(ValueError, match=r"missing parts.1.weight, unexpected nothing"):
-        other.load_state_dict({n: a * 0 for n, a in state.items() if n != "parts.1.weight"})
-    with pytest.raises(ValueError, match=r"unexpected extra"):
-        other.load_state_dict({**state, "extra": np.zeros(1)})
-    with pytest.raises(ValueError, match=r"parts.1.weight has shape \(3, 2\), the state holds \(2, 2\)"):
-        other.load_state_dict({**{n: a * 0 for n, a in state.items()}, "parts.1.weight": np.zeros((2, 2))})
-    np.testing.assert_array_equal(other.state_dict()["parts.0.bias"], before)
+def test_what_is_picked_is_swapped_and_named():
+    model = tiny()
+    names = [f"layers.{i}.mixer.{part}" for i in range(2) for part in ("query", "value")]
+    picked = model.replace(lambda path, m: isinstance(m, Linear) and path.endswith(("query", "value")), Doubled)
+    assert picked == names
+    assert all(type(dict(model.named_modules())[name]) is Doubled for name in names)
+    assert "layers.1.mixer.query.inner.weight" in dict(model.named_parameters())
+    # A wrapped linear layer that doubles equals one with doubled weights.
+    ids, plain = np.array([[1, 2, 3]]), tiny()
+    for layer in plain.layers:
+        for part in (layer.mixer.query, layer.mixer.value):
+            part.weight.data *= 2
+    np.testing.assert_array_equal(model(ids).data, plain(ids).data)
 
 
-def test_astype_converts_everything_or_says_what_it_can():
-    module = Two().astype(np.float64)
-    assert all(p.dtype == np.float64 for p in module.parameters()) and module.dtype == np.float64
-    with pytest.raises(TypeError, match="float16"):
-        module.astype(np.float16)
+def test_by_type_and_by_pattern():
+    assert tiny().replace("layers.*.feed_forward.up", Doubled) == [f"layers.{i}.feed_forward.up" for i in range(2)]
+    assert tiny().replace(Linear, Doubled)[0] == "layers.0.mixer.query" and tiny().replace("nothing", Doubled) == []
+    with pytest.raises(TypeError, match="what picks"):
+        tiny().replace(3, Doubled)
 
 
-def test_placeholders_take_no_memory():
-    layer = Linear(1_000_000, 1_000_000, rng=None)
-    assert layer.parameter_count == 10**12 + 10**6
-    assert isinstance(layer.weight, Tensor) and layer.weight.data.strides == (0, 0)
+def test_a_module_used_twice_is_made_once_and_swapped_everywhere():
+    model, made = tiny(tie_word_embeddings=True), []
+
+    def make(old):
+        made.append(Embedding(11, 16, rng=np.random.default_rng(7)))
+        return made[-1]
+
+    assert model.replace("embedding", make) == ["embedding"] and len(made) == 1
+    assert model.embedding is made[0] and model.head.embedding is made[0]
+    rows = made[0].weight.data
+    hidden = model._hidden(model._inputs([[1, 2]]), None, None).data
+    np.testing.assert_allclose(model([[1, 2]]).data, hidden @ rows.T, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda: AttentionSpec(8, 3, 2, 4), "3 query heads cannot be shared out among 2"),
-        (lambda: AttentionSpec(8, 0, 1, 4), "heads must be a positive integer"),
-        (lambda: AttentionSpec(8, 2, 2, 4.0), "head_dim must be a positive integer"),
-        (lambda: AttentionSpec(8, 2, 2, 4, rotary=Rotary(6)), "exceed the head's 4"),
-        (lambda: AttentionSpec(8, 2, 2, 4, slopes=(1.0,)), "1 slopes for 2 heads"),
-        (lambda: FeedForwardSpec(8, -1), "intermediate_size must be a positive integer"),
-        (lambda: FeedForwardSpec(8, 8, "swish"), "unknown activation 'swish'"),
-        (lambda: NormSpec(8, "batch"), "'layer' or 'rms'"),
-        (lambda: NormSpec(8, eps=float("nan")), "eps"),
-        (lambda: Rotary(3), "even and positive"),
-        (lambda: Rotary(4, base=float("inf")), "base"),
-        (lambda: Rotary(4, factor=0.0), "factor"),
-    ],
-)
-def test_impossible_specs_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_modules_in_lists_dicts_and_tuples_and_none_inside_what_was_swapped():
+    class Box(Module):
+        pass
+
+    box = Box()
+    box.list, box.pair, box.named = [Linear(2, 2, rng=None)], (Linear(2, 2, rng=None), 3), {"x": Linear(2, 2, rng=None)}
+    assert box.replace(Linear, Doubled) == ["list.0", "pair.0", "named.x"]
+    assert type(box.list[0]) is type(box.pair[0]) is type(box.named["x"]) is Doubled and box.pair[1] == 3
+    assert box.replace(Module, Doubled) == ["list.0", "pair.0", "named.x"]  # the outer ones only
+    assert type(box.list[0].inner) is Doubled
+
+
+def test_if_making_fails_nothing_is_swapped():
+    model, seen = tiny(), []
+
+    def make(old):
+        seen.append(old)
+        if len(seen) == 3:
+            raise RuntimeError("no third")
+        return Doubled(old)
+
+    with pytest.raises(RuntimeError, match="no third"):
+        model.replace(Linear, make)
+    assert not any(isinstance(module, Doubled) for _, module in model.named_modules())
+
+
+def test_frozen_parameters_get_no_gradient_and_the_others_the_same_one():
+    batch = {"ids": np.array([[1, 2, 3, 4]]), "targets": np.array([[2, 3, 4, 5]])}
+    model, free = tiny(), tiny()
+    frozen = model.freeze(lambda name, _: ".mixer." in name)
+    assert frozen and all(".mixer." in name for name in frozen)
+    for each in (model, free):
+        each.loss(batch).backward()
+    for (name, mine), (_, theirs) in zip(model.named_parameters(), free.named_parameters()):
+        if name in frozen:
+            assert mine.grad is None
+        else:
+            np.testing.assert_array_equal(mine.grad, theirs.grad)
+    assert model.unfreeze("layers.0.*") == [n for n, _ in model.named_parameters() if n.startswith("layers.0.")]
+    assert len(model.freeze()) == len(list(model.parameters()))
+    with pytest.raises(ValueError, match="requires_grad"):
+        model.loss(batch).backward()
+
+
+def test_modules_say_what_they_hold():
+    model = tiny(tie_word_embeddings=True)
+    assert model.nbytes == 4 * model.parameter_count == 4 * sum(p.size for p in model.parameters())
+    assert repr(model.layers[0].mixer) == "Attention(1,024 parameters)"
+
+    class Half(StoredWeight):
+        shape, nbytes = (3, 5), 30
+
+        def expand(self, dtype=np.float32):
+            return np.ones(self.shape, dtype)
+
+    model.extra = Half()
+    assert model.parameter_count == 15 + sum(p.size for p in model.parameters())
+    assert model.nbytes == 30 + 4 * sum(p.size for p in model.parameters())
+    assert np.asarray(model.weights()["extra"]).shape == (3, 5)
+    with pytest.raises(TypeError, match="extra is packed"):
+        model.astype(np.float64)

@@ -5,6 +5,8 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, NormSpec, Rotary
+from llm_from_scratch.models.choices import choices, details
+from llm_from_scratch.models.costs import costs
 from llm_from_scratch.models.decoder import Decoder
 from llm_from_scratch.models.spec import ModelSpec, PositionTable
 
@@ -31,8 +33,23 @@ def slopes():
     return ModelSpec(V, 12, (layer,) * 2, norm, CONTEXT, embedding_norm=norm)
 
 
+def later():
+    """What came after 2023: norms on the branches, by 1 + w, of the heads of queries and keys, or of all together."""
+    norm, head, whole = (NormSpec(size, "rms", 1e-6, plus_one=True) for size in (12, 4, 8))
+    mixer = AttentionSpec(12, 6, 2, 4, rotary=Rotary(4), query_norm=head, key_norm=whole)
+    feed_forward = FeedForwardSpec(12, 20, "gelu_tanh", True, False)
+    layers = (
+        LayerSpec.sequential(mixer, feed_forward, norm_branch=norm),
+        LayerSpec.sequential(mixer, feed_forward, norm, norm_branch=norm),
+        LayerSpec.parallel(mixer, feed_forward, norm, norm_branch=norm),
+    )
+    return ModelSpec(V, 12, layers, norm, CONTEXT, embedding_scale=12**0.5)
+
+
 SPECS = {
     "learned": learned(),
+    "scaled": rotary().replace(head_bias=True, embedding_scale=3.0),
+    "later": later(),
     "rotary": rotary(),
     "window": rotary(window=3),
     "slopes": slopes(),
@@ -148,16 +165,82 @@ def test_loss_equals_the_mean_over_targets_that_count(model):
     assert abs(halved.item() - fused.item() / 2) < 1e-12
 
 
+def test_gradients_of_the_loss_are_its_slopes(model):
+    batch = {"ids": IDS, "targets": np.where(IDS == 3, -100, np.roll(IDS, -1, axis=1))}
+    model.loss(batch).backward()
+    rng, step = np.random.default_rng(6), 1e-5
+    for name, p in model.named_parameters():  # the slope in one random direction a parameter
+        direction, start = rng.normal(size=p.shape), p.data
+        losses = []
+        for side in (1, -1):
+            p.data = start + side * step * direction
+            losses.append(model.loss(batch).item())
+        p.data = start
+        slope, expected = (losses[0] - losses[1]) / (2 * step), float((p.grad * direction).sum())
+        assert abs(slope - expected) < 1e-6 * max(1.0, abs(expected)), name
+
+
+def test_a_head_bias_is_added_to_the_logits_and_an_embedding_scale_multiplies_what_is_looked_up():
+    plain = Decoder(SPECS["rotary"], np.random.default_rng(0)).astype(np.float64)
+    model = Decoder(SPECS["scaled"]).astype(np.float64)
+    weights = {name: array.copy() for name, array in plain.state_dict().items()}
+    model.load_state_dict({**weights, "head.bias": np.arange(V, dtype=np.float64)})
+    scaled = model(IDS).data
+    assert np.abs(scaled - plain(IDS).data - np.arange(V)).max() > 0.01  # the scale
+    plain.embedding.weight.data *= 3.0
+    np.testing.assert_allclose(scaled, plain(IDS).data + np.arange(V), atol=1e-12)
+    assert model.parameter_count == plain.parameter_count + V
+    assert choices(model.spec)["head"] == "untied, with a bias"
+    assert details(model.spec)["embedding scale"] == "3" and "embedding scale" not in details(plain.spec)
+    assert costs(model.spec).parts["head"] == costs(plain.spec).parts["head"] + V
+    assert (
+        model.summary(IDS).parameters == model.parameter_count and model.summary(IDS).flops == plain.summary(IDS).flops
+    )
+
+
+def test_norms_of_branches_and_of_heads_are_told_and_counted():
+    spec = later()
+    found = choices(spec)
+    assert found["norm"] == "RMSNorm by 1 + w" and found["mixer"] == "grouped-query, query-key norm per head"
+    places = ["on the branch", "pre and on the branch", "pre and on the branch, parallel (1 norm)"]
+    assert found["placement"] == " + ".join(places)
+    model = Decoder(spec, np.random.default_rng(0))
+    norms = [p for name, p in model.named_parameters() if "_norm" in name and "mixer.q" not in name]
+    norms = [p for p in norms if p.size == 12] + [model.norm.weight]
+    assert costs(spec).parts["norms"] == sum(p.size for p in norms) == 12 * 10
+    assert all((p.data == 0).all() for p in norms)  # they start as scales of 1
+    assert model.summary(IDS).parameters == model.parameter_count == costs(spec).parameters
+    assert "feed forward norm branch" in str(model.summary(IDS))
+    rng = np.random.default_rng(1)
+    state = {name: rng.normal(size=p.shape).astype(np.float32) for name, p in model.named_parameters()}
+    model.load_state_dict(state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"head_bias": True, "tied": True}, "head_bias needs a head of its own"),
+        ({"embedding_scale": 0.0}, "embedding_scale must be a positive number, not 0.0"),
+        ({"embedding_scale": float("nan")}, "embedding_scale must be a positive number"),
+    ],
+)
+def test_impossible_specs_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SPECS["rotary"].replace(**changes)
+
+
 def test_recording_sees_attention_and_hidden_states_and_changes_nothing(model):
     plain = model(IDS).data
     with model.record() as seen:
         np.testing.assert_array_equal(model(IDS).data, plain)
-    assert len(seen["attention"]) == 2 and len(seen["hidden"]) == 3
+    assert len(seen["attention"]) == len(model.layers) == len(seen["hidden"]) - 1
     for weights in seen["attention"]:
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-12)
         assert np.triu(weights[0, 0], 1).max() == 0
     model(IDS)
-    assert len(seen["hidden"]) == 3
+    assert len(seen["hidden"]) == len(model.layers) + 1
 
 
 def test_float32_stays_float32(model):

@@ -152,6 +152,7 @@ def test_contradictions_are_refused_by_name(make, files, message):
 
 
 def test_a_placeholder_piece_may_be_renamed():
+    from llm_from_scratch.tokenizers.formats import assemble
     from llm_from_scratch.tokenizers.formats.surroundings import Surroundings, surround
 
     pieces = [Piece("<unk>", 0.0, Kind.UNKNOWN), Piece("<spare>", 0.0, Kind.CONTROL), Piece("▁"), Piece("a")]
@@ -162,7 +163,7 @@ def test_a_placeholder_piece_may_be_renamed():
     vocabulary = {piece.text: number for number, piece in enumerate(pieces)}
     made = surround({"kind": "sentencepiece", "pieces": pieces, "vocabulary": vocabulary, "byte_fallback": False,
                      "begin_end": (False, False)}, around)  # fmt: skip
-    tokenizer = Tokenizer.from_arguments(made)
+    tokenizer = Tokenizer.of(assemble(made))
     assert tokenizer.encode("<|im_end|>", allowed_special="all") == [1] and tokenizer.id_to_token(1) == "<|im_end|>"
 
 

@@ -16,23 +16,12 @@ BLOCK = 32  # rows summed before they are added to the total
 
 
 def _rows(x):
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"x must have a last axis of at least one entry, got shape {x.shape}")
     return x.reshape(x.size // x.shape[-1], x.shape[-1])
 
 
 def _parameter(parameter, x, fill):
     """The parameter, or its neutral value where there is none: one compiled version then serves both."""
-    if parameter is None:
-        return np.full(x.shape[-1], fill, x.dtype)
-    if parameter.shape != x.shape[-1:]:
-        raise ValueError(f"weight and bias must have shape {x.shape[-1:]} to fit x {x.shape}, got {parameter.shape}")
-    return parameter
-
-
-def _same_rows(x, dy, *statistics):
-    if dy.shape != x.shape or any(s.shape != x.shape[:-1] for s in statistics):
-        raise ValueError(f"dy {dy.shape} or {[s.shape for s in statistics]} does not fit x {x.shape}")
+    return np.full(x.shape[-1], fill, x.dtype) if parameter is None else parameter
 
 
 def _out_of_range(rows, root, least):
@@ -61,7 +50,6 @@ def layer_norm(x, weight, bias, eps):
 
 def layer_norm_backward(dy, x, weight, mean, inverse_std, needs=(True, True, True)):
     rows = _rows(x)
-    _same_rows(x, dy, mean, inverse_std)
     weight = _parameter(weight, x, 1)
     dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
     totals = np.zeros((2, x.shape[-1]), x.dtype)
@@ -76,57 +64,29 @@ def layer_norm_backward(dy, x, weight, mean, inverse_std, needs=(True, True, Tru
     return dx if needs[0] else None, totals[0] if needs[1] else None, totals[1] if needs[2] else None
 
 
-def rms_norm(x, weight, eps):
+def rms_norm(x, weight, eps, outer=0.0):
     rows, kind = _rows(x), x.dtype.type
-    y, inverse_rms = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
-    weight, out, inverses = _parameter(weight, x, 1), y.reshape(rows.shape), inverse_rms.reshape(-1)
-    _rms_norm(rows, weight, kind(eps), out, inverses)
-    for n, m in _out_of_range(rows, inverses, math.sqrt(eps)):
+    y, inverse = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
+    weight, out, inverses = _parameter(weight, x, 1), y.reshape(rows.shape), inverse.reshape(-1)
+    _rms_norm(rows, weight, kind(eps), kind(outer), out, inverses)
+    for n, m in _out_of_range(rows, inverses, max(math.sqrt(eps), outer)):
         one = slice(n, n + 1)
-        _rms_norm(rows[one] / kind(m), weight, kind(eps / m / m), out[one], inverses[one])
+        _rms_norm(rows[one] / kind(m), weight, kind(eps / m / m), kind(outer / m), out[one], inverses[one])
         inverses[n] /= m
-    return y, inverse_rms
+    return y, inverse
 
 
-def rms_norm_backward(dy, x, weight, inverse_rms, needs=(True, True)):
-    rows = _rows(x)
-    _same_rows(x, dy, inverse_rms)
-    weight = _parameter(weight, x, 1)
-    dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
-    total = np.zeros(x.shape[-1], x.dtype)
-    given, inverses, out = dy.reshape(rows.shape), inverse_rms.reshape(-1), dx.reshape(-1, x.shape[-1])
-    _rms_norm_backward(given, rows, weight, inverses, bool(needs[0]), bool(needs[1]), out, total)
-    for n, m in _out_of_range(rows, inverses, 0.0) if needs[0] else ():
-        one, m = slice(n, n + 1), x.dtype.type(m)
-        _rms_norm_backward(given[one], rows[one] / m, weight, inverses[one] * m, True, False, out[one], total)
-        out[one] /= m
-    return dx if needs[0] else None, total if needs[1] else None
-
-
-def rms_norm_outside(x, weight, eps):
+def rms_norm_backward(dy, x, weight, inverse, needs=(True, True), outer=0.0):
     rows, kind = _rows(x), x.dtype.type
-    y, rms = np.empty_like(x), np.empty(x.shape[:-1], x.dtype)
-    weight, out, roots = _parameter(weight, x, 1), y.reshape(rows.shape), rms.reshape(-1)
-    _rms_norm_outside(rows, weight, kind(eps), out, roots)
-    for n, m in _out_of_range(rows, roots, eps):
-        one = slice(n, n + 1)
-        _rms_norm_outside(rows[one] / kind(m), weight, kind(eps / m), out[one], roots[one])
-        roots[n] *= m
-    return y, rms
-
-
-def rms_norm_outside_backward(dy, x, weight, rms, eps, needs=(True, True)):
-    rows = _rows(x)
-    _same_rows(x, dy, rms)
     weight = _parameter(weight, x, 1)
     dx = np.empty(x.shape if needs[0] else (0, 0), x.dtype)
     total = np.zeros(x.shape[-1], x.dtype)
-    given, roots, out, kind = dy.reshape(rows.shape), rms.reshape(-1), dx.reshape(-1, x.shape[-1]), x.dtype.type
-    _rms_norm_outside_backward(given, rows, weight, roots, kind(eps), bool(needs[0]), bool(needs[1]), out, total)
-    for n, m in _out_of_range(rows, roots, eps) if needs[0] else ():
-        one, eps_here, m = slice(n, n + 1), kind(eps / m), kind(m)
-        scaled = rows[one] / m, weight, roots[one] / m, eps_here
-        _rms_norm_outside_backward(given[one], *scaled, True, False, out[one], total)
+    given, inverses, out = dy.reshape(rows.shape), inverse.reshape(-1), dx.reshape(-1, x.shape[-1])
+    _rms_norm_backward(given, rows, weight, inverses, kind(outer), bool(needs[0]), bool(needs[1]), out, total)
+    for n, m in _out_of_range(rows, inverses, outer) if needs[0] else ():
+        one, outer_here, m = slice(n, n + 1), kind(outer / m), kind(m)
+        scaled = rows[one] / m, weight, inverses[one] * m, outer_here
+        _rms_norm_backward(given[one], *scaled, True, False, out[one], total)
         out[one] /= m
     return dx if needs[0] else None, total if needs[1] else None
 
@@ -183,7 +143,7 @@ def _layer_norm_backward(dy, x, weight, mean, inverse_std, need_x, need_paramete
 
 
 @compiled
-def _rms_norm(x, weight, eps, y, inverse_rms):
+def _rms_norm(x, weight, eps, outer, y, inverses):
     kind = x.dtype.type
     one, width = kind(1.0), kind(x.shape[1])
     for n in range(x.shape[0]):
@@ -191,68 +151,28 @@ def _rms_norm(x, weight, eps, y, inverse_rms):
         square = kind(0.0)
         for i in range(row.size):
             square += row[i] * row[i]
-        inverse = one / kind(math.sqrt(square / width + eps))
+        inverse = one / (kind(math.sqrt(square / width + eps)) + outer)
         for i in range(row.size):
             out[i] = row[i] * inverse * weight[i]
-        inverse_rms[n] = inverse
+        inverses[n] = inverse
 
 
 @compiled
-def _rms_norm_backward(dy, x, weight, inverse_rms, need_x, need_weight, dx, total):
+def _rms_norm_backward(dy, x, weight, inverses, outer, need_x, need_weight, dx, total):
     kind = x.dtype.type
-    width = kind(x.shape[1])
+    one, width = kind(1.0), kind(x.shape[1])
     block = np.zeros_like(total)
     for n in range(x.shape[0]):
-        row, grow, inverse = x[n], dy[n], inverse_rms[n]
+        row, grow, inverse = x[n], dy[n], inverses[n]
         if need_x:
             out = dx[n]
             along = kind(0.0)
             for i in range(row.size):
                 along += grow[i] * weight[i] * row[i]
-            along = along * inverse / width
+            root = one - outer * inverse  # the root's part of what the row was divided by
+            along = along * inverse / (width * root if root > kind(0.0) else kind(np.inf))
             for i in range(row.size):
                 out[i] = inverse * (grow[i] * weight[i] - row[i] * inverse * along)
-        if need_weight:
-            for i in range(row.size):
-                block[i] += grow[i] * (row[i] * inverse)
-            if n % BLOCK == BLOCK - 1 or n == x.shape[0] - 1:
-                for i in range(row.size):
-                    total[i] += block[i]
-                    block[i] = kind(0.0)
-
-
-@compiled
-def _rms_norm_outside(x, weight, eps, y, rms):
-    kind = x.dtype.type
-    one, width = kind(1.0), kind(x.shape[1])
-    for n in range(x.shape[0]):
-        row, out = x[n], y[n]
-        square = kind(0.0)
-        for i in range(row.size):
-            square += row[i] * row[i]
-        root = kind(math.sqrt(square / width))
-        inverse = one / (root + eps)
-        for i in range(row.size):
-            out[i] = row[i] * inverse * weight[i]
-        rms[n] = root
-
-
-@compiled
-def _rms_norm_outside_backward(dy, x, weight, rms, eps, need_x, need_weight, dx, total):
-    kind = x.dtype.type
-    one, width = kind(1.0), kind(x.shape[1])
-    block = np.zeros_like(total)
-    for n in range(x.shape[0]):
-        row, grow, root = x[n], dy[n], rms[n]
-        inverse = one / (root + eps)
-        if need_x:
-            out = dx[n]
-            along = kind(0.0)
-            for i in range(row.size):
-                along += grow[i] * weight[i] * row[i]
-            along = along * inverse / (root * width) if root > kind(0.0) else kind(0.0)
-            for i in range(row.size):
-                out[i] = inverse * (grow[i] * weight[i] - row[i] * along)
         if need_weight:
             for i in range(row.size):
                 block[i] += grow[i] * (row[i] * inverse)

@@ -1,26 +1,73 @@
 """Tokenizer files, one format a module: `tokenizer.json`, GPT-2's pair, SentencePiece's `tokenizer.model`, ranks, GGUF.
 
-`load(path)` finds out which it is and returns what the constructor of `Tokenizer` takes, completed by what stands
-beside it (`surroundings`). A new format is a module with a `load` of its own and a line here.
+`load(path)` finds out which it is and returns the parts of the tokenizer; what stands beside the file completes them
+(`surroundings`). A new format is a module with a `load` of its own, which returns the arguments of one of `PARTS`, and
+a line here. `save` writes them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import gguf, gpt2_pair, sentencepiece_model, tiktoken_ranks, tokenizer_json
+from ...files.atomic import write_json
+from .. import byte_bpe, pipeline, sentencepiece
+from ..parts import Parts
+from ..pieces import PieceEncoder
+from . import gguf, gpt2_pair, sentencepiece_json, sentencepiece_model, tiktoken_ranks, tokenizer_json
 from .surroundings import Surroundings, surround
-from .tokenizer_json import save_directory
 
-__all__ = ["load", "save_directory"]
+PARTS: dict[str, Callable[..., Parts]] = {
+    "byte-level": byte_bpe.parts,
+    "sentencepiece": sentencepiece.parts,
+    "pipeline": pipeline.parts,
+}
+"""What makes the parts of each kind of tokenizer."""
+
+_WRITERS: dict[str, Callable[[Parts], dict[str, Any]]] = {
+    "byte-level": tokenizer_json.to_json,
+    "sentencepiece": sentencepiece_json.to_json,
+    "pipeline": tokenizer_json.pipeline_json,
+}
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The arguments of `Tokenizer` from a directory or a file.
+def load(path: Path) -> Parts:
+    """The parts of a tokenizer from a directory or a file.
 
     FileNotFoundError when there is nothing to read, ValueError when it is damaged or of an unsupported kind.
     """
+    try:
+        return assemble(_read(path))
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+
+
+def assemble(arguments: Mapping[str, Any]) -> Parts:
+    """The parts that a reader describes: "kind" says whose, byte-level BPE's by default, the rest are arguments."""
+    rest = {name: value for name, value in arguments.items() if name != "kind"}
+    return PARTS[arguments.get("kind", "byte-level")](**rest)
+
+
+def save(parts: Parts, directory: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all.
+
+    What began as `tokenizer.model` is written as such, too.
+    """
+    content = _WRITERS[parts.kind](parts)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "tokenizer.json", content)
+    if isinstance(parts.encoder, PieceEncoder) and parts.encoder.from_scores:
+        sentencepiece_model.save(parts, directory / "tokenizer.model")
+    settings: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        **{f"{role}_token": token for role, token in parts.ends.roles.items()},
+    }
+    write_json(directory / "tokenizer_config.json", settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: expected a directory with tokenizer.json, or such a file")
     path = path if path.is_file() else _find(path)

@@ -15,10 +15,10 @@ import numpy as np
 
 from ...files.gguf import GgufFile
 from ..added_tokens import AddedToken
-from ..ends import TURN_ENDS
+from ..ends import TURN_ENDS, template_of
 from ..pieces import Kind, Piece
 from ..pre_tokenizer import PreTokenizer
-from .parts import check_vocabulary, ordinary_tokens, read_merges, template_of
+from .common import check_vocabulary, ordinary_tokens, read_merges
 
 _LLAMA_3 = ("llama3", "llama-v3", "llama-bpe")
 PRE_TOKENIZERS = {
@@ -36,7 +36,7 @@ _SENTENCEPIECE = {_KEY + "bos_token_id": 1, _KEY + "eos_token_id": 2, _KEY + "un
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The arguments of `Tokenizer` from a GGUF file."""
+    """The arguments of a tokenizer's parts from a GGUF file."""
     try:
         return arguments(GgufFile(path).metadata)
     except ValueError as error:
@@ -44,7 +44,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `Tokenizer` from a GGUF file's metadata. ValueError names what is missing or not supported."""
+    """The arguments of a tokenizer's parts from a GGUF file's metadata. ValueError names what is missing or unknown."""
     kind = metadata.get(_KEY + "model")
     if kind is None:
         raise ValueError("the file holds no tokenizer: tokenizer.ggml.model is missing")
@@ -136,7 +136,7 @@ def _types(metadata: Mapping[str, Any], spelt: list[str]) -> list[Kind]:
 
 
 def _sentencepiece(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `SentencePieceTokenizer`. Without a word to the contrary a text begins with a space and bos."""
+    """The arguments of `sentencepiece.parts`. Without a word to the contrary a text begins with a space and bos."""
     spelt = _strings(metadata, "tokens")
     types, scores = _types(metadata, spelt), metadata.get(_KEY + "scores")
     if not isinstance(scores, np.ndarray) or scores.shape != (len(spelt),) or not np.isfinite(scores).all():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pre_tokenizer import PreTokenizer
-from .parts import check_vocabulary, ordinary_tokens, read_json, read_merges
+from .common import check_vocabulary, ordinary_tokens, read_json, read_merges
 from .surroundings import Surroundings
 
 END_OF_TEXT = "<|endoftext|>"
@@ -16,7 +16,7 @@ _OTHERS = ("CLIPTokenizer", "WhisperTokenizer", "BlenderbotTokenizer", "DebertaT
 
 
 def load(directory: Path, around: Surroundings) -> dict[str, Any]:
-    """The arguments of `Tokenizer`. The pattern is GPT-2's unless `tokenizer_class` says Qwen2.
+    """The arguments of `byte_bpe.parts`. The pattern is GPT-2's unless `tokenizer_class` says Qwen2.
 
     `<|endoftext|>` (if there) is a special token with the roles that GPT-2 gives it.
     """

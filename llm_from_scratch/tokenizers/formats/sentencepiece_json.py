@@ -7,18 +7,17 @@ known here are errors that name them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import regex
 
 from ..added_tokens import AddedToken
-from ..pieces import SPACE, Kind, Piece, byte_of
+from ..borders import SPACE, Borders
+from ..parts import Parts
+from ..pieces import Kind, Piece, PieceEncoder, byte_of
 from ..steps import prepend_scheme
-from .parts import added_token_json, template_json
-
-if TYPE_CHECKING:
-    from ..sentencepiece import SentencePieceTokenizer
+from .common import bpe_json, document
 
 _REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
@@ -35,7 +34,7 @@ class _Unlike(ValueError):
 
 
 def is_sentencepiece(content: dict[str, Any], added: list[AddedToken]) -> bool:
-    """Is it what `SentencePieceTokenizer` does, and no more?"""
+    """Is it what `sentencepiece` does, and no more?"""
     try:
         settings = _spaces(content)
         inline = _inline(content, content["model"], content["model"]["vocab"])
@@ -72,7 +71,7 @@ def _steps(described: Any, name: str) -> list[dict[str, Any]]:
 def arguments(
     content: dict[str, Any], vocabulary: dict[str, int], merges: np.ndarray, added: list[AddedToken]
 ) -> dict[str, Any]:
-    """The arguments of `SentencePieceTokenizer` from what `tokenizer_json.load` has read and checked."""
+    """The arguments of `sentencepiece.parts` from what `tokenizer_json.load` has read and checked."""
     model = content["model"]
     byte_fallback = bool(model.get("byte_fallback", False))
     settings = {**_spaces(content), "inline": _inline(content, model, vocabulary)}
@@ -156,50 +155,44 @@ def _alternatives(texts: list[str]) -> str:
     )
 
 
-def to_json(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
+def to_json(parts: Parts) -> dict[str, Any]:
     """The content of `tokenizer.json`."""
-    pieces = tokenizer.pieces
-    inline = set(tokenizer.inline)
-    added = sorted(tokenizer.added_tokens.by_id.values(), key=lambda token: token.id)
+    borders, encoder = parts.splitter, parts.encoder
+    assert isinstance(borders, Borders) and isinstance(encoder, PieceEncoder)
+    pieces = encoder.pieces
+    inline = {parts.added.by_id[number].content for number in borders.inline}
     pre_tokenizer: dict[str, Any] | None = None
     steps: list[dict[str, Any]] = []
-    if tokenizer.double_prefix:
-        steps = [*([_PREPEND] if tokenizer.prefix == "always" else []), _REPLACE]
-        if tokenizer.squeeze:
+    if borders.double_prefix:
+        steps = [*([_PREPEND] if borders.prefix == "always" else []), _REPLACE]
+        if borders.squeeze:
             steps = [*_SQUEEZE_BEFORE, *steps, *_SQUEEZE_AFTER]
         if inline:
             pattern = {"Regex": _alternatives(list(inline))}
             pre_tokenizer = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
     else:
-        each = tokenizer.pre_tokenizer.rule == "each"  # type: ignore[attr-defined]
-        scheme = {"prepend_scheme": tokenizer.prefix, "split": each}
+        scheme = {"prepend_scheme": borders.prefix, "split": borders.rule == "each"}
         pre_tokenizer = {"type": "Metaspace", "replacement": SPACE, **scheme}
-    if tokenizer.prefix == "first" and tokenizer.double_prefix:
+    if borders.prefix == "first" and borders.double_prefix:
         raise ValueError("tokenizer.json cannot say: a space before a text that begins with one, but only at its start")
-    unknown = next((piece.text for piece in pieces if piece.kind == Kind.UNKNOWN), None)
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [added_token_json(token) for token in added if token.content not in inline],
-        "normalizer": {"type": "Sequence", "normalizers": steps} if steps else None,
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": template_json(tokenizer.post_processor, tokenizer.added_tokens),
-        "decoder": {"type": "Sequence", "decoders": _decoders(tokenizer.prefix != "never")},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": unknown,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": tokenizer.fuse_unknown,
-            "byte_fallback": tokenizer.byte_fallback,
-            "ignore_merges": bool(inline),
-            "vocab": {piece.text: number for number, piece in enumerate(pieces) if piece.text},
-            "merges": [
-                [pieces[left].text, pieces[right].text]
-                for left, right, _ in tokenizer.merges.tolist()
-                if max(left, right) < len(pieces)
-            ],
-        },
-    }
+    merges = [
+        [pieces[left].text, pieces[right].text]
+        for left, right, _ in encoder.merges.tolist()
+        if max(left, right) < len(pieces)
+    ]
+    made = document(
+        parts,
+        normalizer={"type": "Sequence", "normalizers": steps} if steps else None,
+        pre_tokenizer=pre_tokenizer,
+        decoder={"type": "Sequence", "decoders": _decoders(borders.prefix != "never")},
+        model=bpe_json(
+            {piece.text: number for number, piece in enumerate(pieces) if piece.text},
+            merges,
+            unk_token=next((piece.text for piece in pieces if piece.kind == Kind.UNKNOWN), None),
+            fuse_unk=encoder.fuse,
+            byte_fallback=encoder.byte_fallback,
+            ignore_merges=bool(inline),
+        ),
+    )
+    made["added_tokens"] = [token for token in made["added_tokens"] if token["content"] not in inline]
+    return made

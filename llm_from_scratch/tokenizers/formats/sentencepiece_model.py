@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...files.atomic import atomic_write
-from ..pieces import Kind, Piece
+from ..borders import Borders
+from ..parts import Parts
+from ..pieces import Kind, Piece, PieceEncoder
+from ..sentencepiece import PieceDecoder
 from .surroundings import Surroundings
-
-if TYPE_CHECKING:
-    from ..sentencepiece import SentencePieceTokenizer
 
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
@@ -80,7 +80,7 @@ def _model_class() -> Any:
 
 
 def load(path: Path, around: Surroundings) -> dict[str, Any]:
-    """The arguments of `SentencePieceTokenizer`. A text begins with the begin token, as LLaMA has it.
+    """The arguments of `sentencepiece.parts`. A text begins with the begin token, as LLaMA has it.
 
     Whether also when a file beside it says otherwise, is seen to by `surroundings`.
     """
@@ -167,24 +167,27 @@ def _roles(model: Any, pieces: list[Piece]) -> dict[str, str]:
     }
 
 
-def save(tokenizer: SentencePieceTokenizer, path: Path) -> None:
+def save(parts: Parts, path: Path) -> None:
     """Write `tokenizer.model`, which the library `sentencepiece` opens. Only for a tokenizer made from scores."""
+    borders, encoder, decoder = parts.splitter, parts.encoder, parts.decoder
+    assert isinstance(borders, Borders) and isinstance(encoder, PieceEncoder) and isinstance(decoder, PieceDecoder)
+    pieces = encoder.pieces
     model = _model_class()()
-    ids = {piece.text: number for number, piece in enumerate(tokenizer.pieces)}
-    for piece in tokenizer.pieces:
+    ids = {piece.text: number for number, piece in enumerate(pieces)}
+    for piece in pieces:
         model.pieces.add(piece=piece.text, score=piece.score, type=int(piece.kind))
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
-    trainer.model_type, trainer.vocab_size = 2, len(tokenizer.pieces)
-    trainer.byte_fallback = tokenizer.byte_fallback
-    if tokenizer.unknown_text is not None:
-        trainer.unk_surface = tokenizer.unknown_text
+    trainer.model_type, trainer.vocab_size = 2, len(pieces)
+    trainer.byte_fallback = encoder.byte_fallback
+    if decoder.unknown_text is not None:
+        trainer.unk_surface = decoder.unknown_text
     for role in ("unk", "bos", "eos", "pad"):
-        name = tokenizer.roles.get(role)
+        name = parts.ends.roles.get(role)
         setattr(trainer, f"{role}_id", ids.get(name, -1) if name else -1)
         if name:
             setattr(trainer, f"{role}_piece", name)
     normalizer.name = "identity"
-    normalizer.add_dummy_prefix = tokenizer.prefix != "never"
-    normalizer.remove_extra_whitespaces = tokenizer.squeeze
+    normalizer.add_dummy_prefix = borders.prefix != "never"
+    normalizer.remove_extra_whitespaces = borders.squeeze
     with atomic_write(path, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))

@@ -25,8 +25,9 @@ from typing import Any
 
 from ..added_tokens import AddedToken, AddedTokens
 from ..byte_level import to_bytes
+from ..ends import template, template_of
 from ..pieces import Kind, Piece
-from .parts import FLAGS, check_flags, read_json, template, template_of
+from .common import FLAGS, check_flags, read_json
 
 ROLES = ("bos", "eos", "unk", "pad")
 _OTHER_ROLES = ("sep", "cls", "mask")  # no role here, but special tokens all the same

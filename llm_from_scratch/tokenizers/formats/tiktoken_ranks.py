@@ -17,7 +17,7 @@ import numpy as np
 
 from ..added_tokens import AddedToken
 from ..pre_tokenizer import PreTokenizer
-from .parts import spell
+from .common import spell
 from .surroundings import Surroundings
 
 END_OF_TEXT = "<|endoftext|>"
@@ -55,7 +55,7 @@ XGEN_SIZE = 51200
 
 
 def load(path: Path, around: Surroundings) -> dict[str, Any]:
-    """The arguments of `Tokenizer`. ValueError names the line that is damaged, or what is unknown."""
+    """The arguments of `byte_bpe.parts`. ValueError names the line that is damaged, or what is unknown."""
     name = path.name.split(".")[0]
     if name not in KNOWN:
         raise ValueError(

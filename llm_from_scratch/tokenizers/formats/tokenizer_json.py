@@ -1,6 +1,6 @@
 """`tokenizer.json`, the file of the library `tokenizers`: read as one of three kinds of tokenizer, and written.
 
-Byte-level BPE and LLaMA's kind have classes of their own, the rest is a `PipelineTokenizer`. What changes the ids and
+Byte-level BPE and LLaMA's kind have fast parts of their own, the rest is a pipeline. What changes the ids and
 is not known here is an error that names it, never passed over: models of type WordPiece and WordLevel, the
 post-processors and pre-tokenizers of BERT and RoBERTa, dropout, prefixes and suffixes of words.
 """
@@ -10,32 +10,22 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...files.atomic import write_json
 from ..added_tokens import AddedToken
+from ..byte_bpe import ByteEncoder
 from ..byte_level import to_bytes, to_characters
 from ..character_bpe import CharacterBPE
 from ..decoders import TokenDecoder
 from ..normalizers import Normalizer
-from ..pieces import Borders
+from ..parts import Parts
+from ..pipeline import NameDecoder, WordEncoder
 from ..pre_tokenizer import PreTokenizer
 from ..steps import Steps, flat
 from ..unigram import Unigram
-from . import sentencepiece_json, sentencepiece_model
-from .parts import (
-    added_token_json,
-    check_flags,
-    check_vocabulary,
-    ordinary_tokens,
-    read_json,
-    read_merges,
-    template_json,
-)
+from . import sentencepiece_json
+from .common import bpe_json, check_flags, check_vocabulary, document, ordinary_tokens, read_json, read_merges
 from .surroundings import MOST, Surroundings
-
-if TYPE_CHECKING:
-    from ..tokenizer import Tokenizer
 
 
 def load(path: Path, around: Surroundings) -> dict[str, Any]:
@@ -173,7 +163,7 @@ def _check_added(added: list[AddedToken], vocabulary: dict[str, int]) -> None:
 
 
 def _is_byte_level(content: dict[str, Any], vocabulary: dict[str, int], added: list[AddedToken]) -> bool:
-    """Is it what `Tokenizer` does, and no more? ValueError where only a half of the file speaks of bytes."""
+    """Is it what `byte_bpe` does, and no more? ValueError where only a half of the file speaks of bytes."""
     model, steps, decoder = content["model"], flat(content.get("pre_tokenizer")), content.get("decoder")
     inner = decoder.get("decoders") if isinstance(decoder, dict) and decoder.get("type") == "Sequence" else None
     decoders = list(map(_kind, inner if isinstance(inner, list) else [decoder]))
@@ -207,78 +197,45 @@ def _kind(described: Any) -> Any:
     return described.get("type") if isinstance(described, dict) else described
 
 
-def save_directory(tokenizer: Tokenizer, directory: Path) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all."""
-    any_kind: Any = tokenizer
-    if tokenizer.kind == "pipeline":
-        content = pipeline_json(any_kind)
-    elif isinstance(tokenizer.pre_tokenizer, Borders):
-        content = sentencepiece_json.to_json(any_kind)
-    else:
-        content = to_json(tokenizer)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "tokenizer.json", content)
-    if getattr(tokenizer, "from_scores", False):
-        sentencepiece_model.save(any_kind, directory / "tokenizer.model")
-    settings: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "clean_up_tokenization_spaces": False,
-        **{f"{role}_token": token for role, token in tokenizer.roles.items()},
-    }
-    write_json(directory / "tokenizer_config.json", settings)
-
-
-def _document(tokenizer: Tokenizer, **parts: Any) -> dict[str, Any]:
-    added = sorted(tokenizer.added_tokens.by_id.values(), key=lambda token: token.id)
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [added_token_json(token) for token in added],
-        **parts,
-    }
-
-
-def pipeline_json(tokenizer: Any) -> dict[str, Any]:
-    """The content of `tokenizer.json` for a `PipelineTokenizer`: its parts as they were read."""
-    return _document(
-        tokenizer,
-        normalizer=tokenizer.normalizer and tokenizer.normalizer.described,
-        pre_tokenizer=tokenizer.pre_tokenizer.described,
-        post_processor=template_json(tokenizer.post_processor, tokenizer.added_tokens),
-        decoder=tokenizer.decoder.described,
-        model=tokenizer.described,
+def pipeline_json(parts: Parts) -> dict[str, Any]:
+    """The content of `tokenizer.json` for a pipeline: its parts as they were read."""
+    splitter, encoder, decoder = parts.splitter, parts.encoder, parts.decoder
+    assert isinstance(splitter, Steps) and isinstance(encoder, WordEncoder) and isinstance(decoder, NameDecoder)
+    return document(
+        parts,
+        normalizer=parts.added.normalizer and parts.added.normalizer.described,
+        pre_tokenizer=splitter.described,
+        decoder=decoder.steps.described,
+        model=encoder.described,
     )
 
 
-def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
+def to_json(parts: Parts) -> dict[str, Any]:
     """The content of `tokenizer.json` for byte-level BPE."""
-    added = tokenizer.added_tokens.by_id
-    spelt = {number: to_characters(token) for number, token in tokenizer.tokens.items() if number not in added}
+    added, splitter, encoder = parts.added.by_id, parts.splitter, parts.encoder
+    assert isinstance(splitter, PreTokenizer) and isinstance(encoder, ByteEncoder)
+    spelt = {
+        n: to_characters(token)
+        for n, token in enumerate(parts.vocabulary.bytes)
+        if token is not None and n not in added
+    }
     # The library gives an added token the next free id unless the vocabulary has it.
     end = 1 + max(spelt, default=-1)
     behind = sorted(number for number in added if number >= end)
     in_order = behind == list(range(end, end + len(behind))) and len(spelt) == end - sum(n < end for n in added)
-    used = set(tokenizer.merges.ravel().tolist())
+    used = set(encoder.merges.ravel().tolist())
     spelt |= {n: token.content for n, token in added.items() if n < end or n in used or not in_order}
-    pairs = [[spelt[left], spelt[right]] for left, right, _ in tokenizer.merges.tolist()]
-    return _document(
-        tokenizer,
-        normalizer={"type": tokenizer.normalizer} if tokenizer.normalizer else None,
-        pre_tokenizer=tokenizer.pre_tokenizer.to_json(),
-        post_processor=template_json(tokenizer.post_processor, tokenizer.added_tokens)
-        or {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+    pairs = [[spelt[left], spelt[right]] for left, right, _ in encoder.merges.tolist()]
+    made = document(
+        parts,
+        normalizer=parts.added.normalizer and parts.added.normalizer.described,
+        pre_tokenizer=splitter.to_json(),
         decoder={"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        model={
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": tokenizer.ignore_merges,
-            "vocab": {spelt[number]: number for number in sorted(spelt)},
-            "merges": pairs if any(" " in token for pair in pairs for token in pair) else list(map(" ".join, pairs)),
-        },
+        model=bpe_json(
+            {spelt[number]: number for number in sorted(spelt)},
+            pairs if any(" " in token for pair in pairs for token in pair) else list(map(" ".join, pairs)),
+            ignore_merges=encoder.ignore_merges,
+        ),
     )
+    nothing = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+    return made | {"post_processor": made["post_processor"] or nothing}

@@ -1,0 +1,49 @@
+"""The head: from the last state of a token to the logits of what may follow.
+
+A head is any module called with states (..., D) that gives logits (..., V). The two here can also compute the loss
+without ever handing the logits out, which are the largest array of a training step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import functional as F
+from ..autograd import Tensor
+from ..layers import Embedding, Linear, Module
+
+
+class Head(Linear):
+    """A matrix (D, V) of its own, and a bias if the spec has one."""
+
+    def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
+        """The sum of the token losses / normaliser: x (N, D), targets (N,), -100 does not count."""
+        return F.linear_cross_entropy(x, self.weight, targets, self.bias, normaliser=normaliser)
+
+
+class TiedHead(Module):
+    """The embedding, transposed; whatever the embedding is replaced by, this head uses."""
+
+    def __init__(self, embedding: Any) -> None:
+        self.embedding = embedding
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.embedding.scores(x)
+
+    def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
+        """As that of `Head`."""
+        if type(self.embedding) is Embedding:
+            return F.linear_cross_entropy(x, self.embedding.weight, targets, normaliser=normaliser, transposed=True)
+        return F.cross_entropy(self(x), targets, normaliser=normaliser)
+
+
+def cross_entropy(head: Any, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
+    """The loss through any head: fused where the head knows how, else from its logits.
+
+    Asked by type: a subclass, or a part that is patched, may compute other logits than the fused loss assumes.
+    """
+    if type(head) in (Head, TiedHead):
+        return head.cross_entropy(x, targets, normaliser)
+    return F.cross_entropy(head(x), targets, normaliser=normaliser)
