@@ -69,8 +69,8 @@ def trained(model: Any) -> dict[str, Any]:
 
 
 def weights(model: Any) -> dict[str, Any]:
-    """Everything a model holds: its parameters' arrays, and whatever else its `weights()` lists (packed matrices)."""
-    return model.weights() if hasattr(model, "weights") else model.state_dict()
+    """Everything a model holds: its parameters' arrays, or what its `weights()` lists (packed matrices, too)."""
+    return model.weights() if hasattr(model, "weights") else {name: p.data for name, p in model.named_parameters()}
 
 
 def describe(model: Any) -> dict[str, Any]:

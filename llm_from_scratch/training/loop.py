@@ -7,6 +7,7 @@ and of a sampler that it yields batches and can say where it stands.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -84,6 +85,7 @@ def train(
         tidy(directory)
         exported = _will_be_exported(model, report)  # nothing trains for hours to fail at saving
         run.described = describe(model)
+        _check_json(identity=run.identity, model=run.described, sampler=sampler.state())
         checkpoint = latest_checkpoint(directory)
         if checkpoint is not None and not resume:
             raise ValueError(
@@ -112,6 +114,15 @@ def _will_be_exported(model: Any, report: Callable[[str], None]) -> bool:
         report(f"note: the checkpoints hold what trains; the whole model will not be exported ({error})")
         return False
     return True
+
+
+def _check_json(**kept: Any) -> None:
+    """TypeError for what could not be written with the first checkpoint."""
+    for name, value in kept.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"checkpoints keep what the {name} says as JSON, which is not possible: {error}") from None
 
 
 def _draw_curve(directory: Path, title: str, report: Callable[[str], None]) -> None:
