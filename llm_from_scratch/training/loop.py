@@ -59,10 +59,10 @@ def train(
     decides the run, JSON-able; kept with the checkpoints. open_model: opens checkpoints of earlier versions, see
     `load_checkpoint`. report: shows messages.
 
-    on_step: called as on_step(steps made, the last loss, model) before the first step and after each, for what a
-    technique does between steps: a setting that follows a schedule, a reference that is renewed. A run that goes on
-    begins with the very call that was the next when it was saved; so whatever follows from these arguments alone
-    repeats to the byte. What must be remembered beyond that belongs into the sampler's state.
+    on_step: called as on_step(steps made, the last loss, model) before the first step and after each, when that was
+    evaluated and saved, for what a technique does between steps: a setting that follows a schedule, a reference that is
+    renewed. A run that goes on begins with the very call that was the next when it was saved; so whatever follows from
+    these arguments alone repeats to the byte. What must be remembered beyond that belongs into the sampler's state.
 
     A run is resumed with the model config, settings (but for `checkpoint_every` and `keep`), position in the data and
     identity it was begun with: ValueError naming what differs otherwise, and the file if one was damaged. A log that

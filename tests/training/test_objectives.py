@@ -202,6 +202,7 @@ def test_evaluation_is_the_mean_over_all_batches(make, batch_of):
     ("change", "error", "message"),
     [
         ({"weight": np.ones(5)}, ValueError, "weight has 5 rows, ids 6"),
+        ({name: array[:0] for name, array in weighted_batch().items()}, ValueError, "ids has no rows"),
         ({"weight": 1.0}, ValueError, "weight is a single float64"),
         ({"weight": [[1.0], [2.0, 3.0]]}, ValueError, "weight is no array.*pad"),
         ({"weight": [object()] * 6}, TypeError, "weight holds Python objects"),
