@@ -19,12 +19,12 @@ from .. import checkpoints
 from ..data.sampler import BatchSampler, evaluation_batches
 from ..files.atomic import write_json
 from ..files.strict_json import read_json_object
-from ..models.costs import costs
 from ..recipes.miniature import layer_parameters, miniature
 from ..recipes.recipe import Corpus, Recipe, prepare_corpus, token_bytes
 from ..training.config import TrainingSettings
 from ..training.loop import train
 from ..training.validation import evaluate
+from .bill import costs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,22 +1,20 @@
 """What a model costs: parameters by part, bytes to load and to train, memory per token, FLOPs. Nothing is allocated.
 
-What is counted, and what is a percent or so and is not, is said in `counting.py`.
+The parts say themselves what they compute and remember, and what of it is counted: see `layers/described.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..layers import AttentionSpec, RelativeAttentionSpec
-from .choices import is_feed_forward, mixers
-from .counting import attention_flops, counted
-from .decoder import Decoder
-from .spec import ModelSpec
+from ..layers.block import is_feed_forward
+from ..models.decoder import Decoder
+from ..models.spec import ModelSpec
 
 # Bytes a parameter. The two block formats are GGUF's Q8_0 and Q4_0: 32 numbers share a scale of 2 bytes.
 PRECISIONS = {"float32": 4.0, "bfloat16": 2.0, "int8": 34 / 32, "4-bit": 18 / 32}
 TRAINING_BYTES = 16  # float32: weight, gradient, AdamW's two averages; mixed: 2 + 2 + 4 + 4 + 4 comes to the same
-_BFLOAT16, _FLOAT32 = 2, 4
+_FAR = 2**40  # behind any window
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
     bytes in bfloat16 that generation keeps for each token (the key-value cache), memory_fixed: those that do not grow
     (the state of a scan or a convolution; windows count as fixed, at their full width); memory_before_windows: bytes
     that each token takes until the first window is full; memory_at_length: what is kept after `length` tokens; None
-    where a mixer is not known here. training_bytes: weights, gradients and AdamW's averages, without activations.
+    where a mixer does not say. training_bytes: weights, gradients and AdamW's averages, without activations.
 
     >>> from llm_from_scratch.checkpoints import spec
     >>> bill = costs(spec("llama-2-7b"))
@@ -63,29 +61,29 @@ def costs(spec: ModelSpec, *, length: int | None = None) -> Costs:
     """
     length = spec.context_length if length is None else length
     model = Decoder(spec)
-    found = list(counted(model))
     parts: dict[str, int] = {}
-    for parameter in found:
-        if parameter.size:
-            parts[_part(parameter.name)] = parts.get(_part(parameter.name), 0) + parameter.size
+    for name, parameter in model.named_parameters():
+        parts[_part(name)] = parts.get(_part(name), 0) + parameter.size
     total = sum(parts.values())
-    per_token, fixed = _memory(spec)
-    windows = _windows(spec)
-    growing = whole = None
-    if per_token is not None and fixed is not None:
-        growing = per_token + sum(size for size, _ in windows)
-        whole = per_token * length + fixed - sum(size * max(0, window - length) for size, window in windows)
+    idle = sum(getattr(module, "idle_parameter_count", 0) for _, module in model.named_modules())
+    attention = spec.attention_flops(length)
+    per_token = fixed = growing = whole = None
+    if spec.memory_bytes(length) is not None:
+        far, whole = _memory(spec, _FAR), _memory(spec, length)
+        per_token = _memory(spec, _FAR + 1) - far
+        fixed = far - _FAR * per_token
+        growing = _memory(spec, 2) - _memory(spec, 1)
     return Costs(
         parts=parts,
         parameters=total,
-        active_parameters=round(sum(parameter.used for parameter in found)),
+        active_parameters=total - idle,
         bytes_to_load={name: total * size for name, size in PRECISIONS.items()},
         memory_per_token=per_token,
         memory_fixed=fixed,
         memory_before_windows=growing,
         memory_at_length=whole,
-        matrix_flops_per_token=round(2 * sum(parameter.multiplied for parameter in found)),
-        attention_flops_per_token=sum(attention_flops(part, length) for part in mixers(spec)),
+        matrix_flops_per_token=(spec.flops(length) - attention) // length,
+        attention_flops_per_token=round(attention / length),
         training_bytes=TRAINING_BYTES * total,
     )
 
@@ -100,31 +98,6 @@ def _part(name: str) -> str:
     return "feed-forward" if is_feed_forward(function) else "mixers"
 
 
-def _token(part: AttentionSpec) -> int:
-    kept = 3 if isinstance(part, RelativeAttentionSpec) else 2  # key and value; there, a projected distance too
-    return kept * part.key_value_heads * part.head_dim * _BFLOAT16
-
-
-def _windows(spec: ModelSpec) -> list[tuple[int, int]]:
-    """(bytes a token, window) of every layer that keeps a window only."""
-    attentions = (part for part in mixers(spec) if isinstance(part, AttentionSpec))
-    return [(_token(part), part.window) for part in attentions if part.window is not None]
-
-
-def _memory(spec: ModelSpec) -> tuple[int | None, int | None]:
-    """(bytes that each further token takes, bytes that do not grow), in bfloat16; a state is float32."""
-    per_token = fixed = 0
-    for part in mixers(spec):
-        if isinstance(part, AttentionSpec):
-            size = _token(part)
-            if part.window is None:
-                per_token += size
-            else:
-                fixed += size * part.window
-        elif hasattr(part, "state_numbers"):
-            fixed += _FLOAT32 * part.state_numbers
-        elif hasattr(part, "state_size") and hasattr(part, "inner_size"):  # a scan: state and the convolution's tail
-            fixed += _FLOAT32 * part.inner_size * (part.state_size + part.convolution_width - 1)
-        else:
-            return None, None
-    return per_token, fixed
+def _memory(spec: ModelSpec, length: int) -> int:
+    """Bytes after `length` tokens: keys and values in bfloat16, states in float32."""
+    return (spec.memory_bytes(length) or 0) - spec.cache_bytes(length) // 2
