@@ -29,10 +29,17 @@ _HOMES = {
     "ModelSpec": "models",
     "Tokenizer": "tokenizers",
     "ChatTemplate": "tokenizers.chat_template",
+    "SGD": "training",
+    "Adam": "training",
     "AdamW": "training",
+    "Lion": "training",
     "clip_grad_norm": "training",
     "cosine_schedule": "training",
     "accumulate_gradients": "training",
+    "next_token": "training",
+    "objective": "training",
+    "train": "training",
+    "TrainingSettings": "training",
 }
 _ROOMS = (
     "autograd",
@@ -53,12 +60,12 @@ _ROOMS = (
     "zoo",
 )
 
-__all__ = [*_HOMES, *_ROOMS]
+__all__ = ["F", *_HOMES, *_ROOMS]  # F is functional, as everybody abbreviates it
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f".{name}", __name__)
+    if name in _ROOMS or name == "F":
+        return importlib.import_module(".functional" if name == "F" else f".{name}", __name__)
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

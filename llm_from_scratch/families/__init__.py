@@ -45,7 +45,7 @@ from .published.config import Config, current_to_2023
 from .published.sizes import USUAL_KEYS
 from .published.weights import Row, WeightTable
 
-__all__ = ["Family", "Row", "WeightTable", "all_families", "find_family", "find_release", "register"]
+__all__ = ["Family", "Row", "WeightTable", "all_families", "find_family", "find_release", "forget", "register"]
 
 VARIABLE = "LLM_FROM_SCRATCH_FAMILIES"
 _registered: dict[Path, None] = {}  # in order
@@ -130,9 +130,14 @@ def register(path: str | os.PathLike[str]) -> Family:
     try:
         return all_families()[added.stem]
     except BaseException:
-        del _registered[added]
-        all_families.cache_clear()
+        forget(path)
         raise
+
+
+def forget(path: str | os.PathLike[str]) -> None:
+    """Take a registered file back."""
+    _registered.pop(Path(path).resolve(), None)
+    all_families.cache_clear()
 
 
 def _imported(path: Path) -> ModuleType:

@@ -43,7 +43,6 @@ def spec_from_config(config: Config) -> ModelSpec:
     """The design of a DeciLM: a LLaMA whose layers have key-value heads of their own number."""
     for name, value in (("mlp_bias", False), ("num_key_value_heads", None), ("head_dim", None)):
         config.only(name, value)
-        config.values.setdefault(name, value)
     config.ignore("naive_attention_prefill", "naive_attention_decode_batched", "naive_attention_decode_single")
     spec = llama.spec_from_config(config)
     counts, heads = config.get("num_key_value_heads_per_layer"), config.size("num_attention_heads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -34,8 +35,7 @@ class PackedBlock(Block):
             return super().__call__(x, memory, context)
         assert memory is not None
         mixer, mlp = self.mixer, self.feed_forward
-        angles = int(context.positions[0, 0]) * mixer.spec.rotary.inverse_frequency()
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        cos, sin = _turn(mixer.spec.rotary, int(context.positions[0, 0]))
         q, k, v = kernels.attention_inputs(
             x.data[0, 0], self.mixer_norm.weight.data, cos, sin, self.mixer_norm.spec.eps,
             mixer.spec.heads, mixer.spec.key_value_heads, *_triples(mixer.query, mixer.key, mixer.value),
@@ -47,6 +47,13 @@ class PackedBlock(Block):
             *_triples(mixer.output, mlp.gate, mlp.up, mlp.down),
         )  # fmt: skip
         return Tensor(y[None, None])
+
+
+@functools.lru_cache(maxsize=8)
+def _turn(rotary: Rotary, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of each pair's angle: made once for all layers."""
+    angles = position * rotary.inverse_frequency()
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 def _triples(*layers: PackedLinear) -> list[np.ndarray]:

@@ -26,7 +26,7 @@ from ..files.atomic import write_json
 from ..files.digests import DIGESTS, check_digests, write_digests
 from ..files.strict_json import read_json_object
 from ..tokenizers import Tokenizer
-from ..training.evaluate import token_byte_lengths
+from ..training.validation import token_byte_lengths
 from .miniature import miniature
 
 # More text teaches a tokenizer nothing that changes its first few thousand merges.

@@ -171,7 +171,8 @@ def _guesses(shapes: Mapping[str, tuple[int, ...]]) -> list[_Guess]:
         for stem, guess in found.items():  # then the one behind attention is on its output too
             if stem.endswith("post_attention_layernorm"):
                 found[stem] = guess._replace(ours="mixer_norm_branch")
-    return list(found.values())
+    order = ["embedding", "positions", *(part for _, part in _INSIDE), "mixer_norm_branch", "norm", "head", None]
+    return sorted(found.values(), key=lambda guess: order.index(guess.ours))
 
 
 def _spec(title: str, values: Mapping[str, Any], words: Mapping[str, str], guesses: Iterable[_Guess]) -> str:

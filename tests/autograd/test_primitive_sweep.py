@@ -9,7 +9,7 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.autograd import PRIMITIVES, GradientMismatch, gradcheck
 from llm_from_scratch.autograd.invariants import CHECKS, check_primitive
-from llm_from_scratch.autograd.primitive import Primitive
+from llm_from_scratch.autograd.primitives import Primitive
 
 for room in ("autograd", "functional"):
     package = importlib.import_module(f"llm_from_scratch.{room}")

@@ -43,8 +43,7 @@ def mine(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "mine.py"
     path.write_text(MINE, encoding="utf-8")
     yield path
-    families._registered.clear()
-    families.all_families.cache_clear()
+    families.forget(path)
 
 
 def test_a_registered_file_is_a_family_like_any_other(mine: Path, tmp_path: Path) -> None:

@@ -19,10 +19,9 @@ FIXTURES = Path(__file__).parents[1] / "families" / "fixtures"
 
 
 @pytest.fixture(autouse=True)
-def forget_registered() -> Iterator[None]:
+def forget_registered(tmp_path: Path) -> Iterator[None]:
     yield
-    families._registered.clear()
-    families.all_families.cache_clear()
+    families.forget(tmp_path / "toy.py")
 
 
 def copied(name: str, tmp_path: Path) -> Path:

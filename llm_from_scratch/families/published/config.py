@@ -171,9 +171,10 @@ class Config:
         return options[value]
 
     def only(self, name: str, *allowed: Any) -> None:
-        """The option may be absent, or have one of these values."""
-        value = self.get(name)
-        if name in self.values and not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
+        """The option may have one of these values, or be absent; then it counts as the first of them."""
+        self._asked.add(name)
+        value = self.values.setdefault(name, allowed[0])
+        if not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
             words = ", ".join("null" if a is None else repr(a) for a in allowed)
             raise self.error(f"{name} {value!r} is not supported; supported: {words}")
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..autograd import primitive
 from ..checks import floating
 from ..kernels import scan as kernels
-from .causal_convolution import document_borders
+from .short_filters import document_borders
 
 CHUNK = 16  # steps between stored states: with N = 16 numbers of state, what is stored is as large as x
 

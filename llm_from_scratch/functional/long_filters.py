@@ -8,7 +8,7 @@ from ..autograd import primitive
 from ..checks import floating
 from ..kernels import long_convolution as kernels
 from ..kernels import modal
-from .causal_convolution import document_borders
+from .short_filters import document_borders
 
 CHUNK = 16  # steps between the states that a scan stores for its backward
 

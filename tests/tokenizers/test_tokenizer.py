@@ -179,6 +179,15 @@ def test_the_command_describes_a_tokenizer(trained, tmp_path, capsys):
     assert described["bytes"] == len(TEXT.encode()) and 1 < described["bytes_per_token"] < 10
 
 
+def test_the_command_is_told_words_that_are_tokens(trained, tmp_path):
+    out = str(tmp_path / "told")
+    words = ("--added-token", "who", "--added-token", " why")
+    assert run("train", "--data", str(tmp_path / "text.txt"), "--vocab-size", "320", *words, "--out", out) == 0
+    told = Tokenizer.from_pretrained(out)
+    assert [told.id_to_token(number) for number in told.encode("who why")] == ["who", " why"]
+    assert list(told.special_tokens) == ["<|endoftext|>"]
+
+
 def test_the_command_reports_mistakes(trained, tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
         run("train", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "x"))

@@ -91,8 +91,7 @@ def _(dy, saved, needs):
     dweight = None
     if needs[1]:
         dweight = dlogits.T @ x if transposed else x.T @ dlogits
-    dbias = dlogits.sum(axis=0) if len(needs) == 4 and needs[3] else None
-    return (dx, dweight, None, dbias)[: len(needs)]
+    return dx, dweight, None, dlogits.sum(axis=0) if needs[3] else None
 
 
 @linear_cross_entropy.example

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from safetensors.numpy import load_file
 
 from llm_from_scratch import functional as F
 from llm_from_scratch.autograd import Tensor, no_grad
+from llm_from_scratch.functional import relative_positions as module
+from llm_from_scratch.functional import tiled_attention as tiles
 
 FROZEN = load_file(Path(__file__).with_name("fixtures") / "relative_attention.safetensors")
-module = importlib.import_module("llm_from_scratch.functional.relative_attention")
 NAMES = ("heads.q", "heads.k", "heads.v", "heads.relative", "content_bias", "position_bias")
 
 
@@ -90,7 +90,6 @@ def test_every_setting_is_the_formula(name: str, block: int, monkeypatch: pytest
 
 
 def test_tiles_of_some_heads_give_what_one_tile_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiles = importlib.import_module("llm_from_scratch.functional.attention")
     arrays = inputs(np.random.default_rng(2), heads=5)
     cotangent = np.random.default_rng(3).normal(size=(2, 5, 7, 5))
     results = []

@@ -25,7 +25,7 @@ from ..autograd import primitive
 from ..checks import floating
 from ..kernels import attention as kernels
 from ..kernels.attention import Tile
-from .attention import BLOCK, _masking, _Scratch, _shares
+from .tiled_attention import BLOCK, _masking, _Scratch, _shares
 
 
 @primitive

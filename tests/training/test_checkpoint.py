@@ -16,7 +16,7 @@ import llm_from_scratch
 from llm_from_scratch.files.digests import DIGESTS, write_digests
 from llm_from_scratch.files.lock import LOCK, Locked, sole_writer
 from llm_from_scratch.training import TrainingSettings, train
-from llm_from_scratch.training.checkpoint import latest_checkpoint, load_checkpoint
+from llm_from_scratch.training.checkpoint import latest_checkpoint, load_checkpoint, tidy
 
 SETTINGS = TrainingSettings(steps=6, learning_rate=0.02, evaluate_every=3, checkpoint_every=2, threads=1)
 
@@ -91,7 +91,19 @@ def rewrite(folder: Path, change) -> None:
     write_digests(folder)
 
 
-KEYS = ["format", "step", "sampler", "settings", "identity", "tokens", "loss", "evaluation", "log_bytes", "environment"]
+KEYS = [
+    "format",
+    "step",
+    "model",
+    "sampler",
+    "settings",
+    "identity",
+    "tokens",
+    "loss",
+    "evaluation",
+    "log_bytes",
+    "environment",
+]
 WRONG = [5, -1, "x", [], True, None, 1e400, {"a": {"b": [1]}}]
 
 
@@ -164,18 +176,45 @@ def test_another_identity_or_config_is_named(tmp_path):
             super().__init__(seed=1)
             self.config = {"heads": heads}
 
-    def opened(directory, dtype=None):
-        model = Configured(2)
-        model.load_state_dict(open_stand_in(directory, dtype).state_dict())
-        return model
-
     with pytest.raises(Stopped):
-        run(tmp_path, Configured(2), identity={"data": "tales"}, open_model=opened)
+        run(tmp_path, Configured(2), identity={"data": "tales"})
     with pytest.raises(ValueError, match='data: "tales", now "mine"'):
-        run(tmp_path, Configured(2), identity={"data": "mine"}, open_model=opened, resume=True)
+        run(tmp_path, Configured(2), identity={"data": "mine"}, resume=True)
     with pytest.raises(ValueError, match="another model .heads: 2, now 4"):
-        run(tmp_path, Configured(4), identity={"data": "tales"}, open_model=opened, resume=True)
-    assert run(tmp_path, Configured(2), identity={"data": "tales"}, open_model=opened, resume=True).finished
+        run(tmp_path, Configured(4), identity={"data": "tales"}, resume=True)
+    assert run(tmp_path, Configured(2), identity={"data": "tales"}, resume=True).finished
+
+
+def test_pointers_and_leftovers(tmp_path):
+    run(tmp_path)
+    (tmp_path / "step-6.tmp").mkdir()
+    tidy(tmp_path)
+    assert not (tmp_path / "step-6.tmp").exists()
+    (tmp_path / "step-6").rename(tmp_path / "step-6.old")  # killed while step-6 was being replaced
+    assert latest_checkpoint(tmp_path).name == "step-6.old"
+    tidy(tmp_path)
+    assert latest_checkpoint(tmp_path).name == "step-6"
+    (tmp_path / "latest").write_text("step-5\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="step-4, step-6"):
+        latest_checkpoint(tmp_path)
+    (tmp_path / "latest").write_text("../../etc\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="name of a checkpoint"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused_before_anything_changes(tmp_path):
+    run(tmp_path)
+    model = StandIn(seed=7)
+    before = model.head.data.copy()
+    state = json.loads((tmp_path / "step-6" / "state.json").read_text(encoding="utf-8"))
+    (tmp_path / "step-6" / "state.json").write_text(json.dumps({**state, "format": "other"}), encoding="utf-8")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "step-6", model=model, open_model=open_stand_in)
+    weights = (tmp_path / "step-4" / "model.safetensors").read_bytes()
+    (tmp_path / "step-4" / "model.safetensors").write_bytes(weights[:-8])
+    with pytest.raises(ValueError):
+        load_checkpoint(tmp_path / "step-4", model=model, open_model=open_stand_in)
+    assert np.array_equal(model.head.data, before)
 
 
 # --- The log and the picture never hold up the model
