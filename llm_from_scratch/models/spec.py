@@ -76,8 +76,8 @@ class ModelSpec(Whole):
                 self._check_width(f"layer {i}: {name} ({ask(part, 'words')})", getattr(part, "hidden_size", None))
             for norm in layer.norms:
                 self._check_width(f"layer {i}: a norm", norm.size)
-        for norm in (self.norm, self.embedding_norm):
-            self._check_width("a norm", None if norm is None else norm.size)
+        for outside in (self.norm, self.embedding_norm):
+            self._check_width("a norm", None if outside is None else outside.size)
 
     def _check_width(self, what: str, width: Any) -> None:
         if width is not None and width != self.hidden_size:

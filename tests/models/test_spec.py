@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_another_mixer_everywhere_or_in_chosen_layers() -> None:
     assert seen == [1, 2]
     trains(everywhere)
     trains(SPEC.with_mixer(window))
+
+
+def test_an_edited_spec_trains_is_saved_in_our_own_layout_and_comes_back(tmp_path: Path) -> None:
+    edited = SPEC.with_norm("layer").with_mixer(MambaSpec(H, 8, 4, rank=2), layers=[1])
+    model = trains(edited.map(lambda part: Rotary(4, 5e5) if isinstance(part, Rotary) else part))
+    model.save_pretrained(tmp_path)
+    again = lfs.from_pretrained(tmp_path)
+    assert again.spec == model.spec != SPEC
+    np.testing.assert_array_equal(again(IDS).data, model(IDS).data)
 
 
 @pytest.mark.parametrize(
