@@ -256,10 +256,17 @@ def knows_a_bidirectional_prefix(trial: Trial) -> None:
 @_check
 def can_be_watched(trial: Trial) -> None:
     """Recorded, and without gradients, it computes the same; without gradients nothing is kept for a backward."""
-    for gradients in (False, True):
-        recorded = trial.run(trial.x, record=Recording(gradients))
-        trial.same(recorded, trial.whole, f"while recorded with gradients={gradients}")
-    trial.same(trial.tensor(Tensor(trial.x, requires_grad=True)).data, trial.whole, "with gradients")
+    for recording in (Recording(), Recording(gradients=True)):
+        trial.same(trial.run(trial.x, record=recording), trial.whole, "while recorded")
+    gradients: list[Any] = []
+    for record in (None, Recording(), Recording(gradients=True)):
+        leaf = Tensor(trial.x, requires_grad=True)
+        y = trial.tensor(leaf, record=record)
+        trial.same(y.data, trial.whole, "with gradients" if record is None else "while recorded with gradients")
+        (y * y).sum().backward()
+        gradients.append(leaf.grad)
+        trial.same(gradients[-1], gradients[0], "the gradient of the input, while recorded")
+    trial.module.zero_grad()
     with no_grad():
         assert not trial.tensor(trial.x).requires_grad, "under no_grad its output still wants a gradient"
 

@@ -95,7 +95,7 @@ class Trial:
     ) -> Tensor:
         """The module on tokens start … stop - 1 of the rows x (rows, tokens, width), which continue the memory."""
         stop = x.shape[1] if stop is None else stop
-        ids = np.broadcast_to(np.arange(start, stop), (len(x), stop - start))
+        ids: Any = np.broadcast_to(np.arange(start, stop), (len(x), stop - start))
         context = self.context(len(x), start, stop, **told)
         part = None
         if memory is not None:
