@@ -106,6 +106,7 @@ def test_another_mixer_everywhere_or_in_chosen_layers() -> None:
 
     assert [mixer.window for mixer in SPEC.with_mixer(window, layers=(2, 1)).mixers] == [None, 2, 3]
     assert seen == [1, 2]
+    assert SPEC.with_mixer(window, layers=(-1, 2)).mixers[2].window == 3 and seen == [1, 2, 2], "once, by its number"
     trains(everywhere)
     trains(SPEC.with_mixer(window))
 
@@ -162,6 +163,8 @@ def test_map_reaches_every_part_once_inner_ones_first_and_copies_only_what_chang
         ({"hidden_size": 16}, r"layer 0: mixer \(multi-head, query-key norm per head\) is for a hidden size of 12"),
         ({"norm": NormSpec(9)}, "a norm is for a hidden size of 9, the model's is 12"),
         ({"embedding_norm": NormSpec(9)}, "a norm is for a hidden size of 9"),
+        ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, norm_branch=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
+        ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, norm_after=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
         ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, NormSpec(8)),)}, "layer 0: a norm is for .* of 8"),
         ({"layers": (LayerSpec.sequential(ATTENTION, MixtureSpec(FeedForwardSpec(8, 9)), NORM),)}, "feed_.* of 8"),
     ],
