@@ -29,10 +29,17 @@ _HOMES = {
     "ModelSpec": "models",
     "Tokenizer": "tokenizers",
     "ChatTemplate": "tokenizers.chat_template",
+    "SGD": "training",
+    "Adam": "training",
     "AdamW": "training",
+    "Lion": "training",
     "clip_grad_norm": "training",
     "cosine_schedule": "training",
     "accumulate_gradients": "training",
+    "next_token": "training",
+    "objective": "training",
+    "train": "training",
+    "TrainingSettings": "training",
 }
 _ROOMS = (
     "autograd",

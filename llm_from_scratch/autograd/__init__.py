@@ -3,10 +3,10 @@
 from .arithmetic import absolute, add, divide, maximum, minimum, multiply, negative, power, subtract
 from .broadcasting import unbroadcast
 from .derivatives import hessian_vector_product, jacobian
+from .differences import GradientMismatch, gradcheck
 from .elementwise import clip, cos, exp, log, sin, sqrt, tanh
-from .gradcheck import GradientMismatch, gradcheck
 from .invariants import check_primitive
-from .primitive import PRIMITIVES, Primitive, primitive
+from .primitives import PRIMITIVES, Primitive, primitive
 from .products import einsum, matmul, matrix_product
 from .reductions import cumsum, logsumexp, mean, prod, std, total, var
 from .reductions import max as max

@@ -12,7 +12,7 @@ import numpy as np
 
 from .broadcasting import entrywise, one_dtype, pairs, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 from .tensor import Tensor, as_tensor
 
 

@@ -8,7 +8,7 @@ from ..checks import floating
 from ..kernels import activations as kernels
 from .broadcasting import entrywise, one_dtype, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 
 
 @known_as("exp")
@@ -117,7 +117,6 @@ for _one in (log, sqrt):
     entrywise(_one)
 
 
-@known_as("clip", method=lambda x, low=None, high=None: clip(x, low, high))
 @primitive
 def clip(x, low=None, high=None, /, *, limit=None):
     """Every entry at least `low` and at most `high`: a value beyond passes its gradient to the bound it was set to.
@@ -154,6 +153,9 @@ def _(dy, saved, needs):
     return tuple(
         unbroadcast(dy * region, bounded.shape) if need else None for need, (bounded, region) in zip(needs, regions)
     )
+
+
+known_as("clip", method=lambda x, low=None, high=None: clip(x, low, high))(clip)
 
 
 def _spread(rng: np.random.Generator) -> np.ndarray:

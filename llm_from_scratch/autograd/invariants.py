@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .gradcheck import gradcheck
-from .primitive import Example, Primitive
+from .differences import gradcheck
+from .primitives import Example, Primitive
 from .tensor import Tensor
 
 Check = Callable[[Primitive, Example], None]

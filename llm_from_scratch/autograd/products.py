@@ -9,7 +9,7 @@ import numpy as np
 
 from .broadcasting import normal, one_dtype, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 from .shaping import reshape
 from .tensor import Tensor, as_tensor
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import floating
 from .broadcasting import normal
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 
 Axis = Any  # an integer, a tuple of them, or None for all
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from .broadcasting import one_dtype, unbroadcast
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 
 
-@known_as("__getitem__", numpy=["take"], method=lambda x, index: take(x, index))
 @primitive
 def take(x, /, index):
     """x[index], NumPy's indexing in full (slices, integers, arrays of integers or booleans).
@@ -42,6 +41,8 @@ def _(dy, saved, needs):
         np.add.at(dx, index, dy)  # an entry may have been taken more than once
     return (dx,)
 
+
+known_as("__getitem__", numpy=["take"], method=lambda x, index: take(x, index))(take)
 
 _INDICES: tuple[Any, ...] = (
     slice(1, None), (Ellipsis, None, 1), -1, (slice(None, None, -1), slice(None, None, 2)), np.array([0, 1, 1]),

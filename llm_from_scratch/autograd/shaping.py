@@ -9,7 +9,7 @@ import numpy as np
 
 from .broadcasting import normal, one_dtype
 from .operators import known_as
-from .primitive import primitive
+from .primitives import primitive
 from .tensor import Tensor, as_tensor
 
 
@@ -20,7 +20,6 @@ def _several(values: tuple[Any, ...]) -> Any:
     return values or None
 
 
-@known_as("reshape", method=lambda x, *shape: reshape(x, _several(shape)))
 @primitive
 def reshape(x, /, shape):
     """The same entries in another shape; one length may be -1.
@@ -35,6 +34,9 @@ def reshape(x, /, shape):
 @reshape.backward
 def _(dy, shape, needs):
     return (dy.reshape(shape),)
+
+
+known_as("reshape", method=lambda x, *shape: reshape(x, _several(shape)))(reshape)
 
 
 @known_as("ravel", "flatten")
@@ -59,7 +61,6 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
     return reshape(x, shape=x.data.squeeze(axis).shape)
 
 
-@known_as("transpose", method=lambda x, *axes: transpose(x, _several(axes)))
 @primitive
 def transpose(x, /, axes=None):
     """Axes in another order, by default reversed (a view: nothing is copied).
@@ -77,6 +78,7 @@ def _(dy, axes, needs):
     return (dy.transpose(np.argsort(axes)),)  # the order that undoes `axes`, which counts from 0 here
 
 
+known_as("transpose", method=lambda x, *axes: transpose(x, _several(axes)))(transpose)
 known_as("T", method=property(lambda x: transpose(x)))(transpose)
 
 

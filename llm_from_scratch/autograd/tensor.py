@@ -1,7 +1,7 @@
 """A NumPy array that remembers how it was computed.
 
 `Tensor` holds the values; a `Node` (one application of a primitive, see `graph.py`) holds what the backward pass needs.
-What this module does not do: any mathematics. Operations are primitives: see `primitive.py`, `arithmetic.py` and its
+What this module does not do: any mathematics. Operations are primitives: see `primitives.py`, `arithmetic.py` and its
 siblings, and `interop.py` for what NumPy's own functions do with a Tensor.
 """
 

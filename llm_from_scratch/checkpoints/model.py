@@ -12,7 +12,7 @@ from .. import models
 from ..families.published.config import token_ids
 from ..models.spec import ModelSpec
 from .lineage import Lineage
-from .saving import save_pretrained
+from .saving import check_saving, describe, save_pretrained
 
 
 class Decoder(models.Decoder):
@@ -46,5 +46,13 @@ class Decoder(models.Decoder):
         return tuple(id for id in ids if 0 <= id < self.spec.vocab_size)  # others can be neither chosen nor read
 
     def save_pretrained(self, directory: str | os.PathLike[str], **settings: Any) -> None:
-        """Write config.json and the weights in the family's published layout; see `checkpoints.saving`."""
+        """Write config.json (or spec.json) and the weights; see `checkpoints.saving`."""
         save_pretrained(self, directory, **settings)
+
+    def check_saving(self) -> None:
+        """ValueError if `save_pretrained` would refuse the model as it is; nothing is written."""
+        check_saving(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What is needed to build the model again, weights aside, as JSON can hold it; see `checkpoints.saving`."""
+        return describe(self)

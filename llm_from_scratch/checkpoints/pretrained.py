@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..families import find_family, find_release
+from ..families import WeightTable, find_family, find_release
 from ..families.published.config import TOKEN_KEYS, token_ids
 from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
@@ -23,11 +23,13 @@ from ..models.spec import ModelSpec
 from .gguf import GgufStore, config_from_metadata
 from .lineage import Lineage, fingerprint, from_metadata
 from .model import Decoder
+from .own_layout import read_description, table_of
 from .packed import load_packed
 
 
 def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
-    """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file.
+    """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file;
+    also in one of our own layout (spec.json), or a checkpoint of a training run.
 
     dtype: np.float32 or np.float64, of the parameters in memory; default float32 (float64 where all tensors
     are stored so): stored float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored
@@ -43,6 +45,30 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
         return _from_gguf(directory, wanted, packed)
     if packed:
         raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
+    model, table = _without_weights(directory)
+    store = open_checkpoint(directory, allow_absent=True)
+    try:
+        steps = from_metadata(store.metadata)
+        with _room_for(model, wanted or np.dtype(np.float32)):
+            model.stored_formats = table.load(model, store, wanted)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from None
+    model.lineage = Lineage(steps, directory.resolve().name or None)
+    if "weights" not in steps[-1]:
+        model.lineage = model.lineage.with_weights(fingerprint(model))
+    return model
+
+
+def _without_weights(directory: Path) -> tuple[Decoder, WeightTable]:
+    """The model that a directory describes, as placeholders, and how its weights are called there."""
+    if (own := read_description(directory)) is not None:
+        path, spec, config, generation_config = own
+        try:
+            model = Decoder(spec, None, config)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{path}: {error}") from None
+        model.generation_config = generation_config
+        return model, table_of(name for name, _ in model.named_parameters())
     config = _read_config(directory)
     family = find_family(config.get("model_type"))
     try:
@@ -51,17 +77,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
     model.generation_config = _read_generation_config(directory)
-    store = open_checkpoint(directory, allow_absent=True)
-    try:
-        steps = from_metadata(store.metadata)
-        with _room_for(model, wanted or np.dtype(np.float32)):
-            model.stored_formats = family.weights(config).load(model, store, wanted)
-    except ValueError as error:
-        raise ValueError(f"{directory}: {error}") from None
-    model.lineage = Lineage(steps, directory.resolve().name or None)
-    if "weights" not in steps[-1]:
-        model.lineage = model.lineage.with_weights(fingerprint(model))
-    return model
+    return model, family.weights(config)
 
 
 def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
@@ -127,6 +143,8 @@ def spec(source: str | os.PathLike[str] | Mapping[str, Any]) -> ModelSpec:
     if isinstance(source, Mapping):
         return find_family(source.get("model_type")).spec(source)
     if isinstance(source, os.PathLike) or Path(source).is_dir():
+        if (own := read_description(Path(source))) is not None:
+            return own[1]
         config = _read_config(Path(source))
         return find_family(config.get("model_type")).spec(config)
     family, config = find_release(source)

@@ -1,8 +1,10 @@
-"""Writing a model to disk in its family's published layout: config.json and safetensors, all or nothing."""
+"""Writing a model to disk, all or nothing: config.json and safetensors in its family's published layout.
+
+A model that no family describes is written in our own layout, see `own_layout`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +12,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..families import Family, find_family
+from ..families import Family, WeightTable, find_family
 from ..files.safetensors import TensorSource
 from ..files.sharded import write_checkpoint
+from . import own_layout
 from .lineage import Lineage, current_lineage, fingerprint, to_metadata
 
 FLOATS = {str(dtype): dtype for dtype in map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))}
@@ -27,32 +30,84 @@ def save_pretrained(
     texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write config.json and model.safetensors, its lineage in the header, as the transformers library reads them;
-    generation_config.json, too, if the model came with one.
+    generation_config.json, too, if the model came with one. Without a published family: spec.json in place of these.
 
     dtype: number format of the weights ("float16", "bfloat16", np.float32, …); default: each tensor as it was stored
     where the model came from, else as it is in memory. max_shard_size: bytes, or text such as "2GB"; above it there are
     several files and an index. texts: further small files {name: text} to be saved with them.
 
     Other files in the directory stay. On a full disk, or any other error, so does the checkpoint that was there.
-    Raises ValueError when the model belongs to no published family, no longer fits its config, or holds numbers too
-    large for the format; OSError when the disk refuses.
+    Raises ValueError when the model is neither what its config nor what its spec says, when the spec cannot be written,
+    or a number is too large for the format; OSError when the disk refuses.
     """
     wanted = None if dtype is None else _float(dtype)
-    family = _family_of(model)
-    arrays = model.weights()
-    table = family.weights(model.config)
+    description, table, arrays = _layout(model)
     bindings = table.bind({name: array.shape for name, array in arrays.items()})
     formats = dict.fromkeys([b.theirs for b in bindings], wanted) if wanted else model.stored_formats
     sources = table.sources(arrays, formats)
     stored = {ours: sources[binding.theirs].dtype for binding in bindings for ours in binding.ours}
-    metadata = to_metadata(_lineage(model, stored))
-    config = {**model.config, **family.as_saved, "torch_dtype": str(next(iter(sources.values())).dtype)}
-    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    texts = {"config.json": text, **(texts or {})}
-    if model.generation_config:
-        kept = json.dumps(model.generation_config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        texts = {"generation_config.json": kept, **texts}
-    write_checkpoint(directory, sources, texts=texts, max_shard_size=max_shard_size, metadata=metadata)
+    replaced: tuple[str, ...]
+    if "spec" in description:
+        files, replaced = {own_layout.SPEC: description}, ("config.json", "generation_config.json")
+    else:
+        config = {**description["config"], "torch_dtype": str(next(iter(sources.values())).dtype)}
+        files, replaced = {"config.json": config}, (own_layout.SPEC,)
+        if model.generation_config:
+            files["generation_config.json"] = model.generation_config
+    write_checkpoint(
+        directory,
+        sources,
+        texts={**{name: own_layout.to_text(content) for name, content in files.items()}, **(texts or {})},
+        replaced=replaced,
+        max_shard_size=max_shard_size,
+        metadata=to_metadata(_lineage(model, stored)),
+    )
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """What is needed to build the model again, as JSON can hold it: "config" or "spec", and "generation_config".
+
+    ValueError when the config no longer describes the model, or a spec without a family cannot be written.
+    """
+    if "model_type" in model.config:
+        description = {"config": {**model.config, **_family_of(model).as_saved}}
+    else:
+        description = own_layout.describe(model.spec) | ({"config": model.config} if model.config else {})
+    return description | ({"generation_config": model.generation_config} if model.generation_config else {})
+
+
+def check_saving(model: Any) -> None:
+    """ValueError if `save_pretrained` would refuse the model as it is; nothing is written."""
+    _, table, arrays = _layout(model)
+    table.bind({name: array.shape for name, array in arrays.items()})
+
+
+def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, Any]]:
+    """What is said of a model, how its weights are called, and the weights under the names that its spec gives them."""
+    description = describe(model)
+    own = model.weights()
+    shapes = {name: parameter.shape for name, parameter in own_layout.placeholder(model.spec).named_parameters()}
+    arrays = {name: own[name] if name in own else getattr(_at(model, name), "data", None) for name in shapes}
+    missing = [name for name, found in arrays.items() if getattr(found, "shape", None) != shapes[name]]
+    surplus = [name for name in own if name not in shapes]
+    if missing or surplus:
+        wrong = ", ".join([*surplus[:3], *(f"no {name}" for name in missing[:3])])
+        raise ValueError(
+            f"the model holds other modules than its spec builds ({wrong}): put back what was replaced, or save what "
+            "trains alone, with files.safetensors.write_safetensors(path, {name: array})"
+        )
+    family = _family_of(model) if "spec" not in description else None
+    table = own_layout.table_of(shapes) if family is None else family.weights(model.config)
+    return description, table, arrays
+
+
+def _at(value: Any, path: str) -> Any:
+    """What stands at a path; a module used twice has its parameters' names at its first place only."""
+    for part in path.split("."):
+        if isinstance(value, (list, tuple)):
+            value = {str(number): item for number, item in enumerate(value)}
+        value = (value if isinstance(value, dict) else getattr(value, "__dict__", {})).get(part)
+    return value
 
 
 def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:
@@ -88,11 +143,14 @@ def _family_of(model: Any) -> Family:
     if "model_type" not in model.config:
         raise ValueError(
             "this model was made from a spec alone and has no published layout: build it with build(family, …), or "
-            "keep its arrays with files.safetensors.write_safetensors(path, model.state_dict())"
+            "take model.state_dict(), which has our names"
         )
     family = find_family(model.config["model_type"])
     if family.spec(model.config) != model.spec:
-        raise ValueError(f"model.config no longer describes this {family.name} model: what was saved would not load")
+        raise ValueError(
+            f"model.config no longer describes this {family.name} model: put back what was changed, or take "
+            "'model_type' out of model.config to save it in our own layout (spec.json)"
+        )
     return family
 
 

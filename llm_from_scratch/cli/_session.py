@@ -187,6 +187,7 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
         validation=validation,
         token_bytes=lengths,
         resume=plan is None,
+        open_model=from_pretrained,
         identity={**recipe.to_json(), "text and tokenizer": sha256(directory / "data" / DIGESTS)},
         progress=progress,
         title=f"{directory.name}: {recipe.family}, {model.parameter_count:,} parameters on {describe(recipe.data)}",

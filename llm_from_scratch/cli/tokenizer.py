@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..tokenizers import ALIASES, NAMES, Tokenizer
+from ..tokenizers.checks import TIES
 from ..tokenizers.streams import read_text
-from ..tokenizers.training import TIES
 
 HELP = "train a byte-pair tokenizer on text files, look at one, encode and decode"
 

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.lineage import tree_of
+from ..families import VARIABLE
+from ..files.sharded import open_checkpoint
+from ..files.strict_json import read_json_object
 from ..zoo.catalogue import UNPUBLISHED_MARK, Row, ancestry, difference, read_lineage, rows, sheet, tree
+from ..zoo.scaffold import scaffold
 
 HELP = "the map of the open models of 2023: their choices, sizes and costs"
 
@@ -26,6 +30,8 @@ EXAMPLES = """examples:
   python -m llm_from_scratch zoo race                             train a miniature of each (a quarter of an hour)
   python -m llm_from_scratch zoo race gpt2 mamba-130m --steps 100
   python -m llm_from_scratch zoo race pythia-1b pythia-1b,use_parallel_residual=false
+  python -m llm_from_scratch zoo new olmo --from config.json --weights model.safetensors
+                                                                  begin a family file, olmo.py, from what is published
 
 "?" stands for what is not publicly stated.
 """
@@ -37,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="NAME | diff A B | tree [DIRECTORY] | race",
+        metavar="NAME | diff A B | tree [DIRECTORY] | race | new NAME",
         help="a released size or a checkpoint directory",
     )
     parser.add_argument(
@@ -47,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="race: another start, another order of the text"
     )
     parser.add_argument("--data", default="tales", metavar="TEXT", help="race: as for train (default tales)")
-    parser.add_argument("--out", metavar="FILE", help="race: keep results here, and go on from those it holds")
+    parser.add_argument(
+        "--out", metavar="FILE", help="race: keep results here, and go on from those it holds; new: the folder"
+    )
+    parser.add_argument("--from", dest="config", metavar="FILE", help="new: the published config.json")
+    parser.add_argument(
+        "--weights", metavar="PATH", help="new: a checkpoint whose tensors are listed (file, index or directory)"
+    )
     parser.add_argument("--length", type=int, metavar="N", help="tokens to count FLOPs for (default: the context)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -57,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--length must be at least 1, not {args.length}")
     if args.words[:1] == ["race"]:
         return _race(args)
+    if args.words[:1] == ["new"]:
+        return _new(args)
     result, lines = _answer(args.words, args.length)
     print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
     return 0
@@ -104,6 +118,24 @@ def _race(args: argparse.Namespace) -> int:
         (name, f"{r['loss']:.3f}", f"{r['bits_per_byte']:.3f}", f"{r['layer_parameters']:,}") for name, r in ranked
     ]
     print("\n".join(["", *_table([("", "held-out loss", "bits per byte", "parameters in layers"), *cells])]))
+    return 0
+
+
+def _new(args: argparse.Namespace) -> int:
+    if len(args.words) != 2 or args.config is None or not args.words[1].isidentifier():
+        raise ValueError("zoo new takes a name for the file and a config, such as: zoo new olmo --from config.json")
+    config, shapes = read_json_object(Path(args.config)), None
+    if args.weights is not None:
+        checkpoint = open_checkpoint(args.weights)
+        shapes = {tensor: checkpoint.entry(tensor).shape for tensor in checkpoint}
+    text, path = scaffold(args.words[1], config, shapes), Path(args.out or ".") / f"{args.words[1]}.py"
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ValueError(f"{path} is there already: choose another name, or another folder with --out") from None
+    print(f"wrote {path}; {text.count('TODO')} places marked TODO. To try it:")
+    print(f"  {VARIABLE}={path} python -m llm_from_scratch zoo {args.words[1].replace('_', '-')}")
     return 0
 
 

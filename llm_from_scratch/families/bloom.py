@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "attention_dropout": 0.0, "seq_length": 2048, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "n_layer", "heads": "n_head", "context": "seq_length"}
 ALIASES = {"n_embed": "hidden_size", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
 _KEYS = ("n_layer", "hidden_size", "n_head")
 SIZES: dict[str, dict[str, Any]] = {

@@ -6,10 +6,14 @@ DeciLM-6b and DeciLM-7B. Initialisation: N(0, initializer_range), as for LLaMA.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..models.spec import ModelSpec
 from . import llama
 from ._relatives import with_attention
 from .published.config import Config
+from .published.sizes import grouped, thinned
 
 MODEL_TYPES = ("deci", "decilm")
 ARCHITECTURE = "DeciLMForCausalLM"
@@ -28,11 +32,17 @@ _OLD = {"intermediate_size": 11008, "max_position_embeddings": 4096, "num_key_va
 SIZES = {"decilm-7b": {}, "decilm-6b": _OLD}
 
 
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Layers evenly chosen, each with the same share of key-value heads."""
+    counts = thinned(config["num_key_value_heads_per_layer"], sizes["layers"])
+    heads = config["num_attention_heads"], sizes["heads"]
+    return {"num_key_value_heads_per_layer": [grouped(count, *heads) for count in counts]}
+
+
 def spec_from_config(config: Config) -> ModelSpec:
     """The design of a DeciLM: a LLaMA whose layers have key-value heads of their own number."""
     for name, value in (("mlp_bias", False), ("num_key_value_heads", None), ("head_dim", None)):
         config.only(name, value)
-        config.values.setdefault(name, value)
     config.ignore("naive_attention_prefill", "naive_attention_decode_batched", "naive_attention_decode_single")
     spec = llama.spec_from_config(config)
     counts, heads = config.get("num_key_value_heads_per_layer"), config.size("num_attention_heads")

@@ -10,6 +10,7 @@ arXiv:2306.01116; the released code. Initialisation: N(0, initializer_range). at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, alibi_slopes
@@ -18,6 +19,7 @@ from ._activations import ACTIVATIONS
 from ._relatives import rotary_from_config
 from .published.config import Config
 from .published.layouts import TRANSPOSED, Fused
+from .published.sizes import grouped
 from .published.weights import Row, WeightTable
 
 MODEL_TYPES = ("falcon", "RefinedWeb", "RefinedWebModel")
@@ -32,6 +34,7 @@ DEFAULTS = {
     "bos_token_id": 11, "eos_token_id": 11,
 }
 # fmt: on
+SIZE_KEYS = {"feed_forward": "ffn_hidden_size"}
 ALIASES = {
     "n_layer": "num_hidden_layers",
     "n_head": "num_attention_heads",
@@ -53,6 +56,12 @@ SIZES = {
 def respell(config: dict[str, Any]) -> dict[str, Any]:
     """The first release's config of 40B says by n_head_kv alone that it has the new architecture."""
     return {"new_decoder_architecture": True, **config} if config.get("n_head_kv") is not None else config
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Key-value heads in the same ratio, where the config says how many. (7B's are one, whatever it says.)"""
+    heads, shared = config["num_attention_heads"], config["num_kv_heads"]
+    return {} if shared is None else {"num_kv_heads": grouped(shared, heads, sizes["heads"])}
 
 
 def _groups(config: Config) -> tuple[int, int]:

@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "position_encoding_2d": False, "deepnorm_alpha": None, "hidden_dropout": 0.0, "embedding_gradient_scale": 1.0,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "num_layers", "feed_forward": "inner_hidden_size", "context": "max_sequence_length"}
 SIZES = {"glm-130b": {"hidden_dropout": 0.1, "embedding_gradient_scale": 0.1}}
 
 

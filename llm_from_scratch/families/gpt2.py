@@ -27,6 +27,8 @@ DEFAULTS = {
     "scale_attn_by_inverse_layer_idx": False, "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": None,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "n_layer", "width": "n_embd", "heads": "n_head", "feed_forward": "n_inner"}
+SIZE_KEYS |= {"context": "n_positions"}
 SIZES = {
     "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12},
     "gpt2-medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16},

@@ -7,6 +7,7 @@ attention_dropout is 0 in all releases.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "eos_token_id": 50256,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "num_layers", "heads": "num_heads", "window": "window_size"}
 ALIASES = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"}
 _KEYS = ("num_layers", "hidden_size", "num_heads")
 SIZES: dict[str, dict[str, Any]] = {
@@ -34,6 +36,11 @@ SIZES: dict[str, dict[str, Any]] = {
     "gpt-neo-1.3b": dict(zip(_KEYS, (24, 2048, 16), strict=True)),
     "gpt-neo-2.7b": dict(zip(_KEYS, (32, 2560, 20), strict=True)) | {"attention_types": [[["global", "local"], 16]]},
 }
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """As many pairs of a global and a local layer as the depth asks for."""
+    return {"attention_types": [[["global", "local"], (sizes["layers"] + 1) // 2]]}
 
 
 def spec_from_config(config: Config) -> ModelSpec:

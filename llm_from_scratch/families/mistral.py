@@ -30,10 +30,10 @@ def spec_from_config(config: Config) -> ModelSpec:
     """The design of a Mistral: a LLaMA with a window."""
     for name in ("attention_bias", "mlp_bias"):
         config.only(name, False)
-        config.values.setdefault(name, False)
     spec = llama.spec_from_config(config)
     window = None if config.get("sliding_window") is None else config.size("sliding_window")
     return with_attention(spec, [{"window": window}] * len(spec.layers))
 
 
+from_scratch = llama.from_scratch
 weights_from_config = llama.weights_from_config

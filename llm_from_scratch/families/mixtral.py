@@ -40,7 +40,6 @@ def spec_from_config(config: Config) -> ModelSpec:
     """The design of a Mixtral: a LLaMA whose feed-forward parts are mixtures."""
     for name in ("attention_bias", "mlp_bias"):
         config.only(name, False)
-        config.values.setdefault(name, False)
     config.only("router_jitter_noise", None, 0, 0.0)
     spec = llama.spec_from_config(config)
     window = None if config.get("sliding_window") is None else config.size("sliding_window")
@@ -62,6 +61,9 @@ def spec_from_config(config: Config) -> ModelSpec:
         return LayerSpec((first, dataclasses.replace(second, functions={"feed_forward": mixture})))
 
     return spec.replace(layers=(mixed(spec.layers[0]),) * len(spec.layers))
+
+
+from_scratch = llama.from_scratch
 
 
 def weights_from_config(config: Config) -> WeightTable:

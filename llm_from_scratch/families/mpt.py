@@ -34,6 +34,7 @@ DEFAULTS = {
     "tie_word_embeddings": True,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "n_layers", "width": "d_model", "heads": "n_heads", "context": "max_seq_len"}
 ALIASES = {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
 SIZES = {
     "mpt-7b": {},

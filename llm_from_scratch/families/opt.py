@@ -14,6 +14,7 @@ N(0, 0.006), what adds to the residual scaled by 1/√(2L), biases 0 (published 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..layers import AttentionSpec, BranchSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec
@@ -34,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "tie_word_embeddings": True, "pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2, "attention_band": None,
 }
 # fmt: on
+SIZE_KEYS = {"feed_forward": "ffn_dim"}
 _KEYS = ("num_hidden_layers", "num_attention_heads", "hidden_size", "ffn_dim")
 _POST = {"do_layer_norm_before": False, "word_embed_proj_dim": 512}
 _GALACTICA = {"vocab_size": 50000, "activation_function": "gelu", "bos_token_id": 0}
@@ -59,6 +61,12 @@ SIZES: dict[str, dict[str, Any]] = {
     "galactica-30b": _size(48, 56, 7168) | _GALACTICA,
     "galactica-120b": _size(96, 80, 10240) | _GALACTICA,
 }
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """A factorised embedding keeps its share of the width."""
+    narrow = config["word_embed_proj_dim"]
+    return {} if narrow is None else {"word_embed_proj_dim": sizes["width"] * narrow // config["hidden_size"]}
 
 
 def spec_from_config(config: Config) -> ModelSpec:

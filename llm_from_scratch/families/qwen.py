@@ -11,6 +11,7 @@ all releases and not applied.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..layers import AttentionSpec, FeedForwardSpec, LayerSpec, Normal, NormSpec, Rotary, SteppedNTK
@@ -30,6 +31,7 @@ DEFAULTS = {
     "tie_word_embeddings": False,
 }
 # fmt: on
+SIZE_KEYS = {"head_dim": "kv_channels", "context": "seq_length"}
 _KEYS = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size", "seq_length")
 
 
@@ -44,6 +46,11 @@ SIZES = {
     "qwen-72b": _size(80, 8192, 64, 2 * 24576, 152064, 32768)
     | {"rotary_emb_base": 1e6, "use_dynamic_ntk": False, "use_logn_attn": False},
 }
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The context has two names."""
+    return {"max_position_embeddings": sizes["context"]}
 
 
 def spec_from_config(config: Config) -> ModelSpec:

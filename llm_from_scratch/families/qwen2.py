@@ -44,7 +44,6 @@ def spec_from_config(config: Config) -> ModelSpec:
     """The design of a Qwen2: a LLaMA with three biases, and windows if wanted."""
     for name, value in (("attention_bias", False), ("mlp_bias", False), ("head_dim", None)):  # no options here
         config.only(name, value)
-        config.values.setdefault(name, value)
     spec = llama.spec_from_config(config)
     first, window = 0.0, None
     if config.flag("use_sliding_window") and config.get("sliding_window") is not None:
@@ -56,4 +55,5 @@ def spec_from_config(config: Config) -> ModelSpec:
     return with_attention(spec, [{"bias": True, "window": w} for w in windows])
 
 
+from_scratch = llama.from_scratch
 weights_from_config = llama.weights_from_config

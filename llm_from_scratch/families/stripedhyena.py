@@ -11,12 +11,14 @@ residual divided by √(2 · layers), and poles as in `layers.hyena.DecayingMode
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..layers import AttentionSpec, FeedForwardSpec, HyenaSpec, LayerSpec, ModalFilterSpec, Normal, NormSpec, Rotary
 from ..models.spec import ModelSpec
 from .published.config import Config
 from .published.layouts import TRANSPOSED, ColumnSplit, Fused, Modes
+from .published.sizes import grouped
 from .published.weights import Row, WeightTable
 
 MODEL_TYPES = ("stripedhyena",)
@@ -31,6 +33,7 @@ DEFAULTS = {
     "max_seqlen": 32768, "bos_token_id": None, "eos_token_id": None,
 }
 # fmt: on
+SIZE_KEYS = {"layers": "num_layers", "feed_forward": "inner_mlp_size", "context": "max_seqlen"}
 ALIASES = {"tie_word_embeddings": "tie_embeddings"}
 SIZES: dict[str, dict[str, Any]] = {"stripedhyena-7b": {}}
 # Ways to compute, to place and to store the same; names of files; training settings.
@@ -39,6 +42,15 @@ _HARMLESS = """model_name max_batch_size model_parallel_size pipe_parallel_size 
     hyena_block_dtype attn_block_dtype mlp_dtype depthwise_dtype params_dtype low_mem_mode log_intermediate_values
     mlp_init_method mlp_output_init_method make_vocab_size_divisible_by inner_size_multiple_of split_k0 tokenizer_type
     vocab_file process_group padding_idx seqlen""".split()
+
+
+def resized(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """A filter a channel; as many query heads share keys and values as before, if there are so many."""
+    heads, groups = config["num_attention_heads"], config["proj_groups"]
+    return {
+        "num_filters": sizes["width"],
+        "proj_groups": sizes["heads"] // grouped(heads // groups, heads, sizes["heads"]),
+    }
 
 
 def spec_from_config(config: Config) -> ModelSpec:

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -168,15 +168,17 @@ def write_checkpoint(
     tensors: Mapping[str, np.ndarray | TensorSource],
     *,
     texts: Mapping[str, str] | None = None,
+    replaced: Iterable[str] = (),
     max_shard_size: int | str = "5GB",
     metadata: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Write tensors and small text files (config.json) into `directory`; return the names of the files.
 
     Above `max_shard_size` bytes the tensors go, in their order, into several files and an index. Other files
-    in the directory stay. Everything is first written to a temporary directory inside, then moved into place:
-    a full disk or any other error leaves what was there as it was. (A kill between two of the final renames
-    can mix an old and a new file; training therefore renames whole directories.)
+    in the directory stay, except those named in `replaced`, which would say something else of the new ones.
+    Everything is first written to a temporary directory inside, then moved into place: a full disk or any other
+    error leaves what was there as it was. (A kill between two of the final renames can mix an old and a new
+    file; training therefore renames whole directories.)
 
     Raises OSError when the disk refuses, TypeError for what cannot be stored.
     """
@@ -202,7 +204,7 @@ def write_checkpoint(
             files[INDEX] = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
         for name, text in files.items():
             write_text(staging / name, text)
-        _move_into_place(staging, directory, [*names, *files])
+        _move_into_place(staging, directory, [*names, *files], replaced)
     except BaseException as error:
         shutil.rmtree(made or staging, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
@@ -225,9 +227,9 @@ def _pack(sources: dict[str, TensorSource], limit: int) -> list[dict[str, Tensor
     return shards
 
 
-def _move_into_place(staging: Path, directory: Path, written: list[str]) -> None:
+def _move_into_place(staging: Path, directory: Path, written: list[str], replaced: Iterable[str]) -> None:
     old = [entry.name for entry in directory.iterdir() if _SHARD.fullmatch(entry.name)]
-    old += [name for name in (SINGLE, INDEX) if (directory / name).exists()]
+    old += [name for name in (SINGLE, INDEX, *replaced) if (directory / name).exists()]
     undo: list[tuple[Path, Path]] = []
 
     def move(source: Path, target: Path) -> None:

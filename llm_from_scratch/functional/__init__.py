@@ -40,20 +40,21 @@ from ..autograd import (
 from ..autograd import max as max
 from ..autograd import min as min
 from ..autograd import sum as sum
+from . import plain
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
-from .attention import attention, attention_weights
-from .causal_convolution import causal_convolution
-from .dropout import dropout
-from .embedding import check_ids, embedding
-from .linear import linear, linear_cross_entropy
-from .long_convolution import long_convolution, modal_filter, modal_scan
+from .long_filters import long_convolution, modal_filter, modal_scan
+from .lookup import check_ids, embedding
 from .losses import cross_entropy
 from .norms import layer_norm, rms_norm
-from .relative_attention import relative_attention
-from .rotary import rotary
+from .probabilities import log_softmax, softmax
+from .projections import linear, linear_cross_entropy
+from .regularization import dropout
+from .relative_positions import relative_attention
+from .rotations import rotary
 from .routing import combine, dispatch, load_balancing_loss, routing_weights, top_k
-from .selective_scan import selective_scan
-from .softmax import log_softmax, softmax
+from .short_filters import causal_convolution
+from .state_space import selective_scan
+from .tiled_attention import attention, attention_weights
 
 sine = sin  # by its older name here
 
@@ -93,6 +94,7 @@ __all__ = [
     "modal_filter",
     "modal_scan",
     "pad",
+    "plain",
     "prod",
     "ravel",
     "relative_attention",

@@ -7,7 +7,7 @@ import numpy as np
 from ..autograd import primitive
 from ..checks import floating
 from ..kernels import losses as kernels
-from .linear import check_targets
+from .projections import check_targets
 
 IGNORED = -100
 

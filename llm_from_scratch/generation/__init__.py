@@ -4,7 +4,7 @@ A "thing that steps" has `new_memory(batch_size)` and `step(ids, memory, mask=No
 is not asked here.
 """
 
-from .generate import Stepper, generate, generate_text
+from .continuation import Stepper, generate, generate_text
 from .infilling import fill_blanks, generate_blank
 from .sampling import (
     Sampling,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.infilling import BlankTokens
-from .generate import generate
+from .continuation import generate
 
 
 class PositionedStepper(Protocol):

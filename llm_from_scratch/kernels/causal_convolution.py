@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .dispatch import kernel
 
 Needs = tuple[bool, ...]
@@ -26,7 +27,6 @@ def causal_convolution(
     >>> causal_convolution(x, np.array([[10.0, 1.0]]), None, None, np.array([[1, 1, 1]])).ravel()
     array([ 1., 12., 23.])
     """
-    _check(x, weight, bias, tail, reach)
     length, width = x.shape[1], weight.shape[1]
     padded = _padded(x, tail, width)
     y = np.zeros_like(x) if bias is None else np.broadcast_to(bias, x.shape).copy()
@@ -49,9 +49,6 @@ def causal_convolution_backward(
 
     An input meets the filter once for each of the W outputs from its own position on.
     """
-    _check(x, weight, None, tail, reach)
-    if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape}, the output {x.shape}")
     length, width = x.shape[1], weight.shape[1]
     padded = _padded(x, tail, width)
     dpadded, dweight = np.zeros_like(padded), np.zeros_like(weight)
@@ -75,20 +72,32 @@ def _padded(x: np.ndarray, tail: np.ndarray | None, width: int) -> np.ndarray:
 
 
 def _check(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, tail: np.ndarray | None, reach: np.ndarray
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    tail: np.ndarray | None,
+    reach: np.ndarray,
+    dy: np.ndarray | None = None,
 ) -> None:
     if x.ndim != 3 or weight.ndim != 2 or weight.shape[0] != x.shape[2] or weight.shape[1] < 1:
         raise ValueError(f"x (B, T, C) needs a weight (C, W) with W at least 1, got {x.shape} and {weight.shape}")
-    batch, length, channels = x.shape
-    width = weight.shape[1]
-    wanted = {"bias": (bias, (channels,)), "tail": (tail, (batch, width - 1, channels))}
-    for name, (array, shape) in wanted.items():
-        if array is not None and array.shape != shape:
-            raise ValueError(f"the {name} must have shape {shape} to fit x {x.shape}, got {array.shape}")
+    (batch, length, channels), width = x.shape, weight.shape[1]
+    tails = tail, (batch, width - 1, channels)
+    checks.shapes(f"causal convolution of x {x.shape}", bias=(bias, (channels,)), tail=tails, dy=(dy, x.shape))
     if reach.shape != (batch, length) or reach.dtype != np.int64:
         raise ValueError(f"reach must be int64 {(batch, length)}, got {reach.dtype}{reach.shape}")
     if reach.size and not (0 <= reach.min() and reach.max() < width):
         raise ValueError(f"reach must lie in 0..{width - 1}, got {reach.min()}..{reach.max()}")
+
+
+@causal_convolution.check
+def _(x, weight, bias, tail, reach):
+    _check(x, weight, bias, tail, reach)
+
+
+@causal_convolution_backward.check
+def _(dy, x, weight, tail, reach, needs=()):
+    _check(x, weight, None, tail, reach, dy)
 
 
 def _cases(rng):

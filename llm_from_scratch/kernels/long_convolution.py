@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .dispatch import kernel
 
 Needs = tuple[bool, ...]
@@ -30,7 +31,6 @@ def fft_convolution(x: np.ndarray, h: np.ndarray, runs: np.ndarray) -> np.ndarra
     >>> fft_convolution(x, h, np.array([[0, 0, 3]])).ravel().round(9)
     array([  1.,  12., 123.])
     """
-    check(x, h, runs)
     y = np.zeros_like(x)
     for row, start, stop in runs:
         size, here = transform_size(stop - start), slice(start, stop)
@@ -48,9 +48,6 @@ def fft_convolution_backward(
     dx[s] = Σ_t h[t - s] dy[t] and dh[k] = Σ_t x[t - k] dy[t] look forward where y looks back: they are causal
     convolutions in reversed time. A transform is turned round by its complex conjugate.
     """
-    check(x, h, runs)
-    if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape}, the output {x.shape}")
     dx, dh = np.zeros_like(x), np.zeros(h.shape, np.float64)
     for row, start, stop in runs:
         size, here = transform_size(stop - start), slice(start, stop)
@@ -72,7 +69,6 @@ def direct_convolution(x: np.ndarray, h: np.ndarray, runs: np.ndarray) -> np.nda
     >>> direct_convolution(x, h, np.array([[0, 0, 2], [0, 2, 3]])).ravel()            # the third begins a new run
     array([ 1., 12.,  3.])
     """
-    check(x, h, runs)
     y = np.zeros_like(x)
     for row, start, stop in runs:
         for k in range(min(stop - start, len(h))):
@@ -85,9 +81,6 @@ def direct_convolution_backward(
     dy: np.ndarray, x: np.ndarray, h: np.ndarray, runs: np.ndarray, needs: Needs = (True, True)
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """The gradients (dx, dh) of direct_convolution; those that `needs` does not want are None."""
-    check(x, h, runs)
-    if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape}, the output {x.shape}")
     dx, dh = np.zeros_like(x), np.zeros(h.shape, np.float64)
     for row, start, stop in runs:
         for k in range(min(stop - start, len(h))):
@@ -105,16 +98,24 @@ def transform_size(length: int) -> int:
     return 1 << int(2 * length - 1).bit_length() if length > 0 else 1
 
 
-def check(x: np.ndarray, h: np.ndarray, runs: np.ndarray) -> None:
-    """ValueError unless the shapes fit and every run lies inside x."""
+@fft_convolution.check
+@direct_convolution.check
+def _check(x, h, runs):
     if x.ndim != 3 or h.ndim != 2 or h.shape[1] != x.shape[2]:
         raise ValueError(f"x (B, T, C) needs filters (K, C), got {x.shape} and {h.shape}")
     if runs.ndim != 2 or runs.shape[1] != 3 or runs.dtype != np.int64:
         raise ValueError(f"runs must be int64 (R, 3), got {runs.dtype}{runs.shape}")
     rows, starts, stops = runs.T
     inside = (rows >= 0) & (rows < x.shape[0]) & (starts >= 0) & (starts < stops) & (stops <= x.shape[1])
-    if not inside.all():
+    if not inside.all():  # the loops index with them
         raise ValueError(f"run {runs[~inside][0].tolist()} (row, start, stop) does not lie in x {x.shape}")
+
+
+@fft_convolution_backward.check
+@direct_convolution_backward.check
+def _(dy, x, h, runs, needs=()):
+    _check(x, h, runs)
+    checks.shapes(f"the backward of a convolution of x {x.shape}", dy=(dy, x.shape))
 
 
 def _cases(rng):

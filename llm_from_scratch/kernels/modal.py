@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .dispatch import kernel
 
 
@@ -23,7 +24,6 @@ def modal_filter(poles: np.ndarray, residues: np.ndarray, length: int) -> np.nda
     >>> modal_filter(np.array([[[0.5, 0.0]]]), np.array([[[3.0, 0.0]]]), 4).ravel()
     array([3.   , 1.5  , 0.75 , 0.375])
     """
-    check_modes(poles, residues)
     powers = _powers(as_complex(poles), length)
     return (as_complex(residues) * powers).real.sum(-1).astype(poles.dtype)
 
@@ -34,9 +34,6 @@ def modal_filter_backward(dh: np.ndarray, poles: np.ndarray, residues: np.ndarra
 
     dR = Σ_t dh[t] conj(p^t),  dp = Σ_t dh[t] conj(t R p^(t-1))
     """
-    check_modes(poles, residues)
-    if dh.ndim != 2 or dh.shape[1] != poles.shape[0]:
-        raise ValueError(f"dh must be (T, {poles.shape[0]}) to fit poles {poles.shape}, got {dh.shape}")
     length, powers = len(dh), _powers(as_complex(poles), len(dh))
     dresidues = (dh[..., None] * powers.conj()).sum(0)
     slopes = np.arange(1, length)[:, None, None] * powers[:-1]
@@ -59,7 +56,6 @@ def modal_scan(
     >>> modal_scan(x, half, three, start, np.ones((1, 3)), 2)[0].ravel()
     array([3.  , 1.5 , 0.75])
     """
-    check_scan(x, poles, residues, state, keep, chunk)
     p, R, s = _single(poles), _single(residues), _single(state)
     y, checkpoints = np.empty_like(x), []
     for t in range(x.shape[1]):
@@ -88,8 +84,6 @@ def modal_scan_backward(
     With g_t the gradient of s_t, which is conj(R) dy_t from the output plus conj(p) g_{t+1} from the next step:
     dx_t = Re Σ_n g_t,  dp = Σ_t g_t conj(s_{t-1}),  dR = Σ_t dy_t conj(s_t).
     """
-    first = checkpoints[:, 0] if x.shape[1] else dlast
-    check_scan(x, poles, residues, first, keep, chunk)
     p, R, g = _single(poles), _single(residues), _single(dlast)
     dx, dp, dR = np.empty_like(x), np.zeros(p.shape, np.complex128), np.zeros(p.shape, np.complex128)
     for number in reversed(range(checkpoints.shape[1])):
@@ -117,7 +111,6 @@ def modal_state(x: np.ndarray, poles: np.ndarray, start: np.ndarray) -> np.ndarr
     >>> modal_state(np.array([[[1.0], [2.0]]]), np.array([[[0.5, 0.0]]]), np.array([0])).ravel()      # 0.5 · 1 + 2
     array([2.5, 0. ])
     """
-    check_state(x, poles, start)
     powers = _powers(as_complex(poles), x.shape[1])[::-1]
     seen = np.where(np.arange(x.shape[1]) >= start[:, None], 1, 0).astype(x.dtype)
     return as_pairs(np.einsum("btc,tcn->bcn", x * seen[..., None], powers), x.dtype)
@@ -146,29 +139,41 @@ def _powers(p: np.ndarray, length: int) -> np.ndarray:
     return np.cumprod(factors, axis=0)
 
 
-def check_modes(poles: np.ndarray, residues: np.ndarray) -> None:
-    """ValueError unless both are (C, N, 2)."""
+@modal_filter.check
+def _check_modes(poles, residues, length=0):
     if poles.ndim != 3 or poles.shape[2] != 2 or poles.shape[1] < 1 or residues.shape != poles.shape:
         raise ValueError(f"poles and residues must both be (C, N, 2), got {poles.shape} and {residues.shape}")
 
 
-def check_scan(
-    x: np.ndarray, poles: np.ndarray, residues: np.ndarray, state: np.ndarray, keep: np.ndarray, chunk: int
-) -> None:
-    """ValueError unless the arrays of a scan fit each other."""
-    check_modes(poles, residues)
+@modal_filter_backward.check
+def _(dh, poles, residues):
+    _check_modes(poles, residues)
+    if dh.ndim != 2 or dh.shape[1] != poles.shape[0]:
+        raise ValueError(f"dh must be (T, {poles.shape[0]}) to fit poles {poles.shape}, got {dh.shape}")
+
+
+@modal_scan.check
+def _check_scan(x, poles, residues, state, keep, chunk):
+    _check_modes(poles, residues)
     if x.ndim != 3 or x.shape[2] != poles.shape[0] or chunk < 1:
         raise ValueError(f"x (B, T, C) must fit poles {poles.shape}, chunk be at least 1; got {x.shape} and {chunk}")
-    if state.shape != (x.shape[0], *poles.shape) or keep.shape != x.shape[:2]:
-        raise ValueError(f"state {state.shape} or keep {keep.shape} do not fit x {x.shape} and poles {poles.shape}")
+    states = state, (len(x), *poles.shape)
+    checks.shapes(f"modal scan of x {x.shape}", state=states, keep=(keep, x.shape[:2]))
 
 
-def check_state(x: np.ndarray, poles: np.ndarray, start: np.ndarray) -> None:
-    """ValueError unless the arrays of `modal_state` fit each other."""
-    check_modes(poles, poles)
+@modal_scan_backward.check
+def _(dy, dlast, x, poles, residues, keep, checkpoints, chunk):
+    _check_scan(x, poles, residues, dlast, keep, chunk)
+    kept = checkpoints, (len(x), -(-x.shape[1] // chunk), *poles.shape)
+    checks.shapes(f"the backward of a modal scan of x {x.shape}", dy=(dy, x.shape), checkpoints=kept)
+
+
+@modal_state.check
+def _(x, poles, start):
+    _check_modes(poles, poles)
     if x.ndim != 3 or x.shape[2] != poles.shape[0] or start.shape != x.shape[:1] or start.dtype != np.int64:
         raise ValueError(f"x {x.shape}, poles {poles.shape} and start {start.dtype}{start.shape} do not fit")
-    if start.size and not (0 <= start.min() and start.max() <= x.shape[1]):
+    if start.size and not (0 <= start.min() and start.max() <= x.shape[1]):  # the loop begins there
         raise ValueError(f"start must lie in 0..{x.shape[1]}, got {start.min()}..{start.max()}")
 
 

@@ -23,7 +23,6 @@ def rotary(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool) -
     >>> rotary(x, np.array([[0.6]]), np.array([[0.8]]), False).ravel()
     array([0.6, 0.8, 5. ])
     """
-    check(x, cos, sin)
     half = cos.shape[-1]
     cos, sin = cos[..., None, :], sin[..., None, :]  # one angle for all heads
     first, second = (
@@ -35,8 +34,9 @@ def rotary(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool) -
     return y
 
 
-def check(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
-    """Raise ValueError unless the tables have one row of at most D / 2 angles for every position of x."""
+@rotary.check
+def _(x, cos, sin, interleaved):
+    """One row of at most D / 2 angles for every position of x."""
     if x.ndim != 4:
         raise ValueError(f"x (B, T, H, D) is needed, got shape {x.shape}")
     fitting = (x.shape[1:2], x.shape[:2])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .dispatch import kernel
 
 Needs = tuple[bool, ...]
@@ -40,7 +41,6 @@ def selective_scan(
     >>> selective_scan(one, one, -np.ones((1, 1)), one, one, np.zeros(1), start, np.ones((1, 3)), 2)[0].ravel().round(4)
     array([1.    , 1.3679, 1.5032])
     """
-    check(x, delta, A, B, C, D, state, keep, chunk)
     y, h, checkpoints = np.empty_like(x), state, []
     for t in range(x.shape[1]):
         if t % chunk == 0:
@@ -74,7 +74,6 @@ def selective_scan_backward(
         du_t = Σ_n g_t B_t  for u = Δ x          dB_t = Σ_c g_t u_t       dC_t = Σ_c dy_t h_t
         d(Δ A)_t = g_t a_t h_{t-1}, whence dΔ_t = Σ_n d(Δ A)_t A + x_t du_t and dA = Σ_t d(Δ A)_t Δ_t
     """
-    check(x, delta, A, B, C, D, checkpoints[:, 0].swapaxes(1, 2) if x.shape[1] else None, keep, chunk)
     dx, ddelta, dB, dC = (np.empty_like(array) for array in (x, delta, B, C))
     dA, dD = np.zeros_like(A), (dy * x).sum((0, 1), dtype=np.float64).astype(x.dtype)
     g = dlast
@@ -106,22 +105,22 @@ def _exp(x: np.ndarray) -> np.ndarray:
         return np.exp(x)
 
 
-def check(x, delta, A, B, C, D, state, keep, chunk) -> None:
-    """Raise ValueError unless all shapes fit."""
+@selective_scan.check
+def _check(x, delta, A, B, C, D, state, keep, chunk):
     if x.ndim != 3 or A.ndim != 2 or A.shape[0] != x.shape[2] or chunk < 1:
         raise ValueError(f"x (B, T, d) needs A (d, N) and a chunk of at least 1, got {x.shape}, {A.shape} and {chunk}")
     (batch, length, channels), width = x.shape, A.shape[1]
-    wanted = {
-        "delta": (delta, x.shape),
-        "B": (B, (batch, length, width)),
-        "C": (C, (batch, length, width)),
-        "D": (D, (channels,)),
-        "state": (state, (batch, channels, width)),
-        "keep": (keep, (batch, length)),
-    }
-    for name, (array, shape) in wanted.items():
-        if array is not None and array.shape != shape:
-            raise ValueError(f"{name} must have shape {shape} to fit x {x.shape} and A {A.shape}, got {array.shape}")
+    each = batch, length, width
+    expected = {"delta": (delta, x.shape), "B": (B, each), "C": (C, each), "D": (D, (channels,))}
+    expected |= {"state": (state, (batch, channels, width)), "keep": (keep, (batch, length))}
+    checks.shapes(f"selective scan of x {x.shape} with A {A.shape}", **expected)
+
+
+@selective_scan_backward.check
+def _(dy, dlast, x, delta, A, B, C, D, keep, checkpoints, chunk):
+    _check(x, delta, A, B, C, D, dlast, keep, chunk)
+    kept = checkpoints, (len(x), -(-x.shape[1] // chunk), A.shape[1], A.shape[0])
+    checks.shapes(f"the backward of a selective scan of x {x.shape}", dy=(dy, x.shape), checkpoints=kept)
 
 
 def _cases(rng):

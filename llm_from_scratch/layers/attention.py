@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from .. import functional as F
 from ..autograd import Tensor, no_grad
 from .basic import Linear, Norm, NormSpec
 from .context import Context
+from .described import Described
 from .initialization import Normal
 from .memory import KeyValueCache, RollingCache
 from .module import Initializer, Module
@@ -22,7 +24,7 @@ from .recording import Recording
 
 
 @dataclass(frozen=True)
-class AttentionSpec:
+class AttentionSpec(Described):
     """softmax(q kᵀ · scale + mask) v, projected in and out.
 
     key_value_heads: fewer than heads is grouped-query, one is multi-query attention; query head a reads key-value head
@@ -56,6 +58,8 @@ class AttentionSpec:
     output_init: Initializer = Normal(0.02)
     value_init: Initializer | None = None
 
+    _products: ClassVar[int] = 2  # what a query meets, and a memory keeps, for each token: its key and its value
+
     def __post_init__(self) -> None:
         for name in ("hidden_size", "heads", "key_value_heads", "head_dim"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
@@ -80,6 +84,49 @@ class AttentionSpec:
                 raise ValueError(
                     f"attention: {name} is over {norm.size} entries; a head has {self.head_dim}, all together {whole}"
                 )
+
+    def words(self) -> str:
+        """Whose keys and values a head reads, and what is unusual.
+
+        >>> AttentionSpec(64, 8, 2, 8, window=16).words()
+        'grouped-query, window 16'
+        """
+        shared = "multi-query" if self.key_value_heads == 1 else "grouped-query"
+        found = ["multi-head" if self.key_value_heads == self.heads else shared]
+        found += [f"window {self.window}"] * (self.window is not None) + ["clipped"] * (self.clip is not None)
+        if (norm := self.query_norm or self.key_norm) is not None:
+            found.append("query-key norm" + " per head" * (norm.size == self.head_dim and self.heads > 1))
+        return ", ".join([*found, *["log-n"] * (self.log_n is not None)])
+
+    def positions(self) -> str:
+        """By rotation, by slopes, or not at all."""
+        found = [] if self.rotary is None else [self.rotary.words(self.head_dim)]
+        return " + ".join([*found, *["ALiBi"] * (self.slopes is not None)])
+
+    def sizes(self) -> dict[str, Any]:
+        """Heads and window."""
+        heads = {"heads": self.heads, "key-value heads": self.key_value_heads, "width of a head": self.head_dim}
+        return heads | {"window": self.window or "none"}
+
+    def biases(self) -> dict[str, bool]:
+        """Of the four matrices."""
+        return {"query, key, value": self.bias, "output": self.output_bias}
+
+    def flops(self, length: int) -> int:
+        """The four matrices, and the keys and values that queries meet."""
+        return super().flops(length) + self.attention_flops(length)
+
+    def attention_flops(self, length: int) -> int:
+        """Scores and their use: the query at place i meets the i + 1 keys so far, or a window of them."""
+        window = min(length, self.window or length)
+        pairs = window * (window + 1) // 2 + (length - window) * window
+        return 2 * self._products * self.heads * self.head_dim * pairs
+
+    def memory_bytes(self, length: int) -> int:
+        """Those of the keys and values, of the last tokens only where there is a window."""
+        return 4 * self._products * self.key_value_heads * self.head_dim * min(length, self.window or length)
+
+    cache_bytes = memory_bytes
 
     def build(self, rng: np.random.Generator | None) -> Attention:
         """The layer itself."""

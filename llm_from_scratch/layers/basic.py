@@ -79,6 +79,18 @@ class NormSpec:
         if not self.eps >= 0 or self.eps == np.inf:
             raise ValueError(f"the eps of a norm is a small number >= 0, not {self.eps}")
 
+    def words(self) -> str:
+        """Which norm it is, and what it has learned.
+
+        >>> NormSpec(8).words(), NormSpec(8, "layer", bias=False).words()
+        ('LayerNorm', 'LayerNorm, no bias')
+        """
+        name = {"layer": "LayerNorm", "rms": "RMSNorm"}[self.kind]
+        name += " with eps outside" * self.eps_outside + " by 1 + w" * self.plus_one
+        if not self.weight:
+            return f"{name}, nothing learned"
+        return f"{name}, no bias" if self.kind == "layer" and not self.bias else name
+
     def build(self, rng: np.random.Generator | None) -> Norm:
         """The layer itself."""
         return Norm(self, rng)

@@ -10,7 +10,7 @@ shared norm or through its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from .. import functional as F
 from ..autograd import Tensor
 from .basic import NormSpec
 from .context import Context
+from .described import Whole, ask
 from .module import Module
 
 
@@ -52,7 +53,7 @@ class FunctionSpec(Protocol):
 
 
 @dataclass(frozen=True)
-class BranchSpec:
+class BranchSpec(Whole):
     """One residual step.
 
     functions: name -> spec, usually one; the names become the parameters' names ("mixer", "feed_forward").
@@ -83,12 +84,71 @@ class BranchSpec:
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
 
+    @property
+    def parts(self) -> Iterable[Any]:
+        """Its functions."""
+        return self.functions.values()
+
+    @property
+    def norms(self) -> tuple[NormSpec, ...]:
+        """All of its norms."""
+        return tuple(norm for norm in (*self.norms_before, self.norm_branch, self.norm_after) if norm is not None)
+
+    def placement(self) -> str:
+        """Where norms stand, and what is done with the residual.
+
+        >>> BranchSpec({"mixer": None}, (NormSpec(8),), alpha=2.0).placement()
+        'pre, residual × 2'
+        """
+        places = ["pre"] * bool(self.norms_before) + ["on the branch"] * (self.norm_branch is not None)
+        places += ["post"] * (self.norm_after is not None)
+        residual = f" × {self.alpha:.3g}" * (self.alpha != 1)
+        if self.residual_is_normed:
+            name = "pre, normed residual" + residual
+        else:
+            name = (" and ".join(places) or "no norms") + (residual and f", residual{residual}")
+        count = len(self.norms_before)
+        return name + f", parallel ({count} norm{'s' * (count > 1)})" * (len(self.functions) > 1)
+
+    def words(self) -> str:
+        """Its functions, each with how it knows positions, and its sizes."""
+        return " + ".join(_function_in_words(part) for part in self.parts)
+
 
 @dataclass(frozen=True)
-class LayerSpec:
+class LayerSpec(Whole):
     """The branches of one layer, in order."""
 
     branches: tuple[BranchSpec, ...]
+
+    @property
+    def parts(self) -> Iterable[Any]:
+        """Its branches."""
+        return self.branches
+
+    @property
+    def functions(self) -> dict[str, FunctionSpec]:
+        """All of its functions by name."""
+        return {name: part for branch in self.branches for name, part in branch.functions.items()}
+
+    @property
+    def norms(self) -> tuple[NormSpec, ...]:
+        """All of its norms."""
+        return tuple(norm for branch in self.branches for norm in branch.norms)
+
+    def placement(self) -> str:
+        """Where norms stand, which is told of the first branch."""
+        return self.branches[0].placement()
+
+    def words(self) -> str:
+        """Norms, where they stand, and what each branch does.
+
+        >>> from .feed_forward import FeedForwardSpec
+        >>> LayerSpec((BranchSpec({"feed_forward": FeedForwardSpec(8, 32)}, (NormSpec(8, "rms"),)),)).words()
+        'RMSNorm pre; GELU (tanh) (feed-forward width 32)'
+        """
+        norms = " and ".join(dict.fromkeys(norm.words() for norm in self.norms))
+        return "; ".join([f"{norms} {self.placement()}".strip(), *(branch.words() for branch in self.branches)])
 
     @classmethod
     def sequential(
@@ -110,6 +170,17 @@ class LayerSpec:
     def build(self, rng: np.random.Generator | None) -> Block:
         """The layer itself."""
         return Block(self, rng)
+
+
+def is_feed_forward(name: str) -> bool:
+    """Whether a function is a feed-forward part, by its name in the layer; all others are mixers."""
+    return name.startswith("feed_forward")
+
+
+def _function_in_words(part: Any) -> str:
+    sizes = [f"{heading} {size}" for heading, size in ask(part, "sizes").items() if size != "none"]
+    words = [ask(part, "words"), ask(part, "positions")]
+    return ", ".join(filter(None, words)) + (f" ({', '.join(sizes)})" if sizes else "")
 
 
 class Block(Module):

@@ -11,15 +11,23 @@ from .. import functional as F
 from ..autograd import Tensor
 from .basic import Linear
 from .context import Context
+from .described import Described
 from .initialization import Normal
 from .module import Initializer, Module
 
 ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": F.gelu_tanh, "silu": F.silu, "relu": F.relu}
 GATED = {"silu": F.swiglu, "gelu": F.geglu}  # activation(gate) ⊙ up in one pass
+# What papers call them, alone and with a gate.
+WORDS = {
+    "gelu": ("GELU", "GeGLU"),
+    "gelu_tanh": ("GELU (tanh)", "GeGLU (tanh)"),
+    "silu": ("SiLU", "SwiGLU"),
+    "relu": ("ReLU", "ReGLU"),
+}
 
 
 @dataclass(frozen=True)
-class FeedForwardSpec:
+class FeedForwardSpec(Described):
     """down(activation(up(x))), or down(activation(gate(x)) ⊙ up(x)) when gated.
 
     activation: "gelu" (exact), "gelu_tanh", "silu" or "relu".
@@ -39,6 +47,26 @@ class FeedForwardSpec:
                 raise ValueError(f"feed-forward: {name} must be a positive integer, not {getattr(self, name)!r}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {self.activation!r}: one of {', '.join(ACTIVATIONS)}")
+
+    def words(self) -> str:
+        """The activation, by its gated name where there is a gate.
+
+        >>> FeedForwardSpec(8, 32).words(), FeedForwardSpec(8, 24, "silu", gated=True).words()
+        ('GELU (tanh)', 'SwiGLU')
+        """
+        return WORDS[self.activation][self.gated]
+
+    def sizes(self) -> dict[str, Any]:
+        """The inner width."""
+        return {"feed-forward width": self.intermediate_size}
+
+    def biases(self) -> dict[str, bool]:
+        """Of all its matrices."""
+        return {"feed-forward": self.bias}
+
+    def memory_bytes(self, length: int) -> int:
+        """None."""
+        return 0
 
     def build(self, rng: np.random.Generator | None) -> FeedForward:
         """The layer itself."""

@@ -23,6 +23,7 @@ from ..autograd import Tensor
 from ..kernels import modal
 from .basic import Linear
 from .context import Context, real_tokens
+from .described import Described
 from .implicit_filter import ImplicitFilterSpec
 from .initialization import ONES, Normal
 from .mamba import Convolution, ScanMemory
@@ -72,9 +73,9 @@ class ModalFilterSpec:
         if not (self.longest > 0 and math.isfinite(self.longest)):
             raise ValueError(f"modal filter: longest must be a positive number of steps, not {self.longest}")
 
-    def state_numbers(self, channels: int) -> int:
-        """Real numbers that generation keeps for a row, however long it is."""
-        return 2 * channels * self.state_size
+    def memory_bytes(self, channels: int, length: int) -> int:
+        """Those of the state in float32, one complex number a mode, however long the row is."""
+        return 8 * channels * self.state_size
 
     def build(self, channels: int, rng: np.random.Generator | None) -> ModalFilter:
         """The filters of a layer."""
@@ -122,7 +123,7 @@ class ModalFilter(Module):
 
 
 @dataclass(frozen=True)
-class HyenaSpec:
+class HyenaSpec(Described):
     """The sizes of a Hyena mixer: width and bias of the short convolution; bias of the two projections; the filter.
 
     filter: modes, or Hyena's first form, a small network (`layers.implicit_filter`).
@@ -142,10 +143,14 @@ class HyenaSpec:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"hyena: {name} must be a positive integer, not {value!r}")
 
-    @property
-    def state_numbers(self) -> int:
-        """Real numbers that generation keeps for a row: the filter's state and the short convolution's last inputs."""
-        return self.filter.state_numbers(self.hidden_size) + 3 * self.hidden_size * (self.convolution_width - 1)
+    def biases(self) -> dict[str, bool]:
+        """Of anything in it."""
+        return {"hyena": self.bias or self.convolution_bias}
+
+    def memory_bytes(self, length: int) -> int:
+        """The filter's state, and the last inputs of the short convolution."""
+        tail = 4 * 3 * self.hidden_size * (self.convolution_width - 1)
+        return self.filter.memory_bytes(self.hidden_size, length) + tail
 
     def build(self, rng: np.random.Generator | None) -> Hyena:
         """The layer itself."""

@@ -44,9 +44,9 @@ class ImplicitFilterSpec:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"implicit filter: {name} must be a positive integer, not {value!r}")
 
-    def state_numbers(self, channels: int) -> int:
-        """Real numbers that generation keeps for a row at full length: all inputs."""
-        return channels * self.length
+    def memory_bytes(self, channels: int, length: int) -> int:
+        """Those of all inputs so far, in float32."""
+        return 4 * channels * min(length, self.length)
 
     def build(self, channels: int, rng: np.random.Generator | None) -> ImplicitFilter:
         """The filters of a layer."""

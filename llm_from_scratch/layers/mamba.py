@@ -18,6 +18,7 @@ from .. import functional as F
 from ..autograd import Tensor
 from .basic import Linear
 from .context import Context, real_tokens
+from .described import Described
 from .initialization import ONES, Constant
 from .module import Initializer, Module, parameter
 
@@ -62,7 +63,7 @@ def decay_rates(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class MambaSpec:
+class MambaSpec(Described):
     """The sizes of a Mamba mixer. bias: on its outer projections; convolution_bias: on the convolution.
 
     rank: of the projection that makes the step, ⌈hidden/16⌉ in all releases. step: its bias at initialisation;
@@ -88,9 +89,12 @@ class MambaSpec:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"mamba: {name} must be a positive integer, not {value!r}")
 
-    @property
-    def state_bytes(self) -> int:
-        """Bytes that generation keeps for a row, however long it is, in float32."""
+    def biases(self) -> dict[str, bool]:
+        """Of its matrices, of its convolution, and of its step, which always has one."""
+        return {"projections": self.bias, "convolution": self.convolution_bias, "step": True}
+
+    def memory_bytes(self, length: int) -> int:
+        """The state, and the last inputs of the convolution: as many however long the row is."""
         return 4 * self.inner_size * (self.state_size + self.convolution_width - 1)
 
     def build(self, rng: np.random.Generator | None) -> Mamba:

@@ -16,13 +16,14 @@ from ..autograd import Tensor, concatenate
 from ..functional import routing, softmax
 from .basic import Linear
 from .context import Context
+from .described import Described
 from .feed_forward import FeedForward, FeedForwardSpec
 from .initialization import Normal
 from .module import Initializer, Module
 
 
 @dataclass(frozen=True)
-class MixtureSpec:
+class MixtureSpec(Described):
     """`experts` feed-forward parts of the design `expert`, of which `chosen` are at work for each token.
 
     balance: how much the load-balancing loss counts in training (`Decoder.loss`); 0 leaves the router alone.
@@ -52,6 +53,26 @@ class MixtureSpec:
     def intermediate_size(self) -> int:
         """The inner width of one expert."""
         return self.expert.intermediate_size
+
+    def words(self) -> str:
+        """What an expert is, and how many there are."""
+        return f"{self.expert.words()}, {self.chosen} of {self.experts} experts"
+
+    def sizes(self) -> dict[str, Any]:
+        """The inner width of one expert, and how many there are."""
+        return self.expert.sizes() | {"experts": f"{self.experts}, {self.chosen} a token"}
+
+    def biases(self) -> dict[str, bool]:
+        """Those of an expert."""
+        return self.expert.biases()
+
+    def memory_bytes(self, length: int) -> int:
+        """None."""
+        return 0
+
+    def flops(self, length: int) -> int:
+        """The router, and the experts that are chosen for a token."""
+        return 2 * length * self.expert.hidden_size * self.experts + self.chosen * self.expert.flops(length)
 
     def build(self, rng: np.random.Generator | None) -> Mixture:
         """The layer itself."""

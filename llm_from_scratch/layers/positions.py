@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from .described import class_in_words
 from .initialization import Normal
 from .module import Initializer, Module, parameter
 
@@ -96,6 +97,17 @@ class Rotary:
                 )
         if self.stretch is not None and self.dims == 2:
             raise ValueError("a single rotary pair has no slower one to stretch: a rising base needs dims of 4 or more")
+
+    def words(self, width: int) -> str:
+        """What turns of a head of this width, and how fast, where that is not the usual.
+
+        >>> Rotary(16).words(16), Rotary(16, base=5e6, factor=2.0).words(64)
+        ('rotary', 'rotary on 25%, base 5,000,000, ÷ 2')
+        """
+        name = "rotary" if self.dims == width else f"rotary on {self.dims / width:.0%}"
+        further = [f"base {self.base:,.0f}"] * (self.base != 10000) + [f"÷ {self.factor:g}"] * (self.factor != 1)
+        further += [class_in_words(type(self.stretch))] * (self.stretch is not None)
+        return ", ".join([name, *further, *["÷ a number a pair"] * (self.factors is not None)])
 
     def inverse_frequency(self, length: int | None = None) -> np.ndarray:
         """Radians a position for each pair, (dims/2,), float64; length: of the whole sequence, where the base depends.

@@ -32,6 +32,12 @@ class RelativeAttentionSpec(AttentionSpec):
     Of the other settings it knows the sizes, the biases, the scale and the initialisers.
     """
 
+    _products = 3  # the projected distance too
+
+    def positions(self) -> str:
+        """By the distance between two tokens."""
+        return "relative"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         default = AttentionSpec(1, 1, 1, 1)

@@ -15,7 +15,8 @@ from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
 from ..autograd.tensor import as_tensor
 from ..generation import generate
-from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss
+from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss, parameter
+from ..layers.initialization import ZEROS
 from .heads import Head, TiedHead, cross_entropy
 from .inputs import Inputs
 from .spec import ModelSpec
@@ -46,8 +47,10 @@ class Decoder(Module):
         self.embedding_norm = None if spec.embedding_norm is None else spec.embedding_norm.build(rng)
         self.layers = [layer.build(rng) for layer in spec.layers]
         self.norm = None if spec.norm is None else spec.norm.build(rng)
-        self.head: Any = TiedHead(self.embedding)
-        if not spec.tied:
+        self.head: Any
+        if spec.tied:
+            self.head = TiedHead(self.embedding, parameter(rng, (spec.vocab_size,), ZEROS) if spec.head_bias else None)
+        else:
             self.head = Head(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
         self._record: Recording | None = None
 

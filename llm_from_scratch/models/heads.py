@@ -24,18 +24,21 @@ class Head(Linear):
 
 
 class TiedHead(Module):
-    """The embedding, transposed; whatever the embedding is replaced by, this head uses."""
+    """The embedding, transposed; whatever the embedding is replaced by, this head uses. The bias (V,) is its own."""
 
-    def __init__(self, embedding: Any) -> None:
+    def __init__(self, embedding: Any, bias: Tensor | None = None) -> None:
         self.embedding = embedding
+        self.bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.embedding.scores(x)
+        scores = self.embedding.scores(x)
+        return scores if self.bias is None else scores + self.bias
 
     def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
         """As that of `Head`."""
         if type(self.embedding) is Embedding:
-            return F.linear_cross_entropy(x, self.embedding.weight, targets, normaliser=normaliser, transposed=True)
+            settings: dict[str, Any] = {"normaliser": normaliser, "transposed": True}
+            return F.linear_cross_entropy(x, self.embedding.weight, targets, self.bias, **settings)
         return F.cross_entropy(self(x), targets, normaliser=normaliser)
 
 

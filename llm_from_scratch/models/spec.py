@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..layers import LayerSpec, Normal, NormSpec
+from ..layers.block import FunctionSpec, is_feed_forward
+from ..layers.described import Whole
 from ..layers.module import Initializer
 
 
@@ -27,11 +30,11 @@ class PositionTable:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(Whole):
     """One language model.
 
     context_length: the longest sequence it was made for; only a position table enforces it.
-    tied: the head is the embedding, transposed. head_bias: added to the logits (GPT-J, Phi), by a head of its own.
+    tied: the head is the embedding, transposed. head_bias: added to the logits (GPT-J, Phi).
     embedding_scale: the looked-up rows are multiplied by it, the head is not (Gemma: √hidden_size). embedding_norm:
     directly after the embedding (BLOOM). embedding_size: narrower (or wider) rows of the embedding and of the head,
     with a matrix between them and the layers (OPT-350M).
@@ -66,10 +69,32 @@ class ModelSpec:
             raise ValueError(f"embedding_gradient_scale must lie in 0..1, not {self.embedding_gradient_scale}")
         if not 0.0 < self.embedding_scale < math.inf:
             raise ValueError(f"embedding_scale must be a positive number, not {self.embedding_scale}")
-        if self.head_bias and self.tied:
-            raise ValueError("head_bias needs a head of its own: tied=False")
         if not self.layers:
             raise ValueError("a model needs at least one layer")
+
+    @property
+    def parts(self) -> Iterable[Any]:
+        """Its layers."""
+        return self.layers
+
+    @property
+    def mixers(self) -> tuple[Any, ...]:
+        """The mixer of every layer, in order: what is not a feed-forward part."""
+        return tuple(part for name, part in self._functions() if not is_feed_forward(name))
+
+    @property
+    def feed_forwards(self) -> tuple[Any, ...]:
+        """The feed-forward part of every layer that has one."""
+        return tuple(part for name, part in self._functions() if is_feed_forward(name))
+
+    def _functions(self) -> Iterator[tuple[str, FunctionSpec]]:
+        return (item for layer in self.layers for item in layer.functions.items())
+
+    def flops(self, length: int) -> int:
+        """Forward, of all `length` tokens of a sequence: the layers, the head, and projections of the embedding."""
+        width = self.embedding_size or self.hidden_size
+        outside = width * self.vocab_size + 2 * width * self.hidden_size * (self.embedding_size is not None)
+        return super().flops(length) + 2 * length * outside
 
     def replace(self, **changes: Any) -> ModelSpec:
         """A copy with some fields changed."""

@@ -1,17 +1,18 @@
 """A model part by part: what it puts out, how many parameters it holds, what it computes. `Decoder.summary` makes one.
 
-The rules of counting are those of `counting.py`, so that a summary adds up to what `costs` says of the whole.
+Parameters and bytes are those the modules hold, FLOPs those that the spec says, so that they add up to `spec.flops`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .choices import function_in_words, functions, is_feed_forward, norm_in_words
-from .counting import attention_flops, counted
+from ..autograd import Tensor
+from ..layers.described import ask
 
 _BEFORE = ("embedding", "embedding_projection", "positions", "embedding_norm")
 _AFTER = ("norm", "head_projection", "head")
@@ -22,7 +23,8 @@ class Part:
     """One part of a model.
 
     name: the path of its parameters ("layers.3.mixer"). what: in a few words. shape: of what it puts out.
-    flops: of one forward over all the ids; nbytes: of its parameters as they are held.
+    flops: of one forward over all the ids, as the spec counts them (`layers/described.py`: matrix products and
+    attention); nbytes: of its parameters as they are held.
     """
 
     name: str
@@ -124,44 +126,47 @@ def summary(model: Any, batch: int, length: int) -> Summary:
     ───────────────────────────────────────────────────────────────────────────────
     in all                                                        548  2,616  2,192
     """
-    tokens = batch * length
-    held: dict[str, list[Any]] = {}
-    for item in counted(model):
-        path = item.name.split(".")
-        name = ".".join(path[:3]) if path[0] == "layers" else path[0]
-        sums = held.setdefault(name, [0, 0, 0])
-        for k, number in enumerate((item.size, 2 * item.multiplied * tokens, item.nbytes)):
-            sums[k] += number
+    held: dict[str, list[int]] = {}
+    for path, size, nbytes in _held(model):
+        names = path.split(".")
+        sums = held.setdefault(".".join(names[:3]) if names[0] == "layers" else names[0], [0, 0])
+        sums[0], sums[1] = sums[0] + size, sums[1] + nbytes
     parts = []
-    for name, what, width, spec in _listed(model):
-        size, flops, nbytes = held.pop(name, (0, 0, 0))
-        flops = round(flops) + tokens * attention_flops(spec, length)
-        parts.append(Part(name, what, (batch, length, width), size, flops, nbytes))
+    for name, what, width, flops in _listed(model, length):
+        size, nbytes = held.pop(name, (0, 0))
+        parts.append(Part(name, what, (batch, length, width), size, batch * flops, nbytes))
     if held:
         raise ValueError(f"these parts of the model hold parameters but have no place in it: {', '.join(held)}")
     return Summary(tuple(parts))
 
 
-def _listed(model: Any) -> list[tuple[str, str, int, Any]]:
-    """(name, what, width put out, spec if it is a function) of every part."""
+def _held(model: Any) -> Iterator[tuple[str, int, int]]:
+    """(name, numbers, bytes) of every weight, packed ones too."""
+    for name, weight in model.named_weights():
+        size = math.prod(weight.shape)
+        yield name, size, size * weight.dtype.itemsize if isinstance(weight, Tensor) else weight.nbytes
+
+
+def _listed(model: Any, length: int) -> list[tuple[str, str, int, int]]:
+    """(name, what, width put out, FLOPs for a row) of every part."""
     spec = model.spec
     narrow, wide = model.embedding_width, spec.hidden_size
     widths = {"embedding": narrow, "head_projection": narrow, "head": spec.vocab_size}
+    entries = {"embedding_projection": narrow * wide, "head_projection": wide * narrow, "head": narrow * widths["head"]}
     words = {"head": "tied to the embedding" if spec.tied else ""}
-    words |= {name: norm_in_words(getattr(spec, name)) for name in ("norm", "embedding_norm") if getattr(spec, name)}
+    words |= {name: norm.words() for name in ("norm", "embedding_norm") if (norm := getattr(spec, name)) is not None}
 
-    def outside(names: Sequence[str]) -> list[tuple[str, str, int, Any]]:
-        present = [name for name in names if getattr(model, name) is not None or name == "head"]
-        return [(name, words.get(name, ""), widths.get(name, wide), None) for name in present]
+    def outside(names: Sequence[str]) -> list[tuple[str, str, int, int]]:
+        present = [name for name in names if getattr(model, name) is not None]
+        return [(n, words.get(n, ""), widths.get(n, wide), 2 * length * entries.get(n, 0)) for n in present]
 
-    inside: list[tuple[str, str, int, Any]] = []
+    inside: list[tuple[str, str, int, int]] = []
     for number, (layer, block) in enumerate(zip(spec.layers, model.layers)):
-        known = dict(functions(layer))
+        functions = layer.functions
         for name in [name for name in vars(block) if name != "spec"]:
-            part = known.get(name)
-            word = norm_in_words(getattr(block, name).spec) if part is None else function_in_words(name, part)
-            shown = None if part is None or is_feed_forward(name) else part
-            inside.append((f"layers.{number}.{name}", word, wide, shown))
+            part = functions.get(name) or getattr(block, name).spec
+            flops = ask(part, "flops", length) if name in functions else 0
+            inside.append((f"layers.{number}.{name}", ask(part, "words"), wide, flops))
     return [*outside(_BEFORE), *inside, *outside(_AFTER)]
 
 

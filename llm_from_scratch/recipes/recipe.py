@@ -26,8 +26,8 @@ from ..files.atomic import write_json
 from ..files.digests import DIGESTS, check_digests, write_digests
 from ..files.strict_json import read_json_object
 from ..tokenizers import Tokenizer
-from ..training.evaluate import token_byte_lengths
-from .miniature import WORDS, miniature
+from ..training.validation import token_byte_lengths
+from .miniature import miniature
 
 # More text teaches a tokenizer nothing that changes its first few thousand merges.
 _TOKENIZER_CHARACTERS = 20_000_000
@@ -194,8 +194,8 @@ def check_model(recipe: Recipe) -> None:
 def published_config(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
     """The recipe's sizes in the words of its family's config.json, "model_type" included, without `recipe.config`.
 
-    A released model ("pythia-1b") keeps its ratios in small; a family keeps its defaults, or LLaMA's habits where it
-    has LLaMA's words. Raises ValueError for a size that the family does not let one choose.
+    A released model ("pythia-1b") keeps its ratios in small, a family its defaults where it does not say what suits a
+    small one better. Raises ValueError for a size that the family does not let one choose.
 
     >>> published_config(Recipe(family="bloom", layers=2, width=64, heads=4), 300)["n_layer"]
     2
@@ -203,19 +203,14 @@ def published_config(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
     family, _ = families.find_release(recipe.family)
     sizes = {name: getattr(recipe, name) for name in ("layers", "width", "heads", "context")}
     config = miniature(recipe.family, vocabulary=vocab_size, **sizes)
-    followers = {"num_key_value_heads", "intermediate_size", "tie_word_embeddings"} <= set(family.defaults)
-    if followers and recipe.family in family.model_types and "num_key_value_heads_per_layer" not in family.defaults:
-        config["num_key_value_heads"], config["tie_word_embeddings"] = recipe.heads, True
-        # Three matrices of 8/3 the width cost what two of four times the width do; a multiple of 32 suits loops.
-        config["intermediate_size"] = 32 * math.ceil(recipe.width * 8 / 3 / 32)
-    chosen = {"key_value_heads": ("num_key_value_heads",), "feed_forward": WORDS["inner"]}
-    for name, keys in chosen.items():
-        if (value := getattr(recipe, name)) is None:
+    if recipe.family in family.model_types:
+        config |= family.from_scratch(sizes)
+    for size in ("key_value_heads", "feed_forward"):
+        if (value := getattr(recipe, size)) is None:
             continue
-        key = next((key for key in keys if key in family.defaults), None)
-        if key is None:
-            raise ValueError(f"{name} = {value}: a model of the family {family.name} does not let one choose that")
-        config[key] = value
+        if size not in family.size_keys:
+            raise ValueError(f"{size} = {value}: a model of the family {family.name} does not let one choose that")
+        config[family.size_keys[size]] = value
     return config
 
 

@@ -34,7 +34,14 @@ def parts(
     roles: Mapping[str, str] | None = None,
     ranks: np.ndarray | None = None,
 ) -> Parts:
-    """The parts of a byte-level tokenizer; the arguments are described at `Tokenizer`."""
+    """The parts of a byte-level tokenizer. The first arguments are described at `Tokenizer`.
+
+    ignore_merges:  a word that is a token itself is that token, whatever the merges say (LLaMA 3)
+    normalizer:     None or "NFC", applied to plain text
+    post_processor: the object of that name in `tokenizer.json`; says what add_special_tokens adds
+    roles:          special tokens by role, out of bos, eos, pad, unk
+    ranks:          (m,) for files that rank tokens instead of pairs (tiktoken): which merge goes first, ties allowed
+    """
     merges = np.ascontiguousarray(merges, np.int32).reshape(-1, 3)
     # What is one byte is needed by ordinary text, so that nothing can keep it for itself (a padding token "!").
     added_tokens = [
@@ -136,7 +143,7 @@ class ByteEncoder:
 class ByteDecoder:
     """Puts the bytes of tokens in a row."""
 
-    incremental = True
+    incremental, replace = True, "replace"
 
     def __init__(self, vocabulary: Vocabulary):
         self._vocabulary = vocabulary
@@ -150,6 +157,3 @@ class ByteDecoder:
             return b"".join([known.bytes[number] for number in numbers]), False  # type: ignore[misc]
         except TypeError:
             return b"".join(map(known.spelt, numbers)), False  # names the gap
-
-    def handler(self, errors: str) -> str:
-        return errors

@@ -1,7 +1,7 @@
 """BPE over characters as the library `tokenizers` has it: unknown characters become bytes or `<unk>`.
 
 The general model of `tokenizer.json`. The two usual cases, byte-level BPE and LLaMA's, have faster encoders of their
-own (`encoding.py`, `pieces.py`).
+own (`byte_bpe.py`, `pieces.py`).
 """
 
 from __future__ import annotations

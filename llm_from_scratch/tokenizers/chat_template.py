@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.gguf import GgufFile
-from .formats.common import read_json
+from ..files.strict_json import read_json_object
 from .formats.surroundings import Surroundings
 from .template_sandbox import Sandbox
 from .template_source import explained, parse
@@ -188,7 +188,7 @@ def _from_directory(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     for name in ("special_tokens_map.json", "tokenizer_config.json", "chat_template.json"):  # the later one counts
         if not (path / name).is_file():
             continue
-        settings = read_json(path / name)
+        settings = read_json_object(path / name)
         sources |= _named(settings.get("chat_template"), path / name)
         for key, token in settings.items():
             token = token.get("content") if isinstance(token, dict) else token

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+KINDS = ("byte-level", "sentencepiece")
 TIES = ("tokenizers", "lexicographic")
 
 
@@ -83,9 +84,13 @@ def _check_tokens(name: str, tokens: Any) -> list[str]:
 
 
 def check_training(
-    vocab_size: Any, special_tokens: Any, added_tokens: Any, ties: Any, min_frequency: Any
+    kind: Any, vocab_size: Any, pattern: Any, special_tokens: Any, added_tokens: Any, ties: Any, min_frequency: Any
 ) -> tuple[list[str], list[str]]:
     """Check the settings of training; special and added tokens as lists."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {list(KINDS)}, got {kind!r}")
+    if kind == "sentencepiece" and (pattern, ties) != ("gpt2", "tokenizers"):
+        raise ValueError(f"pattern and ties are settings of byte-level BPE and have no meaning for kind={kind!r}")
     special = _check_tokens("special_token", special_tokens)
     added = _check_tokens("added_token", added_tokens)
     for place, token in enumerate([*special, *added]):

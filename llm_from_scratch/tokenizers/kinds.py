@@ -19,14 +19,7 @@ class SentencePieceTokenizer(Tokenizer):
     pieces:        by id; a string with nothing (Kind.UNUSED) where the vocabulary has a gap
     merges:        (m, 3) ids (left, right, result), oldest first, from a file that lists pairs; None: the scores decide
     added_tokens:  special tokens and others beside the pieces; control and user-defined pieces are added by themselves
-    and as keywords
-    prefix, double_prefix, squeeze: where spaces are put, see `borders.Borders`; by default as LLaMA has them
-    words:         its rule, "runs", "each" or "none"; None finds out
-    byte_fallback: characters without a piece become bytes, not the unknown piece
-    unknown_text:  what an unknown piece decodes to; None: its own name
-    inline:        added tokens that belong to the text: the text after them is not a new beginning
-    fuse_unknown:  unknown characters in a row become one unknown piece
-    post_processor, roles: as of `Tokenizer`
+    settings:      see `sentencepiece.parts`
 
     >>> tokenizer = Tokenizer.train("low lower lowest", 300, kind="sentencepiece")
     >>> ids = tokenizer.encode("lower, low")

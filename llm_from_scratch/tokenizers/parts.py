@@ -52,15 +52,17 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """Ids to text. incremental: may it be given ids piece by piece, or can what follows change what came before?"""
+    """Ids to text.
+
+    incremental: may it be given ids piece by piece, or can what follows change what came before?
+    replace:     Python's name for what "replace" does with bytes that are no UTF-8
+    """
 
     incremental: bool
+    replace: str
 
     def spell(self, numbers: list[int], skip: bool, beginning: bool) -> tuple[bytes, bool]:
         """The bytes of ids, and whether what follows is a beginning still. skip: leave special tokens out."""
-
-    def handler(self, errors: str) -> str:
-        """Python's name for what is done with bytes that are no UTF-8 (see bytes.decode)."""
 
 
 @dataclass(frozen=True)

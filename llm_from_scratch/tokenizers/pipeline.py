@@ -34,7 +34,11 @@ def parts(
     post_processor: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
 ) -> Parts:
-    """The parts that a `tokenizer.json` describes; the arguments are described at `PipelineTokenizer`."""
+    """The parts that a `tokenizer.json` describes.
+
+    described: the object "model" of the file, kept for saving; normalizer, pre_tokenizer, decoder, post_processor: the
+    objects of those names
+    """
     added = AddedTokens(added_tokens, None if normalizer is None else Normalizer(normalizer))
     splitter, steps = Steps(pre_tokenizer), TokenDecoder(decoder)
     names = {number: text for text, number in model.ids.items()} | {token.id: token.content for token in added_tokens}
@@ -73,7 +77,7 @@ class NameDecoder:
     Bytes that are no UTF-8 are always replaced.
     """
 
-    incremental = False
+    incremental, replace = False, "replace"
 
     def __init__(self, vocabulary: Vocabulary, steps: TokenDecoder):
         self._vocabulary, self.steps = vocabulary, steps
@@ -83,6 +87,3 @@ class NameDecoder:
         known = self._vocabulary
         shown = [number for number in numbers if not (skip and number in known.special)]
         return self.steps([known.name(number) for number in shown]).encode("utf-8"), False
-
-    def handler(self, errors: str) -> str:
-        return errors

@@ -44,25 +44,35 @@ def parts(
     post_processor: Mapping[str, Any] | None = None,
     roles: Mapping[str, str] | None = None,
 ) -> Parts:
-    """The parts of a SentencePiece tokenizer; the arguments are described at `SentencePieceTokenizer`."""
+    """The parts of a SentencePiece tokenizer. The first arguments are described at `SentencePieceTokenizer`.
+
+    prefix, double_prefix, squeeze: where spaces are put, see `borders.Borders`; by default as LLaMA has them
+    words:         its rule, "runs", "each" or "none"; None finds out
+    byte_fallback: characters without a piece become bytes, not the unknown piece
+    unknown_text:  what an unknown piece decodes to; None: its own name
+    inline:        added tokens that belong to the text: the text after them is not a new beginning
+    fuse_unknown:  unknown characters in a row become one unknown piece
+    post_processor, roles: as in `byte_bpe.parts`
+    """
     known = {token.content for token in added_tokens}
     own = [
         AddedToken(piece.text, number, special=piece.kind != Kind.USER_DEFINED)
         for number, piece in enumerate(pieces)
         if piece.kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED) and piece.text not in known
     ]
-    added = AddedTokens(sorted([*own, *added_tokens], key=lambda token: token.id))
-    users = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
-    within = {added.by_content[text].id for text in (users if inline is None else inline)}
-    for number in sorted(within):
-        if " " in added.by_id[number].content or SPACE in added.by_id[number].content:
-            raise ValueError(
-                f"the user-defined piece {added.by_id[number].content!r} holds a space, which is not supported"
-            )
+    beside = sorted([*own, *added_tokens], key=lambda token: token.id)
     if merges is not None:
+        special = [token.id for token in beside if token.special]  # no text becomes one of these
         merges = np.ascontiguousarray(merges, np.int32).reshape(-1, 3)
-        merges = merges[~np.isin(merges[:, 2], list(added.special.values()))]  # no text becomes a special token
+        merges = merges[~np.isin(merges[:, 2], special)]
     encoder = PieceEncoder(list(pieces), merges, byte_fallback=byte_fallback, fuse=fuse_unknown)
+    added = AddedTokens(beside)
+    if inline is None:
+        inline = [piece.text for piece in pieces if piece.kind == Kind.USER_DEFINED]
+    for text in inline:
+        if " " in text or SPACE in text:
+            raise ValueError(f"the user-defined piece {text!r} holds a space, which is not supported")
+    within = [added.by_content[text].id for text in inline]
     if words is None:
         crossing = SPACE not in encoder.ids or any(SPACE in text.lstrip(SPACE) for text in encoder.ids)
         words = "none" if crossing else "runs"
@@ -104,7 +114,7 @@ class PieceDecoder:
     unknown_text: what an unknown piece decodes to; None: its own name
     """
 
-    incremental = True
+    incremental, replace = True, _EACH_BYTE
 
     def __init__(self, vocabulary: Vocabulary, borders: Borders, encoder: PieceEncoder, unknown_text: str | None):
         self._vocabulary, self._prefix, self._squeeze = vocabulary, borders.prefix, borders.squeeze
@@ -128,7 +138,9 @@ class PieceDecoder:
                     parts.append(known.added.by_id[number].content.encode("utf-8"))
                     beginning = self._prefix == "always"
                 continue
-            token = known.spelt(number)
+            token = known.bytes[number]
+            if token is None:
+                token = known.spelt(number)  # names the gap
             if beginning and strips:
                 if self._begins[number]:
                     token = token[1:]
@@ -137,6 +149,3 @@ class PieceDecoder:
                 beginning = False
             parts.append(token)
         return b"".join(parts), beginning
-
-    def handler(self, errors: str) -> str:
-        return _EACH_BYTE if errors == "replace" else errors

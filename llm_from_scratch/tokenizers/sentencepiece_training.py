@@ -87,7 +87,7 @@ def learn_pieces(
         word = raw.decode("utf-8").replace("\n", "")
         if word == " " and raw.endswith(b"\n"):  # an empty line is no sentence
             continue
-        for part, token in beside.segments(word, contents):
+        for part, token in beside.segments(word, contents) if added else [(word, -1)]:
             if token < 0:
                 words[part] = words.get(part, 0) + count
     words.pop("", None)

@@ -126,7 +126,7 @@ class StreamDecoder:
 
     def __init__(self, decoder: Decoder, size: int, errors: str, skip_special_tokens: bool, after: Iterable[int]):
         self._decoder, self._size, self._skip = decoder, size, skip_special_tokens
-        self._text = codecs.getincrementaldecoder("utf-8")(decoder.handler(errors))
+        self._text = codecs.getincrementaldecoder("utf-8")(decoder.replace if errors == "replace" else errors)
         self._beginning = True
         self.push(after)
         self._text.reset()

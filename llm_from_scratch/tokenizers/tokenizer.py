@@ -33,12 +33,7 @@ class Tokenizer:
     merges:         (m, 3) ids (left, right, result), oldest first, each pair once
     added_tokens:   special tokens and other strings with an id of their own
     pre_tokenizer:  which cuts text into words
-    and as keywords
-    ignore_merges:  a word that is a token itself is that token, whatever the merges say (LLaMA 3)
-    normalizer:     None or "NFC", applied to plain text
-    post_processor: the object of that name in `tokenizer.json`; says what add_special_tokens adds
-    roles:          special tokens by role, out of bos, eos, pad, unk
-    ranks:          (m,) for files that rank tokens instead of pairs (tiktoken): which merge goes first, ties allowed
+    settings:       see `byte_bpe.parts`
 
     >>> tokenizer = Tokenizer.train("low lower lowest", vocab_size=262, special_tokens=["<|endoftext|>"])
     >>> ids = tokenizer.encode("lowest slow<|endoftext|>", allowed_special="all")
@@ -69,7 +64,8 @@ class Tokenizer:
         self.roles, self.post_processor = parts.ends.roles, parts.ends.post_processor
 
     def __init_subclass__(cls) -> None:
-        Tokenizer._kinds[cls.kind] = cls
+        if "kind" in cls.__dict__:
+            Tokenizer._kinds[cls.kind] = cls
 
     @staticmethod
     def of(parts: Parts) -> Tokenizer:
@@ -99,11 +95,10 @@ class Tokenizer:
     ) -> Tokenizer:
         """Learn a tokenizer from text.
 
-        source:          a text, the path of a UTF-8 file (pathlib.Path: a str is always text), or an iterable of
-                         texts and paths, which may be an iterator larger than memory. Each is a document: words do
-                         not reach from one into the next.
+        source:          a text, the path of a UTF-8 file (pathlib.Path: a str is always text), or an iterable of these,
+                         which may be larger than memory. Words do not reach from one such document into the next.
         vocab_size:      tokens in all: special tokens, the 256 bytes, and what is learnt. The result is smaller when
-                         the text holds no more pairs.
+                         the text holds no more pairs
         pattern:         a published pattern (gpt2, digits, cl100k, qwen2, o200k, bloom and their other names) or a
                          regular expression
         special_tokens:  get the first ids. Where the text spells one, it is a border between documents, and nothing
@@ -125,16 +120,12 @@ class Tokenizer:
         unknown pattern or rule, and files that are not UTF-8.
         """
         kind = cls.kind if kind is None else kind
-        if kind not in ("byte-level", "sentencepiece"):
-            raise ValueError(f"kind must be one of ['byte-level', 'sentencepiece'], got {kind!r}")
-        if kind == "sentencepiece" and (pattern, ties) != ("gpt2", "tokenizers"):
-            raise ValueError(f"pattern and ties are settings of byte-level BPE and have no meaning for kind={kind!r}")
-        special, added = check_training(vocab_size, special_tokens, added_tokens, ties, min_frequency)
+        special, added = check_training(kind, vocab_size, pattern, special_tokens, added_tokens, ties, min_frequency)
         with progress_bar(progress) as bar:
             if kind == "byte-level":
                 parts = byte_bpe.train(
-                    source, vocab_size, special, added, roles, pattern=pattern, ties=ties, min_frequency=min_frequency,
-                    bar=bar,
+                    source, vocab_size, special, added, roles,
+                    pattern=pattern, ties=ties, min_frequency=min_frequency, bar=bar,
                 )  # fmt: skip
             else:
                 parts = sentencepiece.train(
@@ -239,8 +230,8 @@ class Tokenizer:
         >>> tokenizer.decode(tokenizer.encode("né")[:2])
         'n\ufffd'
         """
-        data = self.decode_bytes(ids, skip_special_tokens=skip_special_tokens)
-        return data.decode("utf-8", self.parts.decoder.handler(errors))
+        errors = self.parts.decoder.replace if errors == "replace" else errors
+        return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", errors)
 
     def stream_decoder(
         self, errors: str = "replace", *, skip_special_tokens: bool = False, after: Iterable[int] | np.ndarray = ()
@@ -305,7 +296,5 @@ class Tokenizer:
         return self.parts.ends.ids.get("pad")
 
     def __repr__(self) -> str:
-        return (
-            f"Tokenizer(vocab_size={self.vocab_size}, pattern={self.pre_tokenizer.pattern!r}, "
-            f"special_tokens={list(self.special_tokens)})"
-        )
+        pattern, special = self.pre_tokenizer.pattern, list(self.special_tokens)
+        return f"Tokenizer(vocab_size={self.vocab_size}, pattern={pattern!r}, special_tokens={special})"

@@ -19,7 +19,6 @@ from .parts import Splitter
 from .streams import read_text, segments, slices
 
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-TIES = ("tokenizers", "lexicographic")
 BATCH = 1 << 20  # bytes: how much text is gathered before its words are counted
 
 

@@ -18,9 +18,12 @@ from .accumulate import accumulate_gradients
 from .adamw import AdamW
 from .clip import grad_norm
 from .config import TrainingSettings
+from .objectives import Objective, next_token
 
 
-def seconds_per_step(model: Any, sampler: Any, settings: TrainingSettings, *, seconds: float = 3.0) -> float:
+def seconds_per_step(
+    model: Any, sampler: Any, settings: TrainingSettings, *, objective: Objective = next_token, seconds: float = 3.0
+) -> float:
     """Measure a training step for about so many seconds; weights, gradients and sampler are afterwards as before.
 
     The first step is not counted: it compiles the kernels. The figure is the median of at least three.
@@ -35,8 +38,9 @@ def seconds_per_step(model: Any, sampler: Any, settings: TrainingSettings, *, se
         while len(times) < 4 or time.perf_counter() - began < seconds:
             start = time.perf_counter()
             for _ in range(settings.micro_batches):
-                batch = next(sampler)
-                accumulate_gradients(model, **batch, threads=settings.threads, rng=np.random.default_rng(0))
+                accumulate_gradients(
+                    model, next(sampler), objective=objective, threads=settings.threads, rng=np.random.default_rng(0)
+                )
             grad_norm(params, threads=settings.threads)
             for mine, theirs in zip(scratch, params):
                 mine.grad, theirs.grad = theirs.grad, None

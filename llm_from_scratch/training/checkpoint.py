@@ -1,10 +1,13 @@
 """Checkpoints of a run: everything needed to go on as if nothing had happened.
 
-    runs/NAME/step-120/   model.safetensors, config.json   the model, in its published layout
-                          optimizer.safetensors            AdamW's moments
-                          state.json                       step, position in the data, settings, length of the log
-                          SHA256SUMS                       what each of these files was, checked when they are read
+    runs/NAME/step-120/   model.safetensors       the parameters that train, under their own names
+                          optimizer.safetensors   what the optimiser remembers
+                          state.json              step, position in the data, settings, length of the log, which model
+                          SHA256SUMS              what each of these files was, checked when they are read
     runs/NAME/latest      the name of the newest complete checkpoint
+
+It is no export: of any model it holds what trains, and of what is frozen the digest, so that a run goes on beside the
+same frozen weights or not at all.
 
 A checkpoint is filled as `step-120.tmp`, flushed to the disk and renamed; then `latest` is replaced; then old ones go.
 Whenever the process is killed, `latest` names a complete checkpoint.
@@ -12,6 +15,7 @@ Whenever the process is killed, `latest` names a complete checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -23,39 +27,59 @@ from typing import Any
 
 import numpy as np
 
-from .. import checkpoints, families
 from ..files.atomic import atomic_directory, remove_leftovers, write_json, write_text
 from ..files.digests import check_digests, write_digests
 from ..files.safetensors import write_safetensors
 from ..files.sharded import read_safetensors
 from ..files.strict_json import json_entry, read_json_object
 from ..kernels.dispatch import backend
-from .adamw import AdamW
 
-FORMAT = "llm_from_scratch checkpoint 2"
-_WITHOUT_DIGESTS = "llm_from_scratch checkpoint 1"
+FORMAT = "llm_from_scratch checkpoint 3"
+_PUBLISHED = "llm_from_scratch checkpoint 2"  # earlier: the whole model in its published layout
+_WITHOUT_DIGESTS = "llm_from_scratch checkpoint 1"  # earlier still
 LATEST = "latest"
+_FROZEN = "sha256 of what is frozen"
 _STEP = re.compile(r"step-(\d+)")
 
 
 def save_checkpoint(
-    directory: str | os.PathLike[str], step: int, *, model: Any, optimizer: AdamW, state: dict[str, Any], keep: int = 2
+    directory: str | os.PathLike[str], step: int, *, model: Any, optimizer: Any, state: dict[str, Any], keep: int = 2
 ) -> Path:
     """Write `directory`/step-N, point `latest` to it, and remove all but the newest `keep`; return its path.
 
-    state: what else is to be remembered, JSON-able. On any error (a full disk, for one) the checkpoints that were there
-    are untouched.
+    state: what else is to be remembered, JSON-able; its "model" is what `describe` says. On any error (a full disk, for
+    one) the checkpoints that were there are untouched.
     """
     directory = Path(directory)
     name = f"step-{step}"
+    state = state if "model" in state else {"model": describe(model), **state}
     with atomic_directory(directory / name) as folder:
-        model.save_pretrained(folder, dtype=model.dtype)  # rounded to a stored float16, a run would not resume exactly
+        write_safetensors(folder / "model.safetensors", {name: p.data for name, p in trained(model).items()})
         write_safetensors(folder / "optimizer.safetensors", optimizer.state_dict())
         write_json(folder / "state.json", {"format": FORMAT, "step": step, **state, "environment": environment()})
         write_digests(folder)
     write_text(directory / LATEST, name + "\n")
     _prune(directory, keep, name)
     return directory / name
+
+
+def trained(model: Any) -> dict[str, Any]:
+    """The parameters that train, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """What a checkpoint notes of its model: what that says of itself (`describe()`, JSON-able, or a `config`), and the
+    digest of what does not train.
+    """
+    said = model.describe() if hasattr(model, "describe") else dict(getattr(model, "config", {}))
+    trains = trained(model)
+    frozen = {name: array for name, array in model.state_dict().items() if name not in trains}
+    digest = hashlib.sha256()
+    for name, array in sorted(frozen.items()):
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return {**said, _FROZEN: digest.hexdigest()} if frozen else said
 
 
 def latest_checkpoint(directory: str | os.PathLike[str]) -> Path | None:
@@ -85,12 +109,13 @@ def read_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The state.json of a checkpoint, its format checked; ValueError naming file and key for a damaged one."""
     path = Path(folder) / "state.json"
     state = read_json_object(path)
-    if state.get("format") not in (FORMAT, _WITHOUT_DIGESTS):
+    if state.get("format") not in (FORMAT, _PUBLISHED, _WITHOUT_DIGESTS):
         raise ValueError(f"{folder} is not a checkpoint of this program: its 'format' is {state.get('format')!r}")
     step, name = json_entry(state, "step", "a whole number", path, least=0), path.parent.name.removesuffix(".old")
     if _STEP.fullmatch(name) and _number(name) != step:
         raise ValueError(f"{path}: 'step' is {step}, but the checkpoint is that of {name}")
-    json_entry(state, "environment", "an object", path)
+    for key in ("environment", "model") if state["format"] == FORMAT else ("environment",):
+        json_entry(state, key, "an object", path)
     return state
 
 
@@ -98,30 +123,59 @@ def load_checkpoint(
     folder: str | os.PathLike[str],
     *,
     model: Any,
-    optimizer: AdamW | None = None,
+    optimizer: Any = None,
     open_model: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
     """Fill model and optimizer from a checkpoint; return its state.
 
-    open_model: reads a directory that `model.save_pretrained` wrote, called as open_model(folder, dtype=…); default
-    `checkpoints.from_pretrained`. ValueError when the checkpoint belongs to another model (its config differs, if it
-    has one) or a file is not what it was when it was written. Checkpoints of earlier versions have no digests and
-    are read unchecked.
+    ValueError, with nothing changed, when the checkpoint belongs to another model, or to other frozen weights, or a
+    file is not what it was when it was written. open_model: opens checkpoints of earlier versions, which hold the model
+    in its published layout, as open_model(folder, dtype=…); the earliest have no digests and are read unchecked.
     """
     folder = Path(folder)
     state = read_state(folder)
     if state["format"] != _WITHOUT_DIGESTS:
         check_digests(folder, "go on from another checkpoint (its name belongs into the file `latest`), or start again")
-    opener = checkpoints.from_pretrained if open_model is None else open_model
-    stored = opener(folder, dtype=model.dtype)
-    changes = differences(_config(stored), _config(model))
+    parameters = trained(model)
+    said, now = state.get("model", {}), describe(model)
+    changes = _changes(flat(said), flat(now)) if state["format"] == FORMAT else ""
     if changes:
-        raise ValueError(f"{folder} is a checkpoint of another model ({'; '.join(changes)})")
-    moments = read_safetensors(folder / "optimizer.safetensors") if optimizer is not None else {}
-    model.load_state_dict(stored.state_dict())
+        raise ValueError(f"{folder} is a checkpoint of another model ({changes})")
+    if state["format"] == FORMAT:
+        arrays = read_safetensors(folder / "model.safetensors")
+    elif open_model is None:
+        raise ValueError(f"{folder} is of an earlier version, with a published model: pass open_model=from_pretrained")
+    else:
+        whole = open_model(folder, dtype=model.dtype).state_dict()
+        arrays = {name: array for name, array in whole.items() if name in parameters}
+    then = {name: f"{array.dtype}{array.shape}" for name, array in arrays.items()}
+    changes = _changes(then, {name: f"{p.dtype}{p.shape}" for name, p in parameters.items()})
+    if changes:
+        raise ValueError(f"{folder} holds other parameters than those that train now ({changes})")
+    if said.get(_FROZEN) != now.get(_FROZEN) and state["format"] == FORMAT:
+        raise ValueError(f"{folder} was trained beside other frozen weights: begin from the same ones to resume")
     if optimizer is not None:
-        optimizer.load_state_dict(moments)
+        optimizer.load_state_dict(read_safetensors(folder / "optimizer.safetensors"))
+    for name, parameter in parameters.items():
+        parameter.data = arrays[name]
     return state
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changes = differences(*({key: side[key] for key in side if key != _FROZEN} for side in (then, now)))
+    return "; ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
+
+
+def flat(content: Any, path: str = "") -> dict[str, Any]:
+    """What is nested, by paths.
+
+    >>> flat({"spec": {"layers": [{"heads": 2}, {"heads": 4}]}, "tied": True})
+    {'spec.layers.0.heads': 2, 'spec.layers.1.heads': 4, 'tied': True}
+    """
+    if not isinstance(content, (Mapping, list, tuple)):
+        return {path: content}
+    items = content.items() if isinstance(content, Mapping) else enumerate(content)
+    return {k: v for key, value in items for k, v in flat(value, f"{path}.{key}" if path else str(key)).items()}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -136,14 +190,6 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key in dict.fromkeys([*then, *now])
         if then.get(key) != now.get(key)
     ]
-
-
-def _config(model: Any) -> dict[str, Any]:
-    """What a model's config.json says of it, without keys that only say how weights begin."""
-    config = dict(getattr(model, "config", {}))
-    if "model_type" in config:
-        return {**config, **families.find_family(config["model_type"]).as_saved}
-    return config
 
 
 def environment() -> dict[str, Any]:

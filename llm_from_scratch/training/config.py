@@ -11,9 +11,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .adam import Adam
+from .adamw import AdamW
+from .lion import Lion
+from .optimizer import Optimizer
 from .schedules import SCHEDULES
+from .sgd import SGD
 from .workers import resolve_threads
 
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "lion": Lion, "sgd": SGD}
 # These change how often a run is saved, not what it computes: a resumed run may use others.
 FREE_TO_CHANGE = ("checkpoint_every", "keep")
 
@@ -24,7 +30,8 @@ class TrainingSettings:
 
     steps: updates in all. micro_batches: batches whose gradients make up one update.
     learning_rate: the peak; schedule, warmup (steps) and final_learning_rate: its course, see `schedules`.
-    betas, eps, weight_decay: AdamW's. clip: the longest gradient allowed (0 switches clipping off).
+    optimizer: "adamw", "adam", "lion" or "sgd"; betas, eps, weight_decay: what it has of these (the first beta is SGD's
+    momentum). clip: the longest gradient allowed (0 switches clipping off).
     evaluate_every, checkpoint_every: in steps; 0 means at the end only. keep: how many checkpoints to keep.
     threads: shards a batch is divided into; None is replaced by the number of cores when training begins, because sums
     over other shards differ in the last digits. seed: for dropout.
@@ -48,6 +55,7 @@ class TrainingSettings:
     keep: int = 2
     threads: int | None = None
     seed: int = 0
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2 or not all(map(_is_number, self.betas)):
@@ -66,8 +74,10 @@ class TrainingSettings:
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and at least 0, got {value}")
-        if not isinstance(self.schedule, str) or self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {self.schedule!r}")
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
         if self.warmup > self.steps:
             raise ValueError(f"the warmup of {self.warmup} steps is longer than the run of {self.steps}")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -79,6 +89,17 @@ class TrainingSettings:
         return SCHEDULES[self.schedule](
             step, peak=self.learning_rate, warmup=self.warmup, total=self.steps, final=self.final_learning_rate
         )
+
+    def make_optimizer(self, params: Any) -> Optimizer:
+        """The optimiser for these parameters, or groups of them."""
+        own: dict[str, Any] = {"betas": self.betas, "eps": self.eps}
+        if self.optimizer == "sgd":
+            own = {"momentum": self.betas[0]}
+        elif self.optimizer == "lion":
+            del own["eps"]
+        return OPTIMIZERS[self.optimizer](
+            params, lr=self.learning_rate, weight_decay=self.weight_decay, threads=self.threads, **own
+        )  # type: ignore[call-arg]
 
     def to_json(self) -> dict[str, Any]:
         """A dict for JSON; `from_json` reads it back."""

@@ -35,10 +35,10 @@ class Progress:
             self.bar.mininterval = 10.0  # in a log file every update is a line of its own
         self.validation = ""
         self.loss = math.nan
-        self.tokens = 0
+        self.tokens: float = 0
         self.started = time.perf_counter()
 
-    def advance(self, loss: float, tokens: int) -> None:
+    def advance(self, loss: float, tokens: float) -> None:
         """One step more."""
         self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
         self.tokens += tokens
@@ -68,7 +68,7 @@ class Timing:
             self.log = open_log(path, path.stat().st_size if path.is_file() else 0, None, report)
         self.last = time.perf_counter()
 
-    def note(self, step: int, tokens: int) -> None:
+    def note(self, step: int, tokens: float) -> None:
         """A step has ended."""
         now = time.perf_counter()
         if self.log is not None:

@@ -1,6 +1,6 @@
 """The map of the year: one row a release, one sheet a model, differences between two, and who descends from whom.
 
-Architecture comes from the specs (`choices.py`, `costs.py`), the rest from `releases.py` and from the FACTS of family
+Architecture comes from the specs (`design.py`, `bill.py`), the rest from `releases.py` and from the FACTS of family
 files. A family appears by being there; a release without a family here stands in the tree alone. A choice that neither
 paper nor file states (the UNPUBLISHED of a family file) carries a mark, wherever it is printed.
 """
@@ -17,9 +17,9 @@ from ..checkpoints.lineage import Lineage, from_metadata, tree_of
 from ..checkpoints.pretrained import spec as find_spec
 from ..families import Family, all_families, find_release
 from ..files.sharded import open_checkpoint
-from ..models.choices import choices, details
-from ..models.costs import costs
 from ..models.decoder import Decoder
+from .bill import costs
+from .design import choices, details
 from .releases import RELEASES, Release, title_of
 
 UNPUBLISHED_MARK = " *"

@@ -19,12 +19,12 @@ from .. import checkpoints
 from ..data.sampler import BatchSampler, evaluation_batches
 from ..files.atomic import write_json
 from ..files.strict_json import read_json_object
-from ..models.costs import costs
 from ..recipes.miniature import layer_parameters, miniature
 from ..recipes.recipe import Corpus, Recipe, prepare_corpus, token_bytes
 from ..training.config import TrainingSettings
-from ..training.evaluate import evaluate
 from ..training.loop import train
+from ..training.validation import evaluate
+from .bill import costs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,20 +85,6 @@ def race(
     return done
 
 
-class _Recorded:
-    """A model whose training losses are kept."""
-
-    def __init__(self, model: Any) -> None:
-        self.losses: list[float] = []
-        self._model, self._loss = model, model.loss
-        model.loss = self
-
-    def __call__(self, batch: Any, **settings: Any) -> Any:
-        loss = self._loss(batch, **settings)
-        self.losses.append(loss.item())
-        return loss
-
-
 def _run(title: str, course: Course, corpus: Corpus, report: Callable[[str], None]) -> dict[str, Any]:
     sizes = {key: getattr(course, key) for key in ("layers", "width", "heads", "context", "vocabulary")}
     sizes["vocabulary"] = corpus.tokenizer.vocab_size
@@ -109,12 +95,16 @@ def _run(title: str, course: Course, corpus: Corpus, report: Callable[[str], Non
     sampler = BatchSampler(corpus.train, course.batch_size, course.context, seed=course.seed)
     warmup = max(1, course.steps // 10)
     settings = TrainingSettings(course.steps, course.learning_rate, warmup=warmup, threads=1)
-    recorded = _Recorded(model)
-    if not train(model, sampler, settings, progress=False, report=report).finished:
+    losses: list[float] = []
+
+    def note(step: int, loss: float, _: Any) -> None:
+        if step:  # the call before the first step has no loss
+            losses.append(loss)
+
+    if not train(model, sampler, settings, on_step=note, progress=False, report=report).finished:
         raise KeyboardInterrupt  # the loop ends politely; a race keeps finished runs only
-    del model.loss  # the method again
     every = max(1, course.steps // 20)
-    means = [float(np.mean(recorded.losses[start : start + every])) for start in range(0, course.steps, every)]
+    means = [float(np.mean(losses[start : start + every])) for start in range(0, course.steps, every)]
     limit = max(1, 40_000 // (course.batch_size * course.context))
     held_out = evaluation_batches(corpus.validation, course.batch_size, course.context, limit=limit)
     found = evaluate(model, held_out, token_bytes=token_bytes(corpus, model), threads=1)

@@ -99,6 +99,11 @@ RELEASES: dict[str, Release] = {
         "mpt-", "2023-05", APACHE, "public sources, described", NEOX_TOKENIZER, _1_TRILLION, (("GPT-3", "design"),),
         "ALiBi, no biases at all", "MosaicML",
     ),
+    "Phi": Release(
+        "phi-", "2023-06", "MIT (at first: research only)", DESCRIBED, "byte-level BPE (CodeGen's)",
+        {"phi-1": 50e9, "phi-1.5": 150e9, "phi-2": 1.4e12}, (("GPT-NeoX", "design"),), "small, on synthetic textbooks",
+        "arXiv:2306.11644",
+    ),
     "Falcon": Release(
         "falcon-", "2023-05", "Apache 2.0 (180B: TII licence)", "partly public (RefinedWeb)", "byte-level BPE, 65k",
         {"falcon-rw-1b": 350e9, "falcon-7b": 1.5e12, "falcon-40b": 1e12, "falcon-180b": 3.5e12},

@@ -17,7 +17,7 @@ from llm_from_scratch.autograd import (
     stack,
     where,
 )
-from llm_from_scratch.autograd.primitive import PRIMITIVES
+from llm_from_scratch.autograd.primitives import PRIMITIVES
 from llm_from_scratch.functional import cross_entropy, embedding
 
 

@@ -14,8 +14,8 @@ from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.data import BlankTokens, infilling_batch, mask_rest, mask_spans
 from llm_from_scratch.files.sharded import read_safetensors
 from llm_from_scratch.generation import generate_blank
-from llm_from_scratch.models.choices import choices
 from llm_from_scratch.training import evaluate
+from llm_from_scratch.zoo import choices
 
 FIXTURE = Path(__file__).parent / "author_fixtures" / "glm130b"
 TINY: dict[str, Any] = dict(vocab_size=13, hidden_size=8, num_layers=2, num_attention_heads=2, inner_hidden_size=6)

@@ -12,8 +12,7 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder, export_weights
 from llm_from_scratch.families import find_family
-from llm_from_scratch.models.choices import choices, details
-from llm_from_scratch.models.costs import costs
+from llm_from_scratch.zoo import choices, costs, details
 
 TINY: dict[str, Any] = dict(vocab_size=11, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, head_dim=3)
 

@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 import llm_from_scratch as lfs
 from llm_from_scratch.files.sharded import read_safetensors
 from llm_from_scratch.layers import BranchSpec, MambaSpec
-from llm_from_scratch.models.costs import costs
 from llm_from_scratch.training.adamw import decay_groups
+from llm_from_scratch.zoo import costs
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = ["mamba_tied", "mamba_biased", "mamba_wide"]
@@ -41,9 +41,9 @@ def test_one_step_at_a_time_is_the_whole_sequence(name: str) -> None:
         np.testing.assert_allclose(model.step(ids[:, t : t + 1], memory), whole[:, t], rtol=0, atol=1e-12)
         sizes.add(memory.nbytes)
     spec = model.spec.layers[0].branches[0].functions["mixer"]
-    assert sizes == {2 * len(ids) * len(model.layers) * spec.state_bytes}, "float64, and it does not grow"
+    assert sizes == {2 * len(ids) * len(model.layers) * spec.memory_bytes(1)}, "float64, and it does not grow"
     assert costs(model.spec).memory_per_token == 0
-    assert costs(model.spec).memory_fixed == len(model.layers) * spec.state_bytes
+    assert costs(model.spec).memory_fixed == len(model.layers) * spec.memory_bytes(1)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -1,4 +1,4 @@
-"""Both families against frozen numbers of the transformers library (fixtures/make_references.py); mistakes caught."""
+"""The families against frozen numbers of the transformers library (fixtures/make_references.py); mistakes caught."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_gradients_of_every_tensor(name: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("name", ["gpt2_tied", "llama_gqa"])
+@pytest.mark.parametrize("name", ["gpt2_tied", "llama_gqa", "phi_half"])
 def test_padding_on_either_side(name: str, side: str) -> None:
     model, frozen = lfs.from_pretrained(FIXTURES / name), reference(name)
     mask = frozen[f"{side}_mask"]
@@ -132,11 +132,12 @@ def swappable(name: str) -> list[tuple[int, int]]:
     for position, row in enumerate(rows):
         bound = WeightTable(rows=rows).bind({key: p.shape for key, p in spec.named_parameters()})
         pattern = row.theirs.replace("{i}", "0").replace("{w}", "weight")
-        shapes[position] = [(b.shape, "{i}" in row.theirs) for b in bound if b.theirs == pattern and len(b.ours) == 1]
+        kind = "{i}" in row.theirs, "{w}" in row.theirs
+        shapes[position] = [(b.shape, kind) for b in bound if b.theirs == pattern and len(b.ours) == 1]
     return [(a, b) for a in shapes for b in shapes if a < b and shapes[a] and shapes[a] == shapes[b]]
 
 
-SWAPPED = ("gpt2_tied", "llama_mha", "opt_pre", "opt_post", "bloom_6_heads", "neox_pythia")
+SWAPPED = ("gpt2_tied", "llama_mha", "opt_pre", "opt_post", "bloom_6_heads", "neox_pythia", "phi_half")
 SWAPS = [(name, pair) for name in SWAPPED for pair in swappable(name)]
 
 

@@ -16,9 +16,8 @@ from llm_from_scratch.checkpoints.saving import export_weights
 from llm_from_scratch.files.sharded import read_safetensors, write_checkpoint
 from llm_from_scratch.layers import NormSpec
 from llm_from_scratch.layers.hyena import HyenaSpec, ModalFilter, ModalFilterSpec
-from llm_from_scratch.models.choices import choices
-from llm_from_scratch.models.costs import costs
 from llm_from_scratch.training.adamw import decay_groups
+from llm_from_scratch.zoo import choices, costs
 
 FIXTURE = Path(__file__).parent / "author_fixtures" / "stripedhyena"
 TINY: dict[str, Any] = dict(

@@ -12,7 +12,7 @@ from llm_from_scratch.layers.block import BranchSpec, LayerSpec
 from llm_from_scratch.layers.hyena import HyenaSpec
 from llm_from_scratch.layers.implicit_filter import ImplicitFilterSpec
 from llm_from_scratch.models import ModelSpec
-from llm_from_scratch.models.costs import costs
+from llm_from_scratch.zoo import costs
 
 
 def model(length: int = 24, **settings: int) -> Decoder:

@@ -23,7 +23,7 @@ from llm_from_scratch.layers import (
 )
 from llm_from_scratch.layers.mixture import Mixture, Routed
 from llm_from_scratch.models import ModelSpec
-from llm_from_scratch.training.evaluate import evaluate
+from llm_from_scratch.training.validation import evaluate
 
 EXPERT = FeedForwardSpec(8, 12, "silu", gated=True, bias=False, init=Normal(0.5), output_init=Normal(0.5))
 HERE = Context(np.zeros((1, 1), np.int64))

@@ -5,10 +5,9 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, NormSpec, Rotary
-from llm_from_scratch.models.choices import choices, details
-from llm_from_scratch.models.costs import costs
 from llm_from_scratch.models.decoder import Decoder
 from llm_from_scratch.models.spec import ModelSpec, PositionTable
+from llm_from_scratch.zoo import choices, costs, details
 
 V, CONTEXT = 13, 12
 
@@ -43,7 +42,7 @@ def later():
         LayerSpec.sequential(mixer, feed_forward, norm, norm_branch=norm),
         LayerSpec.parallel(mixer, feed_forward, norm, norm_branch=norm),
     )
-    return ModelSpec(V, 12, layers, norm, CONTEXT, embedding_scale=12**0.5)
+    return ModelSpec(V, 12, layers, norm, CONTEXT, embedding_scale=12**0.5, head_bias=True)
 
 
 SPECS = {
@@ -191,6 +190,7 @@ def test_a_head_bias_is_added_to_the_logits_and_an_embedding_scale_multiplies_wh
     np.testing.assert_allclose(scaled, plain(IDS).data + np.arange(V), atol=1e-12)
     assert model.parameter_count == plain.parameter_count + V
     assert choices(model.spec)["head"] == "untied, with a bias"
+    assert choices(learned().replace(head_bias=True))["head"] == "tied, with a bias"
     assert details(model.spec)["embedding scale"] == "3" and "embedding scale" not in details(plain.spec)
     assert costs(model.spec).parts["head"] == costs(plain.spec).parts["head"] + V
     assert (
@@ -221,7 +221,6 @@ def test_norms_of_branches_and_of_heads_are_told_and_counted():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"head_bias": True, "tied": True}, "head_bias needs a head of its own"),
         ({"embedding_scale": 0.0}, "embedding_scale must be a positive number, not 0.0"),
         ({"embedding_scale": float("nan")}, "embedding_scale must be a positive number"),
     ],

@@ -12,7 +12,6 @@ import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.families import all_families
 from llm_from_scratch.layers import AttentionSpec
-from llm_from_scratch.models.costs import costs
 
 FIXTURES = Path(__file__).parents[1] / "families" / "fixtures"
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if (path / "config.json").exists())
@@ -25,7 +24,7 @@ def test_parts_sum_to_the_whole_and_shapes_are_those_of_a_run(name: str) -> None
     ids = np.random.default_rng(0).integers(0, model.spec.vocab_size, (BATCH, LENGTH))
     page = model.summary(ids)
     assert page.parameters == sum(part.parameters for part in page.parts) == model.parameter_count
-    assert page.flops == BATCH * LENGTH * costs(model.spec, length=LENGTH).forward_flops_per_token
+    assert page.flops == BATCH * model.spec.flops(LENGTH)
     assert page.nbytes == sum(array.nbytes for array in model.state_dict().values())
     with lfs.no_grad(), model.record() as seen:
         logits = model(ids)
@@ -71,7 +70,7 @@ def test_every_released_model_has_one_without_being_built(name: str) -> None:
     model = Decoder(lfs.spec(name))
     page = model.summary(np.zeros((1, 16), int))
     assert page.parameters == model.parameter_count
-    assert page.flops == 16 * costs(model.spec, length=16).forward_flops_per_token
+    assert page.flops == model.spec.flops(16)
 
 
 def test_a_window_and_a_longer_text_change_the_flops_of_attention_alone() -> None:

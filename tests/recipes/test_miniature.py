@@ -10,13 +10,13 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.families import all_families
 from llm_from_scratch.layers import AttentionSpec
-from llm_from_scratch.models.choices import choices, mixers
 from llm_from_scratch.recipes.miniature import layer_parameters, miniature
+from llm_from_scratch.zoo import choices
 
 SIZES = {name for family in all_families().values() for name in family.sizes}
 NAMES = """gpt2 gpt-neo-1.3b gpt-neox-20b pythia-1b opt-1.3b opt-350m galactica-6.7b bloom-7b1 llama-7b llama-2-70b
     yi-6b mistral-7b mixtral-8x7b mpt-7b falcon-rw-1b falcon-7b falcon-40b qwen-7b qwen2-0.5b decilm-7b
-    mamba-130m stripedhyena-7b""".split()
+    phi-2 mamba-130m stripedhyena-7b""".split()
 TARGET = 4 * 12 * 64**2
 
 
@@ -42,16 +42,16 @@ def test_a_miniature_is_as_large_as_asked_keeps_its_choices_and_lives(name: str)
 
 def test_ratios_are_kept() -> None:
     def first(name: str, **sizes: Any) -> Any:
-        return mixers(lfs.spec(miniature(name, **sizes)))[0]
+        return lfs.spec(miniature(name, **sizes)).mixers[0]
 
     assert first("llama-2-70b", heads=16).key_value_heads == 2  # 8 of 64
     assert first("llama-2-70b", heads=4).key_value_heads == 2  # what is grouped stays grouped
     assert first("llama-7b", heads=4).key_value_heads == 4
-    striped = mixers(lfs.spec(miniature("stripedhyena-7b", heads=4)))
+    striped = lfs.spec(miniature("stripedhyena-7b", heads=4)).mixers
     assert [getattr(part, "key_value_heads", None) for part in striped] == [None, 2, None, 2]  # 8 of 32
     assert first("gpt-neox-20b", width=64, heads=2).rotary.dims == 8  # a quarter of 32
     assert lfs.spec(miniature("opt-350m", width=64)).embedding_size == 32
-    windows = [part.window for part in mixers(lfs.spec(miniature("gpt-neo-1.3b", layers=4, context=128)))]
+    windows = [part.window for part in lfs.spec(miniature("gpt-neo-1.3b", layers=4, context=128)).mixers]
     assert windows == [None, 16, None, 16]  # 256 of 2048
     assert isinstance(first("bloom-7b1", heads=3, width=48), AttentionSpec)
 

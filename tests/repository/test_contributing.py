@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,11 @@ def blocks() -> list[str]:
 
 
 @pytest.fixture
-def stablelm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[families.Family]:
-    folder = tmp_path / "families"
-    folder.mkdir()
-    (folder / "stablelm.py").write_text(blocks()[0], encoding="utf-8")
+def stablelm(tmp_path: Path) -> Iterator[families.Family]:
+    (tmp_path / "stablelm.py").write_text(blocks()[0], encoding="utf-8")
     assert "stablelm" not in families.all_families(), "the page's example should not be one that the package has"
-    monkeypatch.setattr(families, "__path__", [*families.__path__, str(folder)])
-    families.all_families.cache_clear()
-    yield families.all_families()["stablelm"]
-    families.all_families.cache_clear()
-    del sys.modules["llm_from_scratch.families.stablelm"]
-    del families.stablelm  # type: ignore[attr-defined]
+    yield families.register(tmp_path / "stablelm.py")
+    families.forget(tmp_path / "stablelm.py")
 
 
 def test_the_example_is_a_short_file_and_its_references_are_made_by_one() -> None:

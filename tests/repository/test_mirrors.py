@@ -25,7 +25,6 @@ ACROSS = {
         "test_parity": "all families against the transformers library",
         "test_author_references": "families against their authors' own code",
         "test_invariants": "what holds for any family",
-        "test_sizes": "the published parameter counts",
     },
     "functional": {"test_torch_reference": "many functions against PyTorch, frozen"},
     "grading": {
@@ -38,7 +37,6 @@ ACROSS = {
         "test_kernel_numbers": "long sums, masks, subnormal numbers, wrong ids",
     },
     "book": {"test_helpers": "what chapters print and draw with"},
-    "training": {"test_resume": "a run that goes on", "test_damaged_runs": "a run whose files were damaged"},
 }
 
 

@@ -31,17 +31,24 @@ class StandIn(Module):
         self.head = weight(WIDTH, VOCABULARY)
         self.dropout = dropout
 
-    def loss(self, batch, *, normaliser=None, rng=None):
-        ids, targets = np.asarray(batch["ids"]), np.asarray(batch["targets"])
+    def hidden_states(self, ids, rng=None):
         if ids.max() >= VOCABULARY:
             raise ValueError(f"id {ids.max()} is outside the vocabulary of {VOCABULARY}")
         x = F.tanh(F.linear(F.embedding(self.embedding, ids), self.hidden))
         if rng is not None and self.dropout:
             x = F.dropout(x, rate=self.dropout, rng=rng)
-        x = x * self.scale
-        return F.linear_cross_entropy(
-            x.reshape(-1, WIDTH), self.head, targets.reshape(-1), normaliser=normaliser, transposed=False
-        )
+        return x * self.scale
+
+    def loss(self, batch, *, normaliser=None, rng=None):
+        ids, targets = np.asarray(batch["ids"]), np.asarray(batch["targets"])
+        x = self.hidden_states(ids, rng).reshape(-1, WIDTH)
+        return F.linear_cross_entropy(x, self.head, targets.reshape(-1), normaliser=normaliser, transposed=False)
+
+    def token_log_probabilities(self, batch, *, rng=None):
+        """(B, T), 0 where targets are -100; as strict about names as a real model."""
+        assert set(batch) == {"ids", "targets"}
+        logits = F.linear(self.hidden_states(np.asarray(batch["ids"]), rng), self.head)
+        return -F.cross_entropy(logits, np.asarray(batch["targets"]), reduction="none")
 
     def save_pretrained(self, directory, dtype=None):
         write_safetensors(Path(directory) / "model.safetensors", self.state_dict())

@@ -4,11 +4,10 @@ import threading
 
 import numpy as np
 import pytest
-from standin import StandIn, validation
+from standin import StandIn
 from threadpoolctl import threadpool_info
 
-from llm_from_scratch.training import accumulate_gradients, evaluate
-from llm_from_scratch.training.workers import balanced_shares, one_blas_thread, run_together
+from llm_from_scratch.training import accumulate_gradients
 
 
 def uneven_batch(rows=5, columns=7, seed=0):
@@ -132,52 +131,3 @@ def test_one_row_runs_here_and_many_rows_run_in_threads_with_one_blas_thread_eac
 def test_bad_batches_are_refused(ids, targets, more, error, message):
     with pytest.raises(error, match=message):
         accumulate_gradients(StandIn(), ids, targets, **more)
-
-
-def test_evaluation_counts_every_target_once():
-    model = StandIn(seed=2)
-    batches = list(validation())
-    losses, counts = [], []
-    for batch in batches:
-        for row in range(len(batch["ids"])):
-            part = {name: array[row : row + 1] for name, array in batch.items()}
-            counts.append(int((part["targets"] != -100).sum()))
-            losses.append(model.loss(part, normaliser=1).item())
-    token_bytes = np.arange(11)
-    found = evaluate(model, batches, token_bytes=token_bytes)
-    all_targets = np.concatenate([b["targets"][b["targets"] != -100] for b in batches])
-    assert found["tokens"] == sum(counts) == 199
-    assert found["loss"] == pytest.approx(sum(losses) / sum(counts), rel=1e-12)
-    assert found["bytes"] == token_bytes[all_targets].sum()
-    assert found["bits_per_byte"] == pytest.approx(sum(losses) / np.log(2) / found["bytes"])
-    assert found["perplexity"] == pytest.approx(np.exp(found["loss"]))
-    assert all(p.grad is None for p in model.parameters())
-    with pytest.raises(ValueError, match="nothing to evaluate"):
-        evaluate(model, [])
-
-
-def test_jobs_end_before_an_error_is_raised():
-    ended = []
-
-    def slow():
-        threading.Event().wait(0.05)
-        ended.append(True)
-
-    def fail():
-        raise KeyError("first")
-
-    with pytest.raises(KeyError, match="first"):
-        run_together([fail, slow, slow])
-    assert len(ended) == 2
-    assert run_together(
-        [lambda: run_together([lambda: 1, lambda: 2]), lambda: run_together([lambda: 3, lambda: 4])]
-    ) == [
-        [1, 2],
-        [3, 4],
-    ]
-
-
-def test_limits_may_nest():
-    with one_blas_thread(), one_blas_thread():
-        pass
-    assert sum(map(len, balanced_shares([3, 0, 9, 1], 3))) == 4

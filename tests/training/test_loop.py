@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 
 import numpy as np
 import pytest
@@ -12,14 +11,11 @@ from llm_from_scratch.training import (
     Outcome,
     TrainingSettings,
     accumulate_gradients,
-    load_checkpoint,
     loop,
-    plot_curve,
     read_log,
     train,
 )
-from llm_from_scratch.training.checkpoint import latest_checkpoint, tidy
-from llm_from_scratch.training.log import RunLog
+from llm_from_scratch.training.checkpoint import latest_checkpoint
 
 
 def short(**changes):
@@ -157,84 +153,6 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(tmp_path):
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == before
     _, outcome = run(tmp_path / "run", short(keep=5, checkpoint_every=1), resume=True)  # already finished
     assert outcome.finished and outcome.step == 6
-
-
-def test_pointers_and_leftovers(tmp_path):
-    run(tmp_path)
-    (tmp_path / "step-6.tmp").mkdir()
-    tidy(tmp_path)
-    assert not (tmp_path / "step-6.tmp").exists()
-    (tmp_path / "step-6").rename(tmp_path / "step-6.old")  # killed while step-6 was being replaced
-    assert latest_checkpoint(tmp_path).name == "step-6.old"
-    tidy(tmp_path)
-    assert latest_checkpoint(tmp_path).name == "step-6"
-    (tmp_path / "latest").write_text("step-5\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="step-4, step-6"):
-        latest_checkpoint(tmp_path)
-    (tmp_path / "latest").write_text("../../etc\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="name of a checkpoint"):
-        latest_checkpoint(tmp_path)
-
-
-def test_a_damaged_checkpoint_is_refused_before_anything_changes(tmp_path):
-    run(tmp_path)
-    model = StandIn(seed=7)
-    before = model.head.data.copy()
-    state = json.loads((tmp_path / "step-6" / "state.json").read_text(encoding="utf-8"))
-    (tmp_path / "step-6" / "state.json").write_text(json.dumps({**state, "format": "other"}), encoding="utf-8")
-    with pytest.raises(ValueError, match="not a checkpoint"):
-        load_checkpoint(tmp_path / "step-6", model=model, open_model=open_stand_in)
-    weights = (tmp_path / "step-4" / "model.safetensors").read_bytes()
-    (tmp_path / "step-4" / "model.safetensors").write_bytes(weights[:-8])
-    with pytest.raises(ValueError):
-        load_checkpoint(tmp_path / "step-4", model=model, open_model=open_stand_in)
-    assert np.array_equal(model.head.data, before)
-
-
-def test_log_is_cut_back_and_its_loss_noticed(tmp_path):
-    with RunLog(tmp_path / "log.jsonl") as log:
-        log.write({"step": 1, "loss": 2.5})
-        length = log.length
-        log.write({"step": 2, "loss": 2.25})
-    with RunLog(tmp_path / "log.jsonl", length) as log:
-        log.write({"step": 2, "loss": 2.0})
-    assert [e["loss"] for e in read_log(tmp_path)] == [2.5, 2.0]
-    with open(tmp_path / "log.jsonl", "ab") as file:
-        file.write(b'{"step": 3, "lo')  # killed while writing
-    assert len(read_log(tmp_path)) == 2
-    with pytest.raises(ValueError, match="was cut or exchanged"):
-        RunLog(tmp_path / "log.jsonl", 10_000)
-    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1}\nnonsense\n')
-    with pytest.raises(ValueError, match="line 2"):
-        read_log(tmp_path)
-    with pytest.raises(ValueError, match="nothing to draw"):
-        plot_curve([], tmp_path / "x.png")
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"steps": 0},
-        {"steps": 1.5},
-        {"warmup": 7},
-        {"schedule": "zigzag"},
-        {"learning_rate": float("nan")},
-        {"clip": -1.0},
-        {"betas": (0.9, 1.0)},
-        {"threads": 0},
-        {"micro_batches": 0},
-    ],
-)
-def test_impossible_settings_are_refused(bad):
-    with pytest.raises((ValueError, TypeError)):
-        short(**bad)
-
-
-def test_settings_from_json_name_what_they_do_not_know():
-    with pytest.raises(ValueError, match="learning_rat"):
-        TrainingSettings.from_json({"steps": 3, "learning_rat": 1.0})
-    with pytest.raises(ValueError, match="steps"):
-        TrainingSettings.from_json({})
 
 
 def test_a_corpus_without_targets_is_an_error():

@@ -13,9 +13,8 @@ import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.families import all_families
 from llm_from_scratch.layers import AttentionSpec, LayerSpec
-from llm_from_scratch.models.choices import choices, details
-from llm_from_scratch.models.costs import PRECISIONS, costs
-from llm_from_scratch.zoo import catalogue
+from llm_from_scratch.zoo import catalogue, choices, costs, details
+from llm_from_scratch.zoo.bill import PRECISIONS
 from llm_from_scratch.zoo.releases import RELEASES, title_of
 
 TINY: dict[str, Any] = dict(vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=2)
@@ -116,8 +115,9 @@ def test_attention_flops_count_the_keys_that_are_seen(window: int) -> None:
         {"model_type": "gpt_neo", "num_layers": 2, "attention_types": [[["local"], 2]], "window_size": window}
     )
     distance = np.arange(length)[:, None] - np.arange(length)[None, :]
-    seen = ((distance >= 0) & (distance < window)).sum() / length
-    assert costs(spec, length=length).attention_flops_per_token == 2 * round(4 * 2048 * seen)
+    seen = ((distance >= 0) & (distance < window)).sum()
+    assert spec.attention_flops(length) == 2 * 4 * 2048 * seen
+    assert costs(spec, length=length).attention_flops_per_token == round(2 * 4 * 2048 * seen / length)
 
 
 def test_the_cache_is_as_large_as_announced() -> None:

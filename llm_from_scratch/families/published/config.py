@@ -51,6 +51,11 @@ TOKEN_KEYS = ("bos_token_id", "eos_token_id")  # what begins and ends a text
 LARGEST = 2**31 - 1
 
 
+def keeps_books(key: str) -> bool:
+    """Whether a config key changes no logits whatever the family, by rule: how to compute, to generate, to file."""
+    return _BOOKS.fullmatch(key) is not None
+
+
 def token_ids(key: str, value: Any) -> tuple[int, ...]:
     """The ids that a config gives under `key`: null, an id, or a list of ids. TypeError for anything else.
 
@@ -166,9 +171,10 @@ class Config:
         return options[value]
 
     def only(self, name: str, *allowed: Any) -> None:
-        """The option may be absent, or have one of these values."""
-        value = self.get(name)
-        if name in self.values and not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
+        """The option may have one of these values, or be absent; then it counts as the first of them."""
+        self._asked.add(name)
+        value = self.values.setdefault(name, allowed[0])
+        if not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
             words = ", ".join("null" if a is None else repr(a) for a in allowed)
             raise self.error(f"{name} {value!r} is not supported; supported: {words}")
 
@@ -210,7 +216,7 @@ class Config:
         unknown = [
             name
             for name, value in self.values.items()
-            if name not in self._asked and not _BOOKS.fullmatch(name) and value is not None and value is not False
+            if name not in self._asked and not keeps_books(name) and value is not None and value is not False
         ]
         if unknown:
             name = unknown[0]

@@ -13,16 +13,14 @@ BLOCK = 32  # positions summed before they are added to the total
 
 
 def causal_convolution(x, weight, bias, tail, reach):
-    taps, bias, tail = _prepared(x, weight, bias, tail, reach)
+    taps, bias, tail = _prepared(x, weight, bias, tail)
     y = np.empty_like(x)
     _forward(x, taps, bias, tail, reach, y)
     return y
 
 
 def causal_convolution_backward(dy, x, weight, tail, reach, needs=(True, True, True, True)):
-    if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape}, the output {x.shape}")
-    taps, _, tail = _prepared(x, weight, None, tail, reach)
+    taps, _, tail = _prepared(x, weight, None, tail)
     need_inputs = bool(needs[0] or needs[3])
     dx = np.zeros(x.shape if need_inputs else (1, 0, 0), x.dtype)
     dtail = np.zeros(tail.shape if need_inputs else (1, 0, 0), x.dtype)
@@ -36,22 +34,10 @@ def causal_convolution_backward(dy, x, weight, tail, reach, needs=(True, True, T
     )
 
 
-def _prepared(x, weight, bias, tail, reach):
+def _prepared(x, weight, bias, tail):
     """The taps as rows (W, C), the present input's first; bias and tail with zeros in place of None."""
-    if x.ndim != 3 or weight.ndim != 2 or weight.shape[0] != x.shape[2] or weight.shape[1] < 1:
-        raise ValueError(f"x (B, T, C) needs a weight (C, W) with W at least 1, got {x.shape} and {weight.shape}")
-    batch, length, channels = x.shape
-    width = weight.shape[1]
-    bias = np.zeros(channels, x.dtype) if bias is None else bias
-    tail = np.zeros((batch, width - 1, channels), x.dtype) if tail is None else tail
-    if bias.shape != (channels,) or tail.shape != (batch, width - 1, channels):
-        raise ValueError(
-            f"the bias {bias.shape} must be {(channels,)} and the tail {tail.shape} {(batch, width - 1, channels)}"
-        )
-    if reach.shape != (batch, length) or reach.dtype != np.int64:
-        raise ValueError(f"reach must be int64 {(batch, length)}, got {reach.dtype}{reach.shape}")
-    if reach.size and not (0 <= reach.min() and reach.max() < width):  # the loops index with it
-        raise ValueError(f"reach must lie in 0..{width - 1}, got {reach.min()}..{reach.max()}")
+    bias = np.zeros(x.shape[2], x.dtype) if bias is None else bias
+    tail = np.zeros((len(x), weight.shape[1] - 1, x.shape[2]), x.dtype) if tail is None else tail
     return np.ascontiguousarray(weight.T[::-1]), bias, tail
 
 

@@ -15,7 +15,6 @@ BLOCK = 128  # channels: states, poles and residues of two modes are 3 KiB in fl
 
 
 def modal_filter(poles, residues, length):
-    _check_modes(poles, residues)
     length = int(length)
     steps = _steps(length)
     starts, inner = _tables(poles, length, steps)
@@ -25,9 +24,6 @@ def modal_filter(poles, residues, length):
 
 
 def modal_filter_backward(dh, poles, residues):
-    _check_modes(poles, residues)
-    if dh.ndim != 2 or dh.shape[1] != poles.shape[0]:
-        raise ValueError(f"dh must be (T, {poles.shape[0]}) to fit poles {poles.shape}, got {dh.shape}")
     steps = _steps(len(dh))
     starts, inner = _tables(poles, len(dh), steps)
     ends, slopes = _slopes(_complex(poles).T, starts, inner)
@@ -40,10 +36,7 @@ def modal_filter_backward(dh, poles, residues):
 
 
 def modal_scan(x, poles, residues, state, keep, chunk):
-    _check_scan(x, poles, residues, keep, chunk)
-    batch, length, channels = x.shape
-    if state.shape != (batch, *poles.shape):
-        raise ValueError(f"the state must have shape {(batch, *poles.shape)}, got {state.shape}")
+    batch, length, _ = x.shape
     s = _channels_last(state)
     y, checkpoints = np.empty_like(x), np.empty((batch, -(-length // chunk), *s.shape[1:]), x.dtype)
     _scan(x, _channels_last(poles), _channels_last(residues), keep, int(chunk), s, y, checkpoints)
@@ -51,11 +44,6 @@ def modal_scan(x, poles, residues, state, keep, chunk):
 
 
 def modal_scan_backward(dy, dlast, x, poles, residues, keep, checkpoints, chunk):
-    _check_scan(x, poles, residues, keep, chunk)
-    batch, length, _ = x.shape
-    wanted = (batch, -(-length // chunk), *poles.shape)
-    if dy.shape != x.shape or dlast.shape != (batch, *poles.shape) or checkpoints.shape != wanted:
-        raise ValueError(f"dy {dy.shape}, dlast {dlast.shape} or checkpoints {checkpoints.shape} do not fit {x.shape}")
     g, dx = _channels_last(dlast), np.empty_like(x)
     p, R = _channels_last(poles), _channels_last(residues)
     dp, dR = np.zeros_like(p), np.zeros_like(R)
@@ -64,26 +52,10 @@ def modal_scan_backward(dy, dlast, x, poles, residues, keep, checkpoints, chunk)
 
 
 def modal_state(x, poles, start):
-    _check_modes(poles, poles)
-    if x.ndim != 3 or x.shape[2] != poles.shape[0] or start.shape != x.shape[:1] or start.dtype != np.int64:
-        raise ValueError(f"x {x.shape}, poles {poles.shape} and start {start.dtype}{start.shape} do not fit")
-    if start.size and not (0 <= start.min() and start.max() <= x.shape[1]):  # the loop begins there
-        raise ValueError(f"start must lie in 0..{x.shape[1]}, got {start.min()}..{start.max()}")
     p = _channels_last(poles)
     s = np.zeros((x.shape[0], *p.shape), x.dtype)
     _state(x, p, start, s)
     return _channels_first(s)
-
-
-def _check_modes(poles, residues):
-    if poles.ndim != 3 or poles.shape[2] != 2 or poles.shape[1] < 1 or residues.shape != poles.shape:
-        raise ValueError(f"poles and residues must both be (C, N, 2), got {poles.shape} and {residues.shape}")
-
-
-def _check_scan(x, poles, residues, keep, chunk):
-    _check_modes(poles, residues)
-    if x.ndim != 3 or x.shape[2] != poles.shape[0] or chunk < 1 or keep.shape != x.shape[:2]:
-        raise ValueError(f"x {x.shape}, poles {poles.shape}, keep {keep.shape} and chunk {chunk} do not fit")
 
 
 def _channels_last(pairs):

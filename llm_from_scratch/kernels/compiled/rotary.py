@@ -8,11 +8,6 @@ from ..dispatch import compiled
 
 
 def rotary(x, cos, sin, interleaved):
-    if x.ndim != 4:
-        raise ValueError(f"x (B, T, H, D) is needed, got shape {x.shape}")
-    fitting = (x.shape[1:2], x.shape[:2])
-    if cos.shape != sin.shape or cos.shape[:-1] not in fitting or 2 * cos.shape[-1] > x.shape[-1]:
-        raise ValueError(f"cos {cos.shape} and sin {sin.shape} do not fit x {x.shape}: (T, r/2) or (B, T, r/2), r <= D")
     if x.size == 0:
         return np.empty_like(x)
     source, strides = _window(x)

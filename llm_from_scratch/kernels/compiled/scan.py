@@ -15,10 +15,7 @@ BLOCK = 128  # channels: 16 numbers of state each are 8 KiB in float32, and so i
 
 
 def selective_scan(x, delta, A, B, C, D, state, keep, chunk):
-    _check(x, delta, A, B, C, D, keep, chunk)
     (batch, length, channels), width = x.shape, A.shape[1]
-    if state.shape != (batch, channels, width):
-        raise ValueError(f"the state must have shape {(batch, channels, width)}, got {state.shape}")
     h = np.array(state.swapaxes(1, 2), order="C")
     y, checkpoints = np.empty_like(x), np.empty((batch, -(-length // chunk), width, channels), x.dtype)
     _forward(x, delta, np.ascontiguousarray(A.T), B, C, D, keep, int(chunk), h, y, checkpoints)
@@ -26,16 +23,7 @@ def selective_scan(x, delta, A, B, C, D, state, keep, chunk):
 
 
 def selective_scan_backward(dy, dlast, x, delta, A, B, C, D, keep, checkpoints, chunk):
-    _check(x, delta, A, B, C, D, keep, chunk)
-    (batch, length, channels), width = x.shape, A.shape[1]
-    if (
-        dy.shape != x.shape
-        or dlast.shape != (batch, channels, width)
-        or checkpoints.shape != (batch, -(-length // chunk), width, channels)
-    ):
-        raise ValueError(
-            f"dy {dy.shape}, dlast {dlast.shape} or checkpoints {checkpoints.shape} do not fit x {x.shape}"
-        )
+    channels, width = A.shape
     g = np.array(dlast.swapaxes(1, 2), order="C")
     dx, ddelta = np.empty_like(x), np.empty_like(x)
     dA, dB, dC = np.zeros((width, channels), x.dtype), np.zeros_like(B), np.zeros_like(C)
@@ -43,23 +31,6 @@ def selective_scan_backward(dy, dlast, x, delta, A, B, C, D, keep, checkpoints, 
     turned = np.ascontiguousarray(A.T)
     _backward(dy, x, delta, turned, B, C, D, keep, checkpoints, int(chunk), g, dx, ddelta, dA, dB, dC, dD)
     return dx, ddelta, np.ascontiguousarray(dA.T), dB, dC, dD, np.ascontiguousarray(g.swapaxes(1, 2))
-
-
-def _check(x, delta, A, B, C, D, keep, chunk):
-    if x.ndim != 3 or A.ndim != 2 or A.shape[0] != x.shape[2] or chunk < 1:
-        raise ValueError(f"x (B, T, d) needs A (d, N) and a chunk of at least 1, got {x.shape}, {A.shape} and {chunk}")
-    (batch, length, channels), width = x.shape, A.shape[1]
-    if (
-        delta.shape != x.shape
-        or B.shape != (batch, length, width)
-        or C.shape != B.shape
-        or D.shape != (channels,)
-        or keep.shape != (batch, length)
-    ):
-        raise ValueError(
-            f"delta {delta.shape}, B {B.shape}, C {C.shape}, D {D.shape} or keep {keep.shape} do not fit x {x.shape} "
-            f"and A {A.shape}"
-        )
 
 
 @compiled

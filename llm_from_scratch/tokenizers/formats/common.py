@@ -1,8 +1,7 @@
-"""What the formats have in common: JSON, vocabularies and merges in the byte-level alphabet, a document's frame."""
+"""What the formats have in common: vocabularies and merges in the byte-level alphabet, a document's frame."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,34 +56,6 @@ def check_flags(entry: Mapping[str, Any], where: str, special: bool) -> dict[str
             raise ValueError(f"{where}: {name} must be true or false, got {entry[name]!r:.80}")
     normalized = entry.get("normalized", not (special or entry.get("special", False)))
     return {"normalized": normalized, **{name: entry.get(name, False) for name in FLAGS[1:]}}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a UTF-8 file. ValueError names the file and the place of the damage."""
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_no_duplicates)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"the key {key!r} stands twice in one object")
-            seen.add(key)
-    return made
 
 
 def check_vocabulary(vocabulary: Any, path: Path) -> dict[str, int]:

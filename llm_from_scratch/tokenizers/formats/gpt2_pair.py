@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...files.strict_json import read_json_object
 from ..pre_tokenizer import PreTokenizer
-from .common import check_vocabulary, ordinary_tokens, read_json, read_merges
+from ..streams import read_text
+from .common import check_vocabulary, ordinary_tokens, read_merges
 from .surroundings import Surroundings
 
 END_OF_TEXT = "<|endoftext|>"
@@ -23,14 +25,8 @@ def load(directory: Path, around: Surroundings) -> dict[str, Any]:
     path = directory / "merges.txt"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: vocab.json needs it")
-    vocabulary = check_vocabulary(read_json(directory / "vocab.json"), directory / "vocab.json")
-    try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}"
-        ) from None
-    lines = [line.rstrip("\r") for line in lines]
+    vocabulary = check_vocabulary(read_json_object(directory / "vocab.json"), directory / "vocab.json")
+    lines = [line.rstrip("\r") for line in "".join(read_text(path)).split("\n")]
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]
     merges = read_merges([line for line in lines if line], vocabulary, path)

@@ -23,11 +23,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...files.strict_json import read_json_object
 from ..added_tokens import AddedToken, AddedTokens
 from ..byte_level import to_bytes
 from ..ends import template, template_of
 from ..pieces import Kind, Piece
-from .common import FLAGS, check_flags, read_json
+from .common import FLAGS, check_flags
 
 ROLES = ("bos", "eos", "unk", "pad")
 _OTHER_ROLES = ("sep", "cls", "mask")  # no role here, but special tokens all the same
@@ -100,7 +101,7 @@ class Surroundings:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _token(value: Any, path: Path, key: str) -> Wish:

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ...files.strict_json import read_json_object
 from ..added_tokens import AddedToken
 from ..byte_bpe import ByteEncoder
 from ..byte_level import to_bytes, to_characters
@@ -24,13 +25,13 @@ from ..pre_tokenizer import PreTokenizer
 from ..steps import Steps, flat
 from ..unigram import Unigram
 from . import sentencepiece_json
-from .common import bpe_json, check_flags, check_vocabulary, document, ordinary_tokens, read_json, read_merges
+from .common import bpe_json, check_flags, check_vocabulary, document, ordinary_tokens, read_merges
 from .surroundings import MOST, Surroundings
 
 
 def load(path: Path, around: Surroundings) -> dict[str, Any]:
     """The arguments of a tokenizer."""
-    content = read_json(path)
+    content = read_json_object(path)
     if not isinstance(content.get("model"), dict):
         raise ValueError(f"{path} has no 'model': it is no tokenizer.json")
     for name in ("truncation", "padding"):

@@ -1,0 +1,68 @@
+"""Every building block once more as the loop that its formula says: slow, short, and without a second idea.
+
+Each function has the name and the arguments of the one in `lfs.functional`, takes and returns ndarrays, checks nothing
+and knows no gradients. Nothing in the package computes with them: chapters show them, and tests hold the fast versions
+to them.
+
+>>> import numpy as np
+>>> import llm_from_scratch as lfs
+>>> x = np.array([[0.5, -1.0, 2.0]])
+>>> bool(np.allclose(lfs.functional.softmax(x).data, softmax(x)))
+True
+"""
+
+from .entries import dropout, geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
+from .experts import combine, dispatch, load_balancing_loss, routing_weights, top_k
+from .rows import (
+    cross_entropy,
+    embedding,
+    layer_norm,
+    linear,
+    linear_cross_entropy,
+    log_softmax,
+    rms_norm,
+    softmax,
+)
+from .sequences import (
+    attention,
+    causal_convolution,
+    long_convolution,
+    modal_filter,
+    modal_scan,
+    relative_attention,
+    rotary,
+    selective_scan,
+)
+
+__all__ = [
+    "attention",
+    "causal_convolution",
+    "combine",
+    "cross_entropy",
+    "dispatch",
+    "dropout",
+    "embedding",
+    "geglu",
+    "gelu",
+    "gelu_tanh",
+    "layer_norm",
+    "linear",
+    "linear_cross_entropy",
+    "load_balancing_loss",
+    "log_softmax",
+    "long_convolution",
+    "modal_filter",
+    "modal_scan",
+    "relative_attention",
+    "relu",
+    "rms_norm",
+    "rotary",
+    "routing_weights",
+    "selective_scan",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "swiglu",
+    "top_k",
+]

@@ -1,0 +1,148 @@
+"""One row at a time: softmax, norms, tables, products and losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def rows_of(x: Array) -> Any:
+    """The index of every row along the last axis."""
+    return np.ndindex(x.shape[:-1])
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    """e^(x_i - max) / Σ_j e^(x_j - max) along an axis; zeros where there is nothing but -inf.
+
+    >>> softmax(np.array([0.0, 1.0])).round(4)
+    array([0.2689, 0.7311])
+    """
+    x = np.moveaxis(x, axis, -1)
+    y = np.zeros_like(x)
+    for n in rows_of(x):
+        largest = max(x[n])
+        if largest > -math.inf:  # shifted by the largest, nothing overflows, and the shift cancels
+            e = [math.exp(a - largest) for a in x[n]]
+            y[n] = [a / sum(e) for a in e]
+    return np.moveaxis(y, -1, axis)
+
+
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """x_i - max - ln Σ_j e^(x_j - max) along an axis.
+
+    >>> log_softmax(np.array([0.0, 1.0])).round(4)
+    array([-1.3133, -0.3133])
+    """
+    x = np.moveaxis(x, axis, -1)
+    y = np.empty_like(x)
+    for n in rows_of(x):
+        largest = max(x[n])
+        logarithm = math.log(sum(math.exp(a - largest) for a in x[n]))
+        y[n] = [a - largest - logarithm for a in x[n]]
+    return np.moveaxis(y, -1, axis)
+
+
+def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5) -> Array:
+    """(x - mean) / √(variance + eps) along each row, times weight, plus bias.
+
+    >>> layer_norm(np.array([1.0, 3.0]), None, np.array([0.5, 0.5]), eps=0.0)
+    array([-0.5,  1.5])
+
+    Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, eq. 4.
+    """
+    y = np.empty_like(x)
+    for n in rows_of(x):
+        mean = sum(x[n]) / len(x[n])
+        variance = sum((a - mean) ** 2 for a in x[n]) / len(x[n])
+        for i, a in enumerate(x[n]):
+            scaled = (a - mean) / math.sqrt(variance + eps) * (1 if weight is None else weight[i])
+            y[n][i] = scaled + (0 if bias is None else bias[i])
+    return y
+
+
+def rms_norm(x: Array, weight: Array | None = None, *, eps: float = 1e-6, eps_outside: bool = False) -> Array:
+    """x / √(mean of x² + eps) along each row, times weight; eps_outside: x / (√(mean of x²) + eps).
+
+    >>> rms_norm(np.array([3.0, 4.0]), eps=0.0).round(4)     # √((9 + 16) / 2) = 3.5355
+    array([0.8485, 1.1314])
+
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
+    """
+    y = np.empty_like(x)
+    for n in rows_of(x):
+        square = sum(a * a for a in x[n]) / len(x[n])
+        size = math.sqrt(square) + eps if eps_outside else math.sqrt(square + eps)
+        y[n] = [a / size * (1 if weight is None else weight[i]) for i, a in enumerate(x[n])]
+    return y
+
+
+def embedding(weight: Array, ids: Array) -> Array:
+    """Row ids[n] of the table for every place n: (V, D), (...) -> (..., D).
+
+    >>> embedding(np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), np.array([2, 0]))
+    array([[4., 5.],
+           [0., 1.]])
+    """
+    y = np.empty((*ids.shape, weight.shape[1]), weight.dtype)
+    for n in np.ndindex(ids.shape):
+        y[n] = weight[ids[n]]
+    return y
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None, *, transposed: bool = False) -> Array:
+    """y_o = Σ_i x_i W_io + b_o for every row: (..., I), (I, O), (O,) -> (..., O). transposed: W is stored (O, I).
+
+    >>> linear(np.array([1.0, 2.0]), np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 1.0]]))
+    array([1., 2., 5.])
+    """
+    weight = weight.T if transposed else weight
+    y = np.zeros((*x.shape[:-1], weight.shape[1]), x.dtype)
+    for n in rows_of(x):
+        for o in range(weight.shape[1]):
+            total = sum(x[n][i] * weight[i, o] for i in range(weight.shape[0]))
+            y[n][o] = total + (0 if bias is None else bias[o])
+    return y
+
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    normaliser: float | None = None,
+) -> Array:
+    """-ln softmax(logits) at the target, averaged over the targets that count (or summed, or each).
+
+    >>> cross_entropy(np.log(np.array([[1.0, 3.0], [1.0, 1.0]])), np.array([1, 0])).round(4)     # (ln 4/3 + ln 2) / 2
+    np.float64(0.4904)
+    """
+    losses = np.zeros(targets.shape, logits.dtype)
+    for n in np.ndindex(targets.shape):
+        if targets[n] != ignore_index:
+            losses[n] = -log_softmax(logits[n])[targets[n]]
+    if reduction == "none":
+        return losses
+    count = np.sum(targets != ignore_index) if normaliser is None else normaliser
+    return losses.dtype.type(losses.sum() / (count if reduction == "mean" else 1))
+
+
+def linear_cross_entropy(
+    x: Array,
+    weight: Array,
+    targets: Array,
+    bias: Array | None = None,
+    *,
+    normaliser: float | None = None,
+    transposed: bool = False,
+) -> Array:
+    """The cross-entropy of the logits x W + b.
+
+    >>> linear_cross_entropy(np.eye(2), np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, -100])).round(4)
+    np.float64(0.1269)
+    """
+    return cross_entropy(linear(x, weight, bias, transposed=transposed), targets, normaliser=normaliser)
