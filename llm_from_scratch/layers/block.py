@@ -46,6 +46,9 @@ class FunctionSpec(Protocol):
       or where to leave what a reader may want to look at;
     * padding on the left changes nothing for the tokens behind it;
     * packed documents do not see each other, and a prefix is seen whole; or a ValueError says that this cannot be.
+
+    What a spec says of itself (words, bytes remembered, FLOPs) it may answer as `layers.described.Described` does; of a
+    silent one something is said for it.
     """
 
     def build(self, rng: np.random.Generator | None) -> Any:
