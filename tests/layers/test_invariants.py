@@ -296,6 +296,24 @@ class LosesAGradient(Smooth):
             self.rate = rate
 
 
+class LosesAGradientBesidePadding(Smooth):
+    def values(self, x, context):
+        v = super().values(x, context)
+        return v if context.key_bias is None else v.detach() + 0.0 * v
+
+
+class LosesAGradientInPackedRows(Smooth):
+    def values(self, x, context):
+        v = super().values(x, context)
+        return v if context.segments is None else v.detach() + 0.0 * v
+
+
+class LosesAGradientInSteps(Smooth):
+    def __call__(self, x, memory, context):
+        y = super().__call__(x, memory, context)
+        return y if memory is None else y.detach() + 0.0 * y
+
+
 class HidesAParameter(Smooth):
     def __init__(self, spec, rng):
         super().__init__(spec, rng)
@@ -374,6 +392,9 @@ BROKEN = {
     Narrow: r"keeps_shape_and_dtype: \(2, 12, 3\) went in, \(2, 12, 2\) came out",
     ReturnsAnArray: "keeps_shape_and_dtype: it returned a ndarray, not a Tensor",
     LosesAGradient: r"agrees_with_central_differences: rate\[",
+    LosesAGradientBesidePadding: r"agrees_with_central_differences: the input beside padding\[",
+    LosesAGradientInPackedRows: r"agrees_with_central_differences: the input of packed rows\[",
+    LosesAGradientInSteps: r"agrees_with_central_differences: the input of a step behind 3 tokens\[",
     HidesAParameter: r"owns_what_it_learns: tensors of shapes \[\(3,\)\] get gradients",
     FreezesAParameter: r"owns_what_it_learns: \['rate'\] want no gradient",
     DrawsFromTheGlobalDice: "repeats_with_a_seed: the same seed built another rate",
@@ -422,5 +443,7 @@ def test_what_may_be_checked():
         check_mixer(ATTENTION, tokens=3)
     with pytest.raises(AssertionError, match="gave a function, which is no layers.Module"):
         check_mixer(SmoothSpec(lambda spec, rng: lambda x: x))
+    with pytest.raises(AssertionError, match="building it: the spec is no dataclass"):
+        check_mixer(type("Loose", (), {"hidden_size": 3, "build": lambda self, rng: None})())
     with pytest.raises(AssertionError, match="sees nothing later"):
         check_mixer(replace(ATTENTION, causal=False), causal=True)
