@@ -4,7 +4,7 @@ The forward is an ordinary function on ndarrays that returns its output and what
 Parameters in front of the "/" are tensors (or None, or integer arrays such as token ids); those after it are fixed
 settings. The backward receives `needs`, one flag a tensor parameter, those left out included, and returns as many
 gradients; it computes none that nobody asked for. The example feeds the checks that every primitive must pass
-(tests/autograd/test_primitive_sweep.py).
+(tests/autograd/test_primitives_sweep.py).
 
 What the backward will see again is not what a caller can still change: arrays that come as constants or settings are
 copied when a graph is recorded. (Tensors are not: weights are large. Whoever changes a `.data` waits for the backward.)
