@@ -46,6 +46,9 @@ class FunctionSpec(Protocol):
       or where to leave what a reader may want to look at;
     * padding on the left changes nothing for the tokens behind it;
     * packed documents do not see each other, and a prefix is seen whole; or a ValueError says that this cannot be.
+
+    What a spec may say of itself besides (`words()`, `flops(length)`, `memory_bytes(length)` and others) stands in
+    `layers.Described`, with what is answered for one that is silent: the name of its class, its parameters counted.
     """
 
     def build(self, rng: np.random.Generator | None) -> Any:
