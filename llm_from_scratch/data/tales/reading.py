@@ -140,7 +140,7 @@ class Reader:
                 return self.fail(f"kinds: {self.name} is a {self.kind}, not a {word}")
             if not hero and indefinite:
                 if word == self.kind or other not in ("", word):
-                    return self.fail(f"kinds: a {word} comes in beside the {other or self.kind}")
+                    return self.fail(f"kinds: a second character, the {word}, beside the {other or self.kind}")
                 other = word
             elif not hero and word != other:
                 return self.fail(f"kinds: no {word} was introduced")
