@@ -196,7 +196,9 @@ def picnic(t: Teller) -> None:
         "on the way, {he} met {a_friend}, who came along.",
     )
     t.say(
-        "{friend} brought a fine {thing} to play with." if t.slots["noun"] in words.TOYS else "{friend} brought a fine {thing}.",
+        "{friend} brought a fine {thing} to play with."
+        if t.slots["noun"] in words.TOYS
+        else "{friend} brought a fine {thing}.",
         "{friend} had a fine {thing} under one arm.",
     )
     t.paragraph()

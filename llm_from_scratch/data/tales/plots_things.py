@@ -186,7 +186,10 @@ def gift(t: Teller) -> None:
             "{he} found [wood|paper|string] and paint {at_place} and worked [all day|until late at night]. {he} made a fine {thing}.",
             "all week {he} worked in secret {at_place}. {he} cut and glued and painted, and at last {he} had made a fine {thing}.",
         )
-        t.maybe("{hero} brought the {thing} back from the {place}.", "then {he} left the {place} with the {thing} and smiled.")
+        t.maybe(
+            "{hero} brought the {thing} back from the {place}.",
+            "then {he} left the {place} with the {thing} and smiled.",
+        )
     t.paragraph()
     t.say(
         "the next day, {hero} gave the {thing} to {friend}.",

@@ -30,9 +30,9 @@ from .dice import Dice
 class Facts:
     """What a tale says of itself, each as it stands in the text: material for questions and their answers.
 
-    `where` is the place as it is said ("in the forest", or "to the forest" where nobody is said to be there), `home`
-    where the hero lives ("in a hut by the sea"). The last paragraph says "first {first}", "then {then}" and
-    "{hero} … was {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
+    `where` is the place with its preposition ("in the forest"), `home` where the hero lives ("in a hut by the sea").
+    The title says hero, kind, thing and place, the last paragraph "first {first}", "then {then}" and "{hero} … was
+    {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
     """
 
     hero: str
@@ -195,15 +195,13 @@ class Teller:
 
     def text(self) -> str:
         paragraphs = [" ".join(sentences) for sentences in self._paragraphs if sentences]
-        return "\n\n".join(["{hero} the {kind} and the {thing}".format_map(self.slots), *paragraphs])
+        return "\n\n".join(["{hero} the {kind} and the {thing} {at_place}".format_map(self.slots), *paragraphs])
 
     def facts(self) -> Facts:
         """What can be asked about the tale, and stands in it."""
         text, slots = self.text(), self.slots
         told = {field.name: slots.get(field.name) for field in dataclasses.fields(Facts)}
         told |= {"pronoun": slots["he"], "friend": slots["fkind"], "where": slots["at_place"]}
-        if slots["at_place"] not in text.lower():  # nobody is said to be there, only to go there
-            told["where"] = slots["to_place"]
         for name in ("food", "elder"):  # cast for every tale, and used by some
             if not re.search(rf"\b{slots[name]}\b", text):
                 told[name] = None

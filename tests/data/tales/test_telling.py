@@ -13,7 +13,7 @@ from llm_from_scratch.data.tales.dice import Dice
 from llm_from_scratch.data.tales.telling import expand, polish
 from llm_from_scratch.data.tales.vocabulary import templates
 
-FROZEN = "50c69bfbea25dbed27b55633be6a919b0268d4c38daa6b963c25d474c3d9162b"
+FROZEN = "7a305a23616ada92c183724e31fa6cbf9a45ccbff9794d1f4c1d88478dceaea0"
 SAMPLE = [tell(0, number) for number in range(2000)]
 MANY = list(itertools.islice(tales(3), 10_000))
 
@@ -34,7 +34,7 @@ def test_tales_are_addressable_and_seeds_differ():
 
 def test_length_alphabet_and_vocabulary():
     lengths = [len(t.text.split()) for t in SAMPLE]
-    assert 60 <= min(lengths) and max(lengths) <= 180
+    assert 60 <= min(lengths) and max(lengths) <= 190
     assert all(t.text.isascii() and t.text == t.text.strip() for t in SAMPLE)
     assert not any(re.search(r"[{}\[\]|_<>]|  |\n\n\n|\n [^\n]", t.text) for t in SAMPLE)
     vocabulary = {word.lower() for t in SAMPLE for word in re.findall("[A-Za-z]+", t.text)}
@@ -68,13 +68,13 @@ def test_the_facts_of_a_tale_stand_in_its_text():
     for t in SAMPLE:
         f, text = t.facts, t.text
         title, beginning, *_, end = text.split("\n\n")
-        assert title == f"{f.hero} the {f.kind} and the {f.thing}"
+        assert title == f"{f.hero} the {f.kind} and the {f.thing} {f.where}"
         assert f" {f.kind} named {f.hero}" in beginning and f.home in beginning
         assert f"irst {f.first}" in end and re.search(rf"\b[Tt]hen {f.then}\.", end)
         assert re.search(rf"{f.hero} the {f.kind} was {f.feeling} because {f.why}\.", end)
         assert f.pronoun == ("he" if f.hero in words.HE_NAMES else "she")
         assert re.search(rf"\b[Aa]n? [a-z -]*{f.friend}\b", text) and f"the {f.friend}" in text.lower()
-        assert f.where.endswith(f" the {f.place}") and f.where in text.lower()
+        assert f.where.endswith(f" the {f.place}") and text.count(f"the {f.place}") >= 3
         assert f.thing == f"{f.colour} {f.noun}" and text.count(f.thing) >= 3
         for name, lexicon in (("food", words.FOOD_NOUNS), ("elder", words.ELDERS)):
             said = [word for word in re.findall(r"\b[a-z]+", text) if word in lexicon]
