@@ -14,7 +14,7 @@ from .dice import Dice
 from .telling import Facts, Tale, Teller
 from .vocabulary import PLOTS, vocabulary
 
-SHORTEST, LONGEST = 60, 180  # words with the title; the rare longer telling is told again
+SHORTEST, LONGEST = 60, 190  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
 __all__ = [
     "DELIMITER",
@@ -51,7 +51,7 @@ def tale(seed: int = 0, number: int = 0) -> str:
     """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Tim the lamb and the yellow boat
+    Tim the lamb and the yellow boat in the field
     <BLANKLINE>
     There once was a fluffy lamb named Tim who lived in a cosy cabin near the village
     """

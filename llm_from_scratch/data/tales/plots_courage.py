@@ -38,9 +38,9 @@ def afraid_of_the_dark(t: Teller) -> None:
     )
     t.paragraph()
     t.say(
-        "hand in hand, {hero} and {friend} walked {to_place}. a branch cracked. the leaves whispered.",
-        "so {hero} and {friend} walked {to_place}. {hero} sang a little song to feel brave.",
-        "they went slowly, step by step, {to_place}. {hero} held the hand of {friend}.",
+        "hand in hand, {hero} and {friend} walked {to_place}. a branch cracked {at_place}.",
+        "so {hero} and {friend} walked {to_place}. it was dark {at_place}.",
+        "they went slowly, step by step, {to_place}. {at_place}, {hero} held the hand of {friend}.",
     )
     t.maybe(
         "then {hero} looked up. the sky was full of stars!",
@@ -84,9 +84,9 @@ def afraid_of_water(t: Teller) -> None:
         "{one_day}, {hero} stood {at_place} and put one toe in. brr! {he} jumped back.",
     )
     t.say(
-        "there was {a_friend} with a {thing}.",
-        "{a_friend} with a {thing} came and sat down beside {hero}.",
-        "then {a_friend} came by with a {thing}.",
+        "{at_place} there was {a_friend} with a fine {thing}.",
+        "{a_friend} with a fine {thing} sat down beside {hero} {at_place}.",
+        "then {a_friend} came along {at_place} with a fine {thing}.",
     )
     t.maybe(
         '"why do you not come in?" asked {friend}. "i am afraid," said {hero}.',
@@ -147,15 +147,15 @@ def learning_a_skill(t: Teller) -> None:
     t.introduce()
     t.paragraph()
     t.say(
-        "{one_day}, {hero} saw {a_friend} {at_place} with a {thing}. {friend} could {do}!",
-        "{one_day}, {at_place}, {a_friend} with a {thing} showed everybody how to {do}.",
+        "{one_day}, {hero} saw {a_friend} {at_place} with a fine {thing}. {friend} could {do}!",
+        "{one_day}, {at_place}, {a_friend} with a fine {thing} showed everybody how to {do}.",
     )
     t.say(
         '"i want to {do} too," said {hero}.',
         '{hero} watched with big eyes. "i wish i could {do}," {he} said.',
     )
     t.maybe(
-        "{hero} tried at once, but {doing} was harder than it looked. oh dear!",
+        "{hero} tried at once, but {doing} was hard {at_place}. oh dear!",
         "{hero} tried once. {he} tried twice. it did not work at all.",
         "but {doing} was not easy. {hero} tried and tried, and it went wrong every time.",
     )
@@ -171,8 +171,8 @@ def learning_a_skill(t: Teller) -> None:
     )
     t.say(
         "so {hero} practised every day {at_place}. {friend} came to help.",
-        "every morning, {hero} went {to_place} to practise.",
-        "{hero} practised in the morning and in the evening. {friend} showed {hero} how, again and again.",
+        "every morning, {hero} went {to_place} to practise {at_place}.",
+        "{hero} practised {at_place} in the morning and in the evening.",
     )
     t.maybe(
         "after a week, it went a little better. after two weeks, it went much better.",

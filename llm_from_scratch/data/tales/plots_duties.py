@@ -12,13 +12,13 @@ def wish_earned(t: Teller) -> None:
     t.craft_friend()
     t.introduce()
     t.say(
-        "more than anything, {he} wanted a {thing}.",
-        "{he} had one wish: {he} wished for a {thing}.",
-        "every night {he} dreamed of a {thing}.",
+        "more than anything, {he} wanted a fine {thing}.",
+        "{he} had one wish: {he} wished for a fine {thing}.",
+        "every night {he} dreamed of a fine {thing}.",
     )
     t.paragraph()
     t.say(
-        '"may i have a {thing}?" {hero} asked {his} {elder}. "you must earn it," {his} {elder} said.',
+        '"may i have a fine {thing}?" {hero} asked {his} {elder}. "you must earn it," {his} {elder} said.',
         'but {hero} had no coins. "what can i do?" {he} asked {himself}.',
         "{hero} saw the {thing} in a shop window, but it cost too much.",
     )
@@ -33,9 +33,9 @@ def wish_earned(t: Teller) -> None:
     t.say('"i can help," said {hero}.', '"let me help," said {hero}. "tell me what to do."')
     t.paragraph()
     t.say(
-        "all day long, {hero} [carried wood|swept the floor|pulled up weeds|washed pots and pans].",
-        "until the sun was low, {hero} [carried water|stacked boards|picked beans|cleaned windows].",
-        "{hero} swept the floor and carried wood. {he} did not stop until the work was done.",
+        "all day long, {hero} [carried wood|swept the floor|pulled up weeds|washed pots and pans] {at_place}.",
+        "until the sun was low, {hero} [carried water|stacked boards|picked beans|cleaned windows] {at_place}.",
+        "{at_place}, {hero} swept the floor and carried wood. {he} did not stop until the work was done.",
     )
     t.maybe("it was hard work, but {he} did not give up.", "{his} arms were tired, but {he} kept on.")
     if t.flip():
@@ -70,9 +70,9 @@ def promise_kept(t: Teller) -> None:
     t.paragraph()
     t.say("{one_day}, {hero} visited {a_friend}.", "{one_day}, {hero} met {a_friend}.")
     t.say(
-        "{friend} had a {thing}. {hero} had never seen such a fine {thing}.",
-        "{friend} showed {hero} a {thing}.",
-        "{friend} was holding a {thing}.",
+        "{friend} had a fine {thing}. {hero} had never seen such a fine {thing}.",
+        "{friend} showed {hero} a fine {thing}.",
+        "{friend} was holding a fine {thing}.",
     )
     t.say(
         '"may i borrow the {thing}?" asked {hero}.',
@@ -84,13 +84,13 @@ def promise_kept(t: Teller) -> None:
     )
     t.paragraph()
     t.say(
-        "so {hero} took the {thing} {to_place} and had a lovely time.",
+        "so {hero} took the {thing} {to_place}. it was lovely {at_place}.",
         "so {hero} went {to_place} with the {thing}. {he} played and played, and the hours flew by.",
     )
     t.maybe(
-        "soon the sky turned dark. it was getting late.",
-        "then {he} saw the first star. it was almost dark!",
-        "all at once, the sun was low and the shadows were long.",
+        "soon it was getting dark {at_place}.",
+        "then {he} saw the first star {at_place}. it was almost dark!",
+        "{at_place}, the sun was low and the shadows were long.",
     )
     if t.flip():
         t.maybe(
@@ -134,8 +134,8 @@ def mistake_told(t: Teller) -> None:
     t.thing_from(words.FRAGILE)
     t.introduce()
     t.say(
-        "{his} {elder} had a {thing}. it was very old.",
-        "on the kitchen shelf stood a {thing}. it belonged to {his} {elder}.",
+        "{his} {elder} had a fine {thing}. it was very old.",
+        "on the kitchen shelf stood a fine {thing}. it belonged to {his} {elder}.",
     )
     t.paragraph()
     t.say(
@@ -152,8 +152,8 @@ def mistake_told(t: Teller) -> None:
         "all day, {hero} did not want to play. {his} heart was heavy.",
     )
     t.say(
-        'then {hero} met {a_friend} {at_place}. "i broke something," said {hero}. "tell the truth," said {friend}. "it is hard for one minute, and then it is easy."',
-        '{at_place}, {hero} asked {a_friend} what to do. "say what you did, little {kind}," said {friend}. "you will feel better."',
+        'then {hero} went {to_place}. {at_place} {he} met {a_friend}. "i broke something," said {hero}. "tell the truth," said {friend}. "it is hard for one minute, and then it is easy."',
+        'then {hero} went {to_place}. {at_place}, {he} asked {a_friend} what to do. "say what you did, little {kind}," said {friend}. "you will feel better."',
     )
     t.paragraph()
     t.say(
@@ -162,7 +162,7 @@ def mistake_told(t: Teller) -> None:
     )
     t.maybe(
         '"thank you for telling me," said {his} {elder}. "that was brave."',
-        '{his} {elder} gave {hero} a hug. "a {thing} can break," said {his} {elder}. "i am glad that you told me."',
+        '{his} {elder} gave {hero} a hug. "a fine {thing} can break," said {his} {elder}. "i am glad that you told me."',
     )
     t.maybe(
         "together they glued the {thing}. it had a few cracks, but it was still pretty.",

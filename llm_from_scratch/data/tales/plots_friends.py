@@ -22,9 +22,9 @@ def shared_treat(t: Teller) -> None:
         "{hero} took the {food} {to_place} and looked for a nice place to sit.",
     )
     t.say(
-        "there sat {a_friend} with a {thing}, all alone.",
-        "then {a_friend} came by with a {thing}.",
-        "{at_place}, {hero} saw {a_friend} with a {thing}.",
+        "{at_place} sat {a_friend} with a fine {thing}, all alone.",
+        "{at_place}, {a_friend} came by with a fine {thing}.",
+        "{at_place}, {hero} saw {a_friend} with a fine {thing}.",
     )
     t.maybe(
         "{friend} looked at the {food} with big eyes.",
@@ -57,8 +57,8 @@ def shared_treat(t: Teller) -> None:
             "but {hero} thought for a moment. then {he} broke the {food} in two.",
         )
     t.maybe(
-        "{hero} gave one half of the {food} to {friend} and kept the other half.",
-        "so {hero} and {friend} sat side by side and shared the {food}.",
+        "{hero} gave one half of the {food} to {friend} {at_place}.",
+        "so {hero} and {friend} sat {at_place} and shared the {food}.",
     )
     t.maybe(
         "they ate every crumb.",
@@ -89,9 +89,9 @@ def new_friend(t: Teller) -> None:
     t.thing_from(words.TOYS)
     t.introduce()
     t.say(
-        "{he} had a {thing}, but {he} had nobody to play with.",
-        "{he} played with a {thing} every day, but always alone.",
-        "{he} was often lonely. {his} only toy was a {thing}.",
+        "{he} had a fine {thing}, but {he} had nobody to play with.",
+        "{he} played with a fine {thing} every day, but always alone.",
+        "{he} was often lonely. {his} only toy was a fine {thing}.",
     )
     t.paragraph()
     t.say(
@@ -128,14 +128,14 @@ def new_friend(t: Teller) -> None:
         )
     t.paragraph()
     t.say(
-        "then {hero} and {friend} looked at each other and smiled. soon they were laughing like old friends.",
-        "soon {hero} and {friend} were playing together.",
-        "then {hero} showed {friend} how to play, and {friend} showed {hero} a new trick.",
+        "then {hero} and {friend} smiled. soon they were laughing {at_place} like old friends.",
+        "soon {hero} and {friend} were playing {at_place}.",
+        "then {hero} and {friend} showed each other new tricks {at_place}.",
     )
     t.maybe(
-        "they took turns with the {thing} until the sun went down.",
+        "they took turns with the {thing} {at_place} until the sun went down.",
         "all afternoon, they played with the {thing} {at_place}.",
-        "with two, the {thing} was twice as much fun.",
+        "{at_place}, the {thing} was twice as much fun with two.",
     )
     t.maybe(
         '"will you come again tomorrow?" asked {friend}. "yes," said {hero}, "and the day after, too."',
@@ -168,15 +168,15 @@ def storm(t: Teller) -> None:
         "one night, {hero} woke up. the wind was howling, and rain beat against the window.",
     )
     t.say(
-        "then somebody knocked at the door. it was {friend}, cold and wet, with a {thing} in one hand.",
-        "knock, knock! {hero} opened the door. there stood {friend} with a {thing}, wet from head to toe.",
+        "then somebody knocked at the door. it was {friend}, cold and wet, with a fine {thing} in one hand.",
+        "knock, knock! {hero} opened the door. there stood {friend} with a fine {thing}, wet from head to toe.",
     )
     t.say(
-        '"the wind blew my house away," said {friend}. "all i have now is this {thing}."',
-        '"i have nowhere to sleep," said {friend}. "i could only save my {thing}."',
+        '"the wind {at_place} blew my house away," said {friend}. "all i have now is this {thing}."',
+        '"i have nowhere to sleep {at_place}," said {friend}. "i could only save my {thing}."',
     )
     t.maybe('"come in, come in!" said {hero}.', '"you can stay here," said {hero}.')
-    t.say(
+    t.maybe(
         "{hero} gave {friend} a dry towel, hot tea and {a_food}. {friend} was soon warm again.",
         "{hero} lit the fire and brought {a_food}. they ate the {food} and listened to the storm.",
     )

@@ -22,7 +22,7 @@ def secret_place(t: Teller) -> None:
             "{spot} {hero} found a little door. {he} had never seen it before.",
             "and there, {spot}, {hero} saw a tiny door. {he} pushed it open.",
         )
-        t.say(
+        t.maybe(
             "behind it was a tiny room made of leaves, with a floor of soft moss.",
             "behind the door was a quiet little room with stones to sit on.",
         )
@@ -36,8 +36,8 @@ def secret_place(t: Teller) -> None:
             "it was a secret little place, quiet and warm, and no bigger than a kitchen.",
         )
     t.say(
-        "in the middle lay a {thing}.",
-        "something was shining on the ground. it was a {thing}!",
+        "there, {at_place}, lay a fine {thing}.",
+        "something was shining {at_place}. it was a fine {thing}!",
     )
     t.paragraph()
     t.say(
@@ -86,8 +86,8 @@ def lost_way(t: Teller) -> None:
     )
     t.sense()
     t.maybe(
-        "when {he} looked around, {he} did not know where {he} was.",
-        "soon every path looked the same. {hero} was lost.",
+        "{he} looked around {at_place} and did not know where {he} was.",
+        "{at_place}, every path looked the same. {hero} was lost.",
     )
     t.maybe(
         "it grew dark. {hero} sat down {spot} and cried.",
@@ -96,8 +96,8 @@ def lost_way(t: Teller) -> None:
     )
     t.paragraph()
     t.say(
-        "then something moved {spot2}. it was {a_friend} with a {thing}.",
-        'a soft voice said, "Who is there?" It was {a_friend} with a {thing}.',
+        "then something moved {at_place}. it was {a_friend} with a fine {thing}.",
+        'a soft voice said, "Who is there?" It was {a_friend} with a fine {thing}.',
     )
     t.say(
         '"where do you live, little {kind}?" asked {friend}. "i live {back_home}," said {hero}.',
@@ -108,7 +108,7 @@ def lost_way(t: Teller) -> None:
         '"do not be afraid," said {friend}. "look at my {thing} and follow me."',
     )
     t.maybe(
-        "{hero} and {friend} walked through the night, and {friend} told a funny story on the way.",
+        "so they left the {place}, and {friend} told a funny story on the way.",
         "{friend} went ahead with the {thing}, and {hero} stayed close behind.",
     )
     t.maybe(

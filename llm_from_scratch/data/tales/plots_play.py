@@ -18,8 +18,8 @@ def helping_stranger(t: Teller) -> None:
     )
     t.sense()
     t.say(
-        "beside the road {he} saw {a_friend} with a {thing}.",
-        "on the path {he} met {a_friend} with a {thing}.",
+        "{at_place}, beside the road, {he} saw {a_friend} with a fine {thing}.",
+        "{at_place}, on the path, {he} met {a_friend} with a fine {thing}.",
     )
     trouble = t.dice.below(3)
     if trouble == 0:
@@ -58,8 +58,8 @@ def helping_stranger(t: Teller) -> None:
     )
     t.paragraph()
     t.maybe(
-        '"thank you, little {kind}," said {friend}. "you did not even know me, and yet you helped."',
-        '"how kind you are, {hero}!" said {friend}. "not everybody would have stopped."',
+        '"thank you, little {kind}," said {friend}. "you helped me {at_place}."',
+        '"how kind you are, {hero}!" said {friend}. "not everybody stops {at_place}."',
     )
     if t.flip():
         t.say(
@@ -93,8 +93,8 @@ def helping_stranger(t: Teller) -> None:
 def hide_and_seek(t: Teller) -> None:
     t.introduce()
     t.say(
-        "{his} best friend was {a_friend} who had a {thing}.",
-        "{he} often played with {a_friend} who had a {thing}.",
+        "{his} best friend was {a_friend} who had a fine {thing}.",
+        "{he} often played with {a_friend} who had a fine {thing}.",
     )
     t.paragraph()
     t.say(
@@ -110,8 +110,8 @@ def hide_and_seek(t: Teller) -> None:
         '"one, two, three," counted {hero}. {friend} ran away to hide.',
     )
     t.say(
-        "{hero} looked {spot}, but {friend} was not there.",
-        "{hero} tiptoed along and looked {spot}. nobody was there.",
+        "{at_place}, {hero} looked {spot}, but {friend} was not there.",
+        "{hero} tiptoed along {at_place} and looked {spot}. nobody was there.",
     )
     t.maybe(
         "{hero} called and called, but there was no answer.",
@@ -176,8 +176,8 @@ def race(t: Teller) -> None:
     t.introduce()
     t.paragraph()
     t.say(
-        "{one_day}, there was a race {at_place}. the winner would get a {thing}.",
-        "{one_day}, everybody came {to_place} to see a great race. the prize was a {thing}.",
+        "{one_day}, there was a race {at_place}. the winner would get a fine {thing}.",
+        "{one_day}, everybody came {to_place} to see a great race. the prize was a fine {thing}.",
     )
     t.sense()
     t.say(
@@ -189,7 +189,7 @@ def race(t: Teller) -> None:
         '"i will do my best," said {hero}.',
         "{hero} looked at the {thing} and wished to win.",
     )
-    t.say('"ready, steady, go!" and off they ran.', "somebody shouted, and they were off!")
+    t.say('"ready, steady, go!" and off they ran {at_place}.', "somebody shouted, and they were off {at_place}!")
     t.paragraph()
     ending = t.dice.below(3)
     if ending == 0:

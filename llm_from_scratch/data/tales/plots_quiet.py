@@ -16,8 +16,8 @@ def seed(t: Teller) -> None:
     t.introduce()
     t.paragraph()
     t.say(
-        "{one_day}, {hero} met {a_friend} {at_place}. {friend} gave {hero} a tiny seed in a {thing}.",
-        '{one_day}, {at_place}, {a_friend} gave {hero} a {thing} with a seed in it. "plant it and wait," said {friend}.',
+        "{one_day}, {hero} met {a_friend} {at_place}. {friend} gave {hero} a tiny seed in a fine {thing}.",
+        '{one_day}, {at_place}, {a_friend} gave {hero} a fine {thing} with a seed in it. "plant it and wait," said {friend}.',
     )
     t.maybe(
         '"what will it be?" asked {hero}. "wait and see," said {friend}.',
@@ -47,8 +47,8 @@ def seed(t: Teller) -> None:
             "{hero} told the seed a story every evening, so that it would not be lonely.",
         )
     t.maybe(
-        "it rained, and the sun shone, and one week went by.",
-        "days went by, and then a week, and then another.",
+        "it rained, and the sun shone {at_place}, and one week went by.",
+        "days passed {at_place}, and then a week, and then another.",
     )
     t.say(
         "then, one morning, {hero} saw a tiny tip beside the {thing}.",
@@ -90,8 +90,8 @@ def sleepless(t: Teller) -> None:
         "{he} closed {his} eyes, but they opened again by themselves.",
     )
     t.say(
-        "so {he} got up and walked {to_place}. there sat {a_friend} with a {thing}.",
-        "so {he} went {to_place} in {his} pyjamas. under the moon, {he} met {a_friend} with a {thing}.",
+        "so {he} got up and walked {to_place}. {at_place} sat {a_friend} with a fine {thing}.",
+        "so {he} went {to_place} in {his} pyjamas. under the moon, {he} met {a_friend} with a fine {thing}.",
     )
     t.say(
         '"can you not sleep either, little {kind}?" asked {friend}. "no," said {hero}.',
@@ -108,7 +108,7 @@ def sleepless(t: Teller) -> None:
     )
     t.say(
         "the wind moved softly {at_place}. somewhere, a door creaked and was still.",
-        "they heard the leaves and the slow breath of the night.",
+        "they heard the leaves and the slow breath of the night {at_place}.",
         '"one, two, three," counted {hero}. a star fell, and {he} made a wish.',
     )
     t.maybe(
@@ -144,7 +144,7 @@ def cheering_up(t: Teller) -> None:
     t.paragraph()
     t.say(
         "{one_day}, {friend} was {at_place}, but {friend} was sad and did not want to play.",
-        "{one_day}, {friend} sat {at_place} and did not say a word.",
+        "{one_day}, {hero} went {to_place}. {friend} sat {at_place} and did not say a word.",
     )
     t.maybe('"i must cheer up {friend}," thought {hero}.', "{hero} did not like to see {friend} like that.")
     t.say(
@@ -153,13 +153,13 @@ def cheering_up(t: Teller) -> None:
         "{hero} made a funny face. {friend} only sighed.",
     )
     t.say(
-        "then {hero} had an idea. {he} ran home and came back with a {thing}.",
-        "so {hero} ran home and looked in the cupboard. there was a {thing}!",
+        "then {hero} had an idea. {he} ran home and came back with a fine {thing}.",
+        "so {hero} ran home and looked in the cupboard. there was a fine {thing}!",
     )
     t.paragraph()
     t.say(
         "soon {hero} began to play with the {thing} {at_place}. it was so silly that a smile came to the face of {friend}.",
-        "then {hero} hopped and danced around with the {thing} until {he} fell over {his} own feet.",
+        "then {hero} hopped and danced around {at_place} with the {thing}.",
     )
     t.say(
         '{friend} laughed out loud. "do it again, little {kind}!" said {friend}.',
@@ -196,13 +196,15 @@ def picnic(t: Teller) -> None:
         "on the way, {he} met {a_friend}, who came along.",
     )
     t.say(
-        "{friend} brought a {thing} to play with." if t.slots["noun"] in words.TOYS else "{friend} brought a {thing}.",
-        "{friend} had a {thing} under one arm.",
+        "{friend} brought a fine {thing} to play with."
+        if t.slots["noun"] in words.TOYS
+        else "{friend} brought a fine {thing}.",
+        "{friend} had a fine {thing} under one arm.",
     )
     t.paragraph()
     t.say(
-        "they had just sat down when big drops began to fall. it was raining!",
-        "but as soon as they sat down, dark clouds came, and it began to rain.",
+        "they had just sat down {at_place} when it began to rain.",
+        "but dark clouds came, and it began to rain {at_place}.",
     )
     t.maybe(
         '"our picnic is spoiled!" cried {hero}.',

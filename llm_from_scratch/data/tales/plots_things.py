@@ -11,11 +11,11 @@ from .telling import Teller
 def own(t: Teller) -> None:
     """The hero has the thing of the tale."""
     t.say(
-        "{he} had a {thing} and took the {thing} everywhere.",
-        "{he} had a {thing} that {he} loved very much.",
-        "of all the things {he} had, {he} loved a {thing} the most.",
-        "{his} favourite thing was a {thing}.",
-        "{his} {elder} had given {hero} a {thing}, and {hero} was very proud of the {thing}.",
+        "{he} had a fine {thing} and took the {thing} everywhere.",
+        "{he} had a fine {thing} that {he} loved very much.",
+        "of all the things {he} had, {he} loved a fine {thing} the most.",
+        "{his} favourite thing was a fine {thing}.",
+        "{his} {elder} had given {hero} a fine {thing}, and {hero} was very proud of the {thing}.",
     )
 
 
@@ -38,7 +38,7 @@ def lost_and_found(t: Teller) -> None:
     t.maybe(
         "{he} looked {spot}. [it was not there|nothing]. {he} looked {spot2}. [it was not there either|nothing again].",
         "{he} searched {spot} and {spot2}, but the {thing} was not there.",
-        "{he} looked left and right and {spot}, but {he} found only [leaves|dust|a beetle].",
+        "{he} looked left and right {at_place}, but {he} found only [leaves|dust|a beetle].",
     )
     t.maybe("{hero} sat down and [cried|began to cry].", "{hero} was [so|very] sad. a tear ran down {his} nose.")
     t.paragraph()
@@ -48,9 +48,9 @@ def lost_and_found(t: Teller) -> None:
         "{a_friend} heard {hero} and came near.",
     )
     t.say(
-        '"i have lost my {thing}," said {hero}.',
-        '"my {thing} is gone," said {hero}. "i have looked everywhere."',
-        '"what is wrong, little {kind}?" asked {friend}. "i cannot find my {thing}," said {hero}.',
+        '"i have lost my {thing} {at_place}," said {hero}.',
+        '"my {thing} is gone," said {hero}. "i have looked everywhere {at_place}."',
+        '"what is wrong, little {kind}?" asked {friend}. "i cannot find my {thing} {at_place}," said {hero}.',
     )
     if t.flip(2, 3):
         t.say(
@@ -78,7 +78,7 @@ def lost_and_found(t: Teller) -> None:
         "the {thing} was not lost any more",
     )
     t.maybe(
-        "from that day on, {hero} took good care of the {thing}, and {friend} was {his} [best|dear] friend.",
+        "from that day on, {hero} took good care of the {thing} {at_place}.",
         "{hero} and {friend} stayed friends for ever.",
         "{he} had found the {thing} again, and {he} had found a new friend too.",
     )
@@ -105,14 +105,14 @@ def mended(t: Teller) -> None:
     )
     t.maybe(
         '"my poor {thing}!" cried {hero}.',
-        "{hero} looked at the broken toy and felt very sad.",
+        "{hero} looked at the broken {thing} and felt very sad.",
         '{hero} wanted to cry. "what shall i do now?" {he} said.',
     )
     t.paragraph()
     t.say(
-        "close by lived {a_friend}.",
-        "then a door opened, and out came {a_friend}.",
-        "on the way home, {hero} met {a_friend}.",
+        "{at_place} lived {a_friend}.",
+        "then {a_friend} came along {at_place}.",
+        "{at_place}, {hero} met {a_friend}.",
     )
     t.say(
         '"may i see your {thing}?" asked {friend}. "[i think we can mend it|nothing is lost yet]."',
@@ -162,8 +162,8 @@ def gift(t: Teller) -> None:
     )
     if bought:
         t.say(
-            "{hero} went {to_place}. there {he} saw a {thing} [in a little shop|on an old cart|on a table]. it was perfect!",
-            "{at_place}, somebody was selling pretty things. {hero} saw a {thing} and liked the {thing} at once.",
+            "{hero} went {to_place}. there {he} saw a fine {thing} [in a little shop|on an old cart|on a table]. it was perfect!",
+            "{at_place}, somebody was selling pretty things. {hero} saw a fine {thing} and liked the {thing} at once.",
         )
         t.maybe(
             "but the {thing} cost [five|six|ten] coins, and {hero} had only [two|three|four].",
@@ -174,8 +174,8 @@ def gift(t: Teller) -> None:
             "so {hero} worked for [two|three] days. {he} [swept floors|carried water|picked beans], until {he} had enough.",
         )
         t.maybe(
-            "at last {hero} held the {thing} in {his} hands.",
-            "then {hero} got the {thing} and ran home.",
+            "at last {hero} came back from the {place} with the {thing}.",
+            "then {hero} took the {thing} and left the {place}.",
         )
     else:
         t.say(
@@ -183,22 +183,25 @@ def gift(t: Teller) -> None:
             '{hero} could not buy anything. "then i will make something," {he} said.',
         )
         t.say(
-            "{he} found [wood|paper|string] and paint {at_place} and worked [all day|until late at night]. {he} made a {thing}.",
-            "all week {he} worked in secret {at_place}. {he} cut and glued and painted, and at last {he} had made a {thing}.",
+            "{he} found [wood|paper|string] and paint {at_place} and worked [all day|until late at night]. {he} made a fine {thing}.",
+            "all week {he} worked in secret {at_place}. {he} cut and glued and painted, and at last {he} had made a fine {thing}.",
         )
-        t.maybe("it was a little crooked, but it was made with love.", "{he} looked at the {thing} and smiled.")
+        t.maybe(
+            "{hero} brought the {thing} back from the {place}.",
+            "then {he} left the {place} with the {thing} and smiled.",
+        )
     t.paragraph()
     t.say(
         "the next day, {hero} gave the {thing} to {friend}.",
         'on the birthday, {hero} knocked on the door. "this {thing} is for you, dear {fkind}," said {hero}.',
     )
     t.say(
-        '"a {thing}!" cried {friend}. "it is the best gift [in the world|of all]!"',
+        '"a fine {thing}!" cried {friend}. "it is the best gift [in the world|of all]!"',
         '{friend} opened the paper and found the {thing}. "oh, how [lovely|pretty]!" said {friend}.',
         'the eyes of {friend} shone. "is this {thing} really for me?" asked {friend}. "thank you, {hero}!"',
     )
     t.remember(
-        "{hero} bought a {thing} {at_place}" if bought else "{hero} made a {thing} {at_place}",
+        "{hero} bought a fine {thing} {at_place}" if bought else "{hero} made a fine {thing} {at_place}",
         "{hero} gave the {thing} to {friend}",
         "happy",
         "{friend} loved the {thing}",

@@ -30,9 +30,9 @@ from .dice import Dice
 class Facts:
     """What a tale says of itself, each as it stands in the text: material for questions and their answers.
 
-    `where` is the place as it is said ("in the forest", or "to the forest" where nobody is said to be there), `home`
-    where the hero lives ("in a hut by the sea"). The last paragraph says "first {first}", "then {then}" and
-    "{hero} … was {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
+    `where` is the place with its preposition ("in the forest"), `home` where the hero lives ("in a hut by the sea").
+    The title says hero, kind, thing and place, the last paragraph "first {first}", "then {then}" and "{hero} … was
+    {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
     """
 
     hero: str
@@ -124,8 +124,8 @@ class Teller:
         self._paragraphs[-1].append(polish(template.format_map(self.slots)))
 
     def maybe(self, *variants: str) -> None:
-        """Like `say`, every second time; otherwise nothing."""
-        if self.flip():
+        """Like `say`, one time in three; otherwise nothing."""
+        if self.flip(1, 3):
             self.say(*variants)
 
     def flip(self, times: int = 1, out_of: int = 2) -> bool:
@@ -156,7 +156,8 @@ class Teller:
             "there once was a {trait} {kind} named {hero} who lived {home}.",
             "once there lived a {trait} {kind} named {hero}. {his} home was {home}.",
         )
-        if self.flip(1, 5):
+        self.say("it was [warm|quiet|lovely|nice] {back_home}.")
+        if self.flip(1, 8):
             self.say(
                 "{he} loved to {hobby}.",
                 "{he} liked to {hobby} and to {hobby2}.",
@@ -164,9 +165,9 @@ class Teller:
             )
 
     def sense(self) -> None:
-        """Now and then, a sentence about the weather of the day."""
-        if self.flip(1, 4):
-            self.say(*words.DAYS[self._weather][1])
+        """Every second time, a sentence about the day at the place of the tale."""
+        if self.flip():
+            self.say(*("{at_place}, " + seen for seen in words.DAYS[self._weather][1]))
 
     def remember(self, first: str, then: str, feeling: str, why: str) -> None:
         """Begin the last paragraph: what happened first, what then, and why the hero is glad."""
@@ -177,7 +178,7 @@ class Teller:
         self.paragraph()
         self.say("[so |]first {first}, and then {then}.", "[so |]first {first}. then {then}.")
         self.say(
-            "[in the end,|now|back {back_home},] {hero} the {kind} was {feeling} because {why}.",
+            "back {back_home}, {hero} the {kind} was {feeling} because {why}.",
         )
 
     def good_night(self) -> None:
@@ -194,15 +195,13 @@ class Teller:
 
     def text(self) -> str:
         paragraphs = [" ".join(sentences) for sentences in self._paragraphs if sentences]
-        return "\n\n".join(["{hero} the {kind} and the {thing}".format_map(self.slots), *paragraphs])
+        return "\n\n".join(["{hero} the {kind} and the {thing} {at_place}".format_map(self.slots), *paragraphs])
 
     def facts(self) -> Facts:
         """What can be asked about the tale, and stands in it."""
         text, slots = self.text(), self.slots
         told = {field.name: slots.get(field.name) for field in dataclasses.fields(Facts)}
         told |= {"pronoun": slots["he"], "friend": slots["fkind"], "where": slots["at_place"]}
-        if slots["at_place"] not in text.lower():  # nobody is said to be there, only to go there
-            told["where"] = slots["to_place"]
         for name in ("food", "elder"):  # cast for every tale, and used by some
             if not re.search(rf"\b{slots[name]}\b", text):
                 told[name] = None

@@ -38,7 +38,7 @@ def vocabulary() -> frozenset[str]:
     >>> "rabbit" in vocabulary(), "coatooed" in vocabulary()
     (True, False)
     """
-    lexicon = [value for name, value in vars(words).items() if name.isupper()]
+    lexicon = [value for name, value in vars(words).items() if name.isupper() and name != "OTHER_COLOURS"]
     texts = [*templates(), *(part for value in lexicon for part in _strings(value))]
     return frozenset(word.lower() for text in texts for word in _WORD.findall(_SLOT.sub(" ", text)))
 

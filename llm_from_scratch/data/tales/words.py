@@ -67,6 +67,8 @@ HOBBIES = (
     "whisper to snails",
     "swing on a gate",
     "hop like a cricket",
+    "build towers out of bricks",
+    "shout louder than the wind",
 )
 ELDERS = {
     "mother": "she",
@@ -152,20 +154,20 @@ DAYS = {
     "sunny": (
         ("one sunny morning", "one sunny day", "one warm afternoon", "one bright morning", "on a warm day"),
         (
-            "The sky was clear and the birds were singing.",
-            "The sun felt warm, and bees hummed in the air.",
-            "Everything smelled of flowers.",
-            "There was not a cloud in the sky.",
-            "Butterflies danced in the light.",
+            "the sky was clear and the birds were singing.",
+            "the sun felt warm, and bees hummed in the air.",
+            "everything smelled of flowers.",
+            "there was not a cloud in the sky.",
+            "butterflies danced in the light.",
         ),
     ),
     "windy": (
         ("one windy morning", "one windy day", "one windy afternoon", "on a windy day"),
         (
-            "The wind pushed the clouds across the sky.",
-            "The leaves whispered in the wind.",
-            "The wind sang in the trees.",
-            "Dry leaves danced over the path.",
+            "the wind pushed the clouds across the sky.",
+            "the leaves whispered in the wind.",
+            "the wind sang in the trees.",
+            "dry leaves danced over the path.",
         ),
     ),
     "cool": (
@@ -177,10 +179,10 @@ DAYS = {
             "one autumn day",
         ),
         (
-            "The grass was wet and the air smelled of rain.",
-            "A thin mist hung over the ground.",
-            "It was so quiet that one could hear a leaf fall.",
-            "Drops of water shone on every leaf.",
+            "the grass was wet and the air smelled of rain.",
+            "a thin mist hung over the ground.",
+            "it was so quiet that one could hear a leaf fall.",
+            "drops of water shone on every leaf.",
         ),
     ),
 }

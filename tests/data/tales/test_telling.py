@@ -13,8 +13,9 @@ from llm_from_scratch.data.tales.dice import Dice
 from llm_from_scratch.data.tales.telling import expand, polish
 from llm_from_scratch.data.tales.vocabulary import templates
 
-FROZEN = "dc0e617f009de26f84b711a24e3a8ddc91d9612131d7b35fcf2b20895a54371f"
+FROZEN = "7a305a23616ada92c183724e31fa6cbf9a45ccbff9794d1f4c1d88478dceaea0"
 SAMPLE = [tell(0, number) for number in range(2000)]
+MANY = list(itertools.islice(tales(3), 10_000))
 
 
 def test_the_text_is_the_same_on_every_machine():
@@ -33,7 +34,7 @@ def test_tales_are_addressable_and_seeds_differ():
 
 def test_length_alphabet_and_vocabulary():
     lengths = [len(t.text.split()) for t in SAMPLE]
-    assert 60 <= min(lengths) and max(lengths) <= 180
+    assert 60 <= min(lengths) and max(lengths) <= 190
     assert all(t.text.isascii() and t.text == t.text.strip() for t in SAMPLE)
     assert not any(re.search(r"[{}\[\]|_<>]|  |\n\n\n|\n [^\n]", t.text) for t in SAMPLE)
     vocabulary = {word.lower() for t in SAMPLE for word in re.findall("[A-Za-z]+", t.text)}
@@ -41,10 +42,7 @@ def test_length_alphabet_and_vocabulary():
 
 
 def test_no_two_tales_are_equal():
-    seen = set()
-    for text in itertools.islice(tales(3), 10_000):
-        seen.add(hash(text))
-    assert len(seen) == 10_000
+    assert len(set(MANY)) == 10_000
 
 
 def test_tales_cannot_be_memorised_by_phrases():
@@ -70,13 +68,13 @@ def test_the_facts_of_a_tale_stand_in_its_text():
     for t in SAMPLE:
         f, text = t.facts, t.text
         title, beginning, *_, end = text.split("\n\n")
-        assert title == f"{f.hero} the {f.kind} and the {f.thing}"
+        assert title == f"{f.hero} the {f.kind} and the {f.thing} {f.where}"
         assert f" {f.kind} named {f.hero}" in beginning and f.home in beginning
         assert f"irst {f.first}" in end and re.search(rf"\b[Tt]hen {f.then}\.", end)
         assert re.search(rf"{f.hero} the {f.kind} was {f.feeling} because {f.why}\.", end)
         assert f.pronoun == ("he" if f.hero in words.HE_NAMES else "she")
         assert re.search(rf"\b[Aa]n? [a-z -]*{f.friend}\b", text) and f"the {f.friend}" in text.lower()
-        assert f.where.endswith(f" the {f.place}") and f.where in text.lower()
+        assert f.where.endswith(f" the {f.place}") and text.count(f"the {f.place}") >= 3
         assert f.thing == f"{f.colour} {f.noun}" and text.count(f.thing) >= 3
         for name, lexicon in (("food", words.FOOD_NOUNS), ("elder", words.ELDERS)):
             said = [word for word in re.findall(r"\b[a-z]+", text) if word in lexicon]
@@ -113,9 +111,9 @@ def test_the_lexicon_enters_the_plots_through_slots_only():
 
 
 def test_the_vocabulary_is_what_the_tales_say():
-    said = {w.lower() for n in range(6000) for w in re.findall("[A-Za-z]+(?:-[A-Za-z]+)*", tale(2, n))}
-    known = vocabulary() - set(words.OTHER_COLOURS)
-    assert said <= known and len(known - said) <= 5
+    said = {word.lower() for text in MANY for word in re.findall("[A-Za-z]+(?:-[A-Za-z]+)*", text)}
+    assert said <= vocabulary()
+    assert vocabulary() == said
 
 
 def test_words_do_not_collide():
