@@ -48,7 +48,7 @@ def say_to(file: Any) -> Say:
 
 
 def tell(
-    model: Any, tokenizer: Tokenizer, count: int, *, seed: int, beginning: str = "", tokens: int | None = None
+    model: Any, tokenizer: Any, count: int, *, seed: int, beginning: str = "", tokens: int | None = None
 ) -> list[str]:
     """So many texts from their first word on, or from `beginning` on; text r draws from seed + r."""
     prompt = [tokenizer.bos_id, *tokenizer.encode(beginning)]

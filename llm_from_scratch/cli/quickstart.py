@@ -21,7 +21,7 @@ examples:
 
 It may be repeated: an unfinished run is taken up where it stopped, a finished one is shown again (--force trains anew).
 """
-BEGINNING = "Max the bear and the red kite\n\nOnce"  # continued again and again while the model learns
+BEGINNING = "Max the bear and the red kite in the garden\n\nOnce"  # continued again and again while the model learns
 CARRIED = Path(__file__).resolve().parents[2] / "chapters" / "tales_model"
 
 
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 NEXT = """\
 the loss curve is {out}/loss.png, the model {out}/model.safetensors (Hugging Face layout)
 what to try next:
-  python -m llm_from_scratch generate --model {out} --prompt "Max the bear and the red kite"
+  python -m llm_from_scratch generate --model {out} --prompt "Max the bear and the red kite in the garden"
   python -m llm_from_scratch quickstart --minutes 10 --out runs/longer
   python -m llm_from_scratch train --data shakespeare --minutes 5 --out runs/shakespeare
   python -m llm_from_scratch grade --start mine        the exercises of the book"""
