@@ -4,7 +4,7 @@ The forward is an ordinary function on ndarrays that returns its output and what
 Parameters in front of the "/" are tensors (or None, or integer arrays such as token ids); those after it are fixed
 settings. The backward receives `needs`, one flag a tensor parameter, those left out included, and returns as many
 gradients; it computes none that nobody asked for. The example feeds the checks that every primitive must pass
-(tests/autograd/test_primitive_sweep.py).
+(tests/autograd/test_primitives_sweep.py).
 
 What the backward will see again is not what a caller can still change: arrays that come as constants or settings are
 copied when a graph is recorded. (Tensors are not: weights are large. Whoever changes a `.data` waits for the backward.)
@@ -86,19 +86,20 @@ class Primitive:
         for value, name in zip(inputs, self._needed):
             if value is None:
                 raise TypeError(f"{self.__name__} needs an array or a Tensor as {name}, got None")
-        edges = tuple(_edge(value) for value in inputs) if grad_enabled() else ()
-        needs = tuple(edge is not None for edge in edges)
-        recorded = any(needs)
+        # Lists, because a generator for two or three inputs costs as much as what is done with them.
+        edges = tuple([_edge(value) for value in inputs]) if grad_enabled() else ()
+        needs = tuple([edge is not None for edge in edges])
+        recorded = True in needs
         dtype = _common_float(self.__name__, inputs)
         arrays = [_as_array(value, dtype, recorded) for value in inputs]
         if settings:
             settings = {name: self._setting(name, value, recorded) for name, value in settings.items()}
         result, saved = self.__wrapped__(*arrays, **settings)
         several = isinstance(result, tuple)
-        outputs = tuple(_bare(array) for array in (result if several else (result,)))
+        outputs = tuple([_bare(array) for array in (result if several else (result,))])
         if recorded:
             node = Node(self, edges, needs, saved)
-            node.outputs = tuple((array.data.shape, array.data.dtype) for array in outputs)
+            node.outputs = tuple([(array.data.shape, array.data.dtype) for array in outputs])
             for number, tensor in enumerate(outputs):
                 if tensor.data.dtype in FLOATS:
                     tensor.requires_grad, tensor._node, tensor._output = True, node, number

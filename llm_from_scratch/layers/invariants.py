@@ -119,17 +119,6 @@ def leaves_its_inputs_alone(trial: Trial) -> None:
 
 
 @_check
-def agrees_with_central_differences(trial: Trial) -> None:
-    """The gradients of the input and of every parameter; beside padding, that of the input."""
-    names, parameters = zip(*trial.module.named_parameters()) if trial.module.parameter_count else ((), ())
-    leaf = Tensor(trial.x[:, :5].copy(), requires_grad=True)
-    floor = 1e-4  # smaller gradients are compared to 1e-10, where rounding begins
-    gradcheck(lambda *_: trial.tensor(leaf), leaf, *parameters, names=["the input", *names], floor=floor)
-    mask = _padding(trial)[:, :5]
-    gradcheck(lambda *_: trial.tensor(leaf, mask=mask), leaf, names=["the input beside padding"], floor=floor)
-
-
-@_check
 def sees_nothing_later(trial: Trial) -> None:
     """Other tokens from some place on leave all outputs before it as they are."""
     for cut in range(1, trial.tokens if trial.causal else 0):
@@ -271,15 +260,39 @@ def can_be_watched(trial: Trial) -> None:
         assert not trial.tensor(trial.x).requires_grad, "under no_grad its output still wants a gradient"
 
 
+@_check
+def agrees_with_central_differences(trial: Trial) -> None:
+    """The gradients of the input and of every parameter; of the input also in padded and packed rows, and of a step."""
+    names, parameters = zip(*trial.module.named_parameters()) if trial.module.parameter_count else ((), ())
+    leaf = Tensor(trial.x[:, :5].copy(), requires_grad=True)
+
+    def check(run: Callable[[], Tensor], label: str, *more: Tensor) -> None:
+        # gradients below the floor are compared to 1e-10, where rounding begins
+        gradcheck(lambda *_: run(), leaf, *more, names=[label, *(names if more else ())], floor=1e-4)
+
+    def step() -> Tensor:
+        memory = trial.memory()
+        trial.run(trial.x, 0, 3, memory=memory)
+        return trial.tensor(leaf, 3, 5, memory=memory)
+
+    check(lambda: trial.tensor(leaf), "the input", *parameters)
+    check(lambda: trial.tensor(leaf, mask=_padding(trial)[:, :5]), "the input beside padding")
+    segments = np.array([[7, 7, 3, 3, 3], [3, 3, 3, 3, 7]])
+    if not _refusal(trial.run, leaf.data, segments=segments):
+        check(lambda: trial.tensor(leaf, segments=segments), "the input of packed rows")
+    if trial.causal:
+        check(step, "the input of a step behind 3 tokens")
+
+
 def _padding(trial: Trial) -> np.ndarray:
     """The second row is shorter by a third, filled up on the left: (rows, tokens) booleans."""
     return np.arange(trial.tokens) >= np.arange(ROWS)[:, None] * (trial.tokens // 3)
 
 
-def _refusal(function: Callable[..., Any], *arguments: Any) -> str:
+def _refusal(function: Callable[..., Any], *arguments: Any, **more: Any) -> str:
     """The text of the ValueError that it raises; empty if it raises none."""
     try:
-        function(*arguments)
+        function(*arguments, **more)
     except ValueError as error:
         return str(error) or type(error).__name__
     return ""

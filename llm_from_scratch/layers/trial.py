@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,7 @@ class Trial:
         self.causal = getattr(spec, "causal", True) if causal is None else causal
         self.width, self.tokens = width, tokens
         with self.named("building it"):
+            assert is_dataclass(spec), "the spec is no dataclass, and its fields are what is saved"
             self.module = self.build(np.float64)
             for number, parameter in enumerate(self.module.parameters()):  # zeros and ones would hide a lot
                 size = 0.5 / parameter.shape[0] ** 0.5 if parameter.ndim > 1 else 0.1

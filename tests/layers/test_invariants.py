@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ PARTS = {
     "biased": replace(ATTENTION, bias=True, output_bias=True),
     "rotary": TURNED,
     "part of each head turns": replace(TURNED, rotary=Rotary(2, interleaved=True, factor=2.0)),
+    "pairs turn as they like": replace(TURNED, rotary=Rotary(4, base=100.0, factors=(1.0, 3.0))),
     "dynamic NTK": replace(TURNED, rotary=Rotary(4, stretch=DynamicNTK(2.0, 5))),
     "stepped NTK": replace(TURNED, rotary=Rotary(4, stretch=SteppedNTK(4))),
     "ALiBi": replace(ATTENTION, slopes=(0.5, 0.25)),
@@ -48,25 +49,52 @@ PARTS = {
     "scale": replace(ATTENTION, scale=1.0),
     "both ways": replace(ATTENTION, causal=False),
     "clipped": replace(ATTENTION, clip=0.5),
-    "normed": replace(ATTENTION, query_norm=NormSpec(4), key_norm=NormSpec(4, "rms")),
+    "normed": replace(ATTENTION, query_norm=NormSpec(4, bias=False), key_norm=NormSpec(4, "rms", plus_one=True)),
+    "normed heads": replace(
+        ATTENTION, query_norm=NormSpec(2, "rms", 1e-2, eps_outside=True), key_norm=NormSpec(2, "rms", weight=False)
+    ),
     "log n": replace(ATTENTION, log_n=4),
     "relative": RelativeAttentionSpec(4, 2, 2, 2),
+    "relative and biased": RelativeAttentionSpec(6, 1, 1, 3, bias=True, output_bias=True, scale=1.0),
     "Mamba": MambaSpec(4, 6, state_size=3, rank=2, convolution_width=3),
     "Mamba without its tail": MambaSpec(4, 4, 2, 1, convolution_width=1, bias=True, convolution_bias=False),
     "Hyena": HyenaSpec(4, ModalFilterSpec(2)),
-    "Hyena by FFT": HyenaSpec(2, ModalFilterSpec(20)),
+    "Hyena by FFT": HyenaSpec(2, ModalFilterSpec(20), 2, convolution_bias=False, bias=False),
     "Hyena's first filter": HyenaSpec(4, ImplicitFilterSpec(16, width=5, depth=2)),
+    "and a wider one": HyenaSpec(3, ImplicitFilterSpec(20, waves=2, width=4, depth=1, shift=0.1)),
     "feed-forward": FeedForwardSpec(4, 6),
     "SwiGLU": FeedForwardSpec(4, 6, "silu", gated=True),
     "GeGLU of tanh": FeedForwardSpec(4, 6, "gelu_tanh", gated=True, bias=False),
     "ReLU": FeedForwardSpec(4, 6, "relu"),
     "mixture of experts": MixtureSpec(FeedForwardSpec(4, 3), experts=3, chosen=2, balance=0.1),
+    "one of two experts": MixtureSpec(FeedForwardSpec(4, 2, "silu", True), experts=2, chosen=1, apart=True),
 }
+# Settings of what parameters begin with.
+BEGINNINGS = {"init", "output_init", "value_init", "router_init", "step", "step_weight_bound", "step_weight_constant"}
+BEGINNINGS |= {"output_scale", "longest", "frequency"}
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_of_the_package_keeps_the_contract(name):
     check_mixer(PARTS[name])
+
+
+def test_every_setting_is_tried_in_two_ways():
+    """A field that no part here sets is a field that is not checked: add one to PARTS."""
+    values: dict[tuple[type, str], set[str]] = {}
+
+    def note(spec):
+        for field in fields(spec) if is_dataclass(spec) else ():
+            value = getattr(spec, field.name)
+            values.setdefault((type(spec), field.name), set()).add(repr(value))
+            note(value)
+
+    for part in PARTS.values():
+        note(part)
+    kinds = (AttentionSpec, Rotary, NormSpec, MambaSpec, HyenaSpec, FeedForwardSpec, MixtureSpec, ImplicitFilterSpec)
+    assert {kind for kind, _ in values} >= {*kinds, RelativeAttentionSpec, ModalFilterSpec}
+    once = {(kind.__name__, name) for (kind, name), found in values.items() if kind in kinds and len(found) == 1}
+    assert {place for place in once if place[1] not in {"hidden_size", *BEGINNINGS}} == set()
 
 
 @dataclass(frozen=True)
@@ -268,6 +296,24 @@ class LosesAGradient(Smooth):
             self.rate = rate
 
 
+class LosesAGradientBesidePadding(Smooth):
+    def values(self, x, context):
+        v = super().values(x, context)
+        return v if context.key_bias is None else v.detach() + 0.0 * v
+
+
+class LosesAGradientInPackedRows(Smooth):
+    def values(self, x, context):
+        v = super().values(x, context)
+        return v if context.segments is None else v.detach() + 0.0 * v
+
+
+class LosesAGradientInSteps(Smooth):
+    def __call__(self, x, memory, context):
+        y = super().__call__(x, memory, context)
+        return y if memory is None else y.detach() + 0.0 * y
+
+
 class HidesAParameter(Smooth):
     def __init__(self, spec, rng):
         super().__init__(spec, rng)
@@ -346,6 +392,9 @@ BROKEN = {
     Narrow: r"keeps_shape_and_dtype: \(2, 12, 3\) went in, \(2, 12, 2\) came out",
     ReturnsAnArray: "keeps_shape_and_dtype: it returned a ndarray, not a Tensor",
     LosesAGradient: r"agrees_with_central_differences: rate\[",
+    LosesAGradientBesidePadding: r"agrees_with_central_differences: the input beside padding\[",
+    LosesAGradientInPackedRows: r"agrees_with_central_differences: the input of packed rows\[",
+    LosesAGradientInSteps: r"agrees_with_central_differences: the input of a step behind 3 tokens\[",
     HidesAParameter: r"owns_what_it_learns: tensors of shapes \[\(3,\)\] get gradients",
     FreezesAParameter: r"owns_what_it_learns: \['rate'\] want no gradient",
     DrawsFromTheGlobalDice: "repeats_with_a_seed: the same seed built another rate",
@@ -394,5 +443,7 @@ def test_what_may_be_checked():
         check_mixer(ATTENTION, tokens=3)
     with pytest.raises(AssertionError, match="gave a function, which is no layers.Module"):
         check_mixer(SmoothSpec(lambda spec, rng: lambda x: x))
+    with pytest.raises(AssertionError, match="building it: the spec is no dataclass"):
+        check_mixer(type("Loose", (), {"hidden_size": 3, "build": lambda self, rng: None})())
     with pytest.raises(AssertionError, match="sees nothing later"):
         check_mixer(replace(ATTENTION, causal=False), causal=True)
