@@ -361,6 +361,14 @@ class ChangesItsInput(Smooth):
         return v
 
 
+class ChangesTheContext(Smooth):
+    def __call__(self, x, memory, context):
+        y = super().__call__(x, memory, context)
+        if context.key_bias is not None:
+            context.key_bias[np.isneginf(context.key_bias)] = -1e9
+        return y
+
+
 class ChangesAParameter(Smooth):
     def __call__(self, x, memory, context):
         y = super().__call__(x, memory, context)
@@ -401,6 +409,7 @@ BROKEN = {
     FillsPlaceholders: "takes_no_memory_as_a_placeholder: rate holds 12 bytes",
     KnowsItsInitialValues: "takes_no_memory_as_a_placeholder: loaded into placeholders",
     ChangesItsInput: "leaves_its_inputs_alone: the input was changed in place",
+    ChangesTheContext: "leaves_its_inputs_alone: context.key_bias was changed in place",
     ChangesAParameter: "leaves_its_inputs_alone: the parameter rate was changed",
     RecordsAWrongThing: "can_be_watched: while recorded",
 }
