@@ -86,19 +86,20 @@ class Primitive:
         for value, name in zip(inputs, self._needed):
             if value is None:
                 raise TypeError(f"{self.__name__} needs an array or a Tensor as {name}, got None")
-        edges = tuple(_edge(value) for value in inputs) if grad_enabled() else ()
-        needs = tuple(edge is not None for edge in edges)
-        recorded = any(needs)
+        # Lists, because a generator for two or three inputs costs as much as what is done with them.
+        edges = tuple([_edge(value) for value in inputs]) if grad_enabled() else ()
+        needs = tuple([edge is not None for edge in edges])
+        recorded = True in needs
         dtype = _common_float(self.__name__, inputs)
         arrays = [_as_array(value, dtype, recorded) for value in inputs]
         if settings:
             settings = {name: self._setting(name, value, recorded) for name, value in settings.items()}
         result, saved = self.__wrapped__(*arrays, **settings)
         several = isinstance(result, tuple)
-        outputs = tuple(_bare(array) for array in (result if several else (result,)))
+        outputs = tuple([_bare(array) for array in (result if several else (result,))])
         if recorded:
             node = Node(self, edges, needs, saved)
-            node.outputs = tuple((array.data.shape, array.data.dtype) for array in outputs)
+            node.outputs = tuple([(array.data.shape, array.data.dtype) for array in outputs])
             for number, tensor in enumerate(outputs):
                 if tensor.data.dtype in FLOATS:
                     tensor.requires_grad, tensor._node, tensor._output = True, node, number

@@ -12,6 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ..autograd import Tensor
 from ..families import Family, WeightTable, find_family
 from ..files.safetensors import TensorSource
 from ..files.sharded import write_checkpoint
@@ -87,7 +88,7 @@ def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, Any]]:
     description = describe(model)
     own = model.weights()
     shapes = {name: parameter.shape for name, parameter in own_layout.placeholder(model.spec).named_parameters()}
-    arrays = {name: own[name] if name in own else getattr(_at(model, name), "data", None) for name in shapes}
+    arrays = {name: own[name] if name in own else _at(model, name) for name in shapes}
     missing = [name for name, found in arrays.items() if getattr(found, "shape", None) != shapes[name]]
     surplus = [name for name in own if name not in shapes]
     if missing or surplus:
@@ -107,7 +108,7 @@ def _at(value: Any, path: str) -> Any:
         if isinstance(value, (list, tuple)):
             value = {str(number): item for number, item in enumerate(value)}
         value = (value if isinstance(value, dict) else getattr(value, "__dict__", {})).get(part)
-    return value
+    return value.data if isinstance(value, Tensor) else value
 
 
 def _lineage(model: Any, stored: Mapping[str, np.dtype]) -> Lineage:

@@ -40,10 +40,11 @@ from ..autograd import (
 from ..autograd import max as max
 from ..autograd import min as min
 from ..autograd import sum as sum
+from ..checks import check_ids
 from . import plain
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
 from .long_filters import long_convolution, modal_filter, modal_scan
-from .lookup import check_ids, embedding
+from .lookup import embedding
 from .losses import cross_entropy
 from .norms import layer_norm, rms_norm
 from .probabilities import log_softmax, softmax

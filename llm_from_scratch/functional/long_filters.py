@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import floating, shapes
 from ..kernels import long_convolution as kernels
 from ..kernels import modal
 from .short_filters import document_borders
@@ -35,7 +35,7 @@ def long_convolution(x, h, D=None, /, *, segments=None, method="fft"):
         raise ValueError(f"long_convolution needs x (B, T, C) and filters (K, C), got {x.shape} and {h.shape}")
     if method not in ("fft", "direct"):
         raise ValueError(f"long_convolution: method is 'fft' or 'direct', not {method!r}")
-    _check_direct("long_convolution", D, x)
+    shapes("long_convolution", D=(D, x.shape[2:]))
     runs = document_runs("long_convolution", segments, x.shape[:2])
     forward = kernels.fft_convolution if method == "fft" else kernels.direct_convolution
     y = forward(x, h, runs)
@@ -99,10 +99,8 @@ def modal_scan(x, poles, residues, D=None, state=None, /, *, segments=None):
     _check_modes("modal_scan", poles, residues)
     if x.ndim != 3 or x.shape[2] != poles.shape[0]:
         raise ValueError(f"modal_scan needs x (B, T, C) and poles (C, N, 2), got {x.shape} and {poles.shape}")
-    _check_direct("modal_scan", D, x)
     shape = (x.shape[0], *poles.shape)
-    if state is not None and state.shape != shape:
-        raise ValueError(f"modal_scan: the state has shape {state.shape}, expected {shape}")
+    shapes("modal_scan", D=(D, x.shape[2:]), state=(state, shape))
     keep = np.ones(x.shape[:2], x.dtype)
     if segments is not None:
         keep[document_borders("modal_scan", segments, x.shape[:2])] = 0
@@ -149,11 +147,6 @@ def _check_modes(name, poles, residues):
         raise ValueError(
             f"{name}: poles and residues are pairs of real numbers, both (C, N, 2); got {poles.shape}, {residues.shape}"
         )
-
-
-def _check_direct(name, D, x):
-    if D is not None and D.shape != x.shape[2:]:
-        raise ValueError(f"{name}: D has shape {D.shape}, expected {x.shape[2:]}")
 
 
 def _modes(rng, channels, width):

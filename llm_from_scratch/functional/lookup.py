@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import check_ids, floating
 from ..kernels import embedding as kernels
 
 
@@ -35,20 +35,3 @@ def _(dy, saved, needs):
 @embedding.example
 def _(rng):
     return (rng.normal(size=(5, 3)), np.array([[0, 4, 4], [2, 0, 4]])), {}
-
-
-def check_ids(ids: np.ndarray, rows: int) -> None:
-    """Raise TypeError unless `ids` are integers, ValueError unless each is in [0, rows).
-
-    >>> check_ids(np.array([[3, 9]]), 5)
-    Traceback (most recent call last):
-    ValueError: token id 9 at (0, 1) is outside the vocabulary 0..4: were the ids made by this model's tokenizer?
-    """
-    if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
-        raise TypeError(f"token ids are an array of integers, got {getattr(ids, 'dtype', type(ids).__name__)}")
-    if ids.size and (ids.min() < 0 or ids.max() >= rows):
-        place = tuple(int(i) for i in np.argwhere((ids < 0) | (ids >= rows))[0])
-        raise ValueError(
-            f"token id {int(ids[place])} at {place} is outside the vocabulary 0..{rows - 1}: "
-            "were the ids made by this model's tokenizer?"
-        )

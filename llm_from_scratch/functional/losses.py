@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import check_targets, floating
 from ..kernels import losses as kernels
-from .projections import check_targets
 
 IGNORED = -100
 
@@ -32,18 +31,7 @@ def cross_entropy(logits, targets, /, *, ignore_index=IGNORED, reduction="mean",
     >>> cross_entropy(logits, np.array([1, -100]))           # the second target is ignored
     Tensor(0.2877)
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    if normaliser is not None and reduction != "mean":
-        raise ValueError(f"cross_entropy: a normaliser goes with reduction='mean', not {reduction!r}")
-    floating("cross_entropy", logits)
-    if logits.ndim == 0:
-        raise ValueError("cross_entropy needs logits (..., V), got a single number")
-    if ignore_index != IGNORED and np.asarray(targets).dtype.kind in "iu":
-        if np.any(targets == IGNORED):
-            raise ValueError(f"cross_entropy: a target is {IGNORED}, but ignore_index is {ignore_index}")
-        targets = np.where(targets == ignore_index, IGNORED, targets)
-    check_targets(targets, logits.shape[:-1], logits.shape[-1])
+    targets = _checked(logits, targets, ignore_index, reduction, normaliser)
     rows, flat = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
     token_losses, log_sum_exp = kernels.cross_entropy(rows, flat)
     scale = 1.0
@@ -89,3 +77,20 @@ def _(rng):
 @cross_entropy.example
 def _(rng):
     return (rng.normal(size=(4, 3)), np.array([0, -100, 1, 1])), {"reduction": "sum"}
+
+
+def _checked(logits, targets, ignore_index, reduction, normaliser):
+    """The targets with the usual number for those ignored; an error unless all arguments fit each other."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"cross_entropy: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    if normaliser is not None and reduction != "mean":
+        raise ValueError(f"cross_entropy: a normaliser goes with reduction='mean', not {reduction!r}")
+    floating("cross_entropy", logits)
+    if logits.ndim == 0:
+        raise ValueError("cross_entropy needs logits (..., V), got a single number")
+    if ignore_index != IGNORED and np.asarray(targets).dtype.kind in "iu":
+        if np.any(targets == IGNORED):
+            raise ValueError(f"cross_entropy: a target is {IGNORED}, but ignore_index is {ignore_index}")
+        targets = np.where(targets == ignore_index, IGNORED, targets)
+    check_targets(targets, logits.shape[:-1], logits.shape[-1])
+    return targets

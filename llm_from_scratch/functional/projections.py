@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import check_targets, floating, shapes
 from ..kernels import losses
 
 
@@ -19,12 +19,7 @@ def linear(x, weight, bias=None, /, *, transposed=False):
     >>> linear([[1.0, 2.0]], [[1.0, 0.0, 3.0], [0.0, 1.0, 1.0]], [0.5, 0.5, 0.5])
     Tensor([[1.5, 2.5, 5.5]])
     """
-    floating("linear", x, weight)
-    matrix = weight.T if transposed else weight
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != matrix.shape[0]:
-        raise ValueError(f"linear: an input {x.shape} does not fit a weight of (in, out) = {matrix.shape}")
-    if bias is not None and bias.shape != (matrix.shape[1],):
-        raise ValueError(f"linear: the bias has shape {bias.shape}, expected ({matrix.shape[1]},)")
+    matrix = _matrix("linear", x, weight, bias, transposed)
     rows = x.reshape(-1, x.shape[-1])
     y = rows @ matrix
     if bias is not None:
@@ -62,13 +57,10 @@ def linear_cross_entropy(x, weight, targets, bias=None, /, *, normaliser=None, t
     >>> linear_cross_entropy([[1.0, 0.0]], [[2.0, 0.0], [0.0, 1.0]], np.array([0]))    # logits 2, 0: ln(1 + e^-2)
     Tensor(0.1269)
     """
-    floating("linear_cross_entropy", x, weight)
-    matrix = weight.T if transposed else weight
-    if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != matrix.shape[0]:
-        raise ValueError(f"linear_cross_entropy: inputs {x.shape} do not fit a head of (in, vocabulary) {matrix.shape}")
-    if bias is not None and bias.shape != (matrix.shape[1],):
-        raise ValueError(f"linear_cross_entropy: the bias has shape {bias.shape}, expected ({matrix.shape[1]},)")
-    check_targets(targets, x.shape[:1], matrix.shape[1])
+    matrix = _matrix("linear_cross_entropy", x, weight, bias, transposed)
+    check_targets(targets, x.shape[:-1], matrix.shape[1])
+    if x.ndim != 2:
+        raise ValueError(f"linear_cross_entropy: inputs are rows (N, in), got {x.shape}: reshape them")
     if normaliser is None:
         normaliser = int((targets != -100).sum())
     if not normaliser > 0:
@@ -110,16 +102,11 @@ def _(rng):
     return (rng.normal(size=(3, 2)), rng.normal(size=(2, 4)), np.array([2, -100, 3]), rng.normal(size=4)), {}
 
 
-def check_targets(targets: np.ndarray, shape: tuple[int, ...], vocabulary: int) -> None:
-    """Raise unless `targets` are integers of `shape`, each -100 (ignored) or a row of the vocabulary."""
-    if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
-        got = getattr(targets, "dtype", type(targets).__name__)
-        raise TypeError(f"targets are token ids, an array of integers; got {got}")
-    if targets.shape != shape:
-        raise ValueError(f"targets have shape {targets.shape}, the logits ask for {shape}")
-    wrong = (targets != -100) & ((targets < 0) | (targets >= vocabulary))
-    if wrong.any():
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"target {int(targets[place])} at {place} is neither -100 (ignored) nor a token id in 0..{vocabulary - 1}"
-        )
+def _matrix(name, x, weight, bias, transposed):
+    """The weight as (in, out); an error unless input and bias fit it."""
+    floating(name, x, weight)
+    matrix = weight.T if transposed else weight
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != matrix.shape[0]:
+        raise ValueError(f"{name}: an input {x.shape} does not fit a weight of (in, out) = {matrix.shape}")
+    shapes(name, bias=(bias, matrix.shape[1:]))
+    return matrix

@@ -34,6 +34,22 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
 
     Source: Su et al. 2021, arXiv:2104.09864, eq. 34.
     """
+    cos, sin, minus_sin = _angles(x, positions, base, rotary_dims, inverse_frequency)
+    return _turn(x, cos, sin, interleaved), (cos, minus_sin, interleaved)
+
+
+@rotary.backward
+def _(dy, saved, needs):
+    return (_turn(dy, *saved),)  # a rotation's transpose is the rotation back
+
+
+def _turn(x, cos, sin, interleaved):
+    # The kernel takes time before heads; both ways of lying in memory are views to it.
+    return kernels.rotary(x.transpose(0, 2, 1, 3), cos, sin, interleaved).transpose(0, 2, 1, 3)
+
+
+def _angles(x, positions, base, rotary_dims, inverse_frequency):
+    """cos, sin and -sin of the angle of each position and pair, checked to fit x."""
     floating("rotary", x)
     if x.ndim != 4:
         raise ValueError(f"rotary needs x (B, H, T, D), got shape {x.shape}")
@@ -56,24 +72,13 @@ def rotary(x, /, *, positions, base=10000.0, rotary_dims=None, interleaved=False
         positions = positions[0]
     if positions.shape not in ((length,), (batch, length)):
         raise ValueError(f"rotary: positions {positions.shape} do not fit x {x.shape}: expected (T,) or (B, T)")
-    cos, sin, minus_sin = _tables(
+    return _tables(
         np.ascontiguousarray(positions, np.int64).tobytes(),
         positions.shape,
         inverse_frequency.tobytes(),
         inverse_frequency.shape,
         x.dtype.char,
     )
-    return _turn(x, cos, sin, interleaved), (cos, minus_sin, interleaved)
-
-
-@rotary.backward
-def _(dy, saved, needs):
-    return (_turn(dy, *saved),)  # a rotation's transpose is the rotation back
-
-
-def _turn(x, cos, sin, interleaved):
-    # The kernel takes time before heads; both ways of lying in memory are views to it.
-    return kernels.rotary(x.transpose(0, 2, 1, 3), cos, sin, interleaved).transpose(0, 2, 1, 3)
 
 
 def frequencies(dims: int, base: float = 10000.0) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import floating, shapes
 from ..kernels import causal_convolution as kernels
 
 
@@ -33,11 +33,8 @@ def causal_convolution(x, weight, bias=None, tail=None, /, *, segments=None):
         raise ValueError(
             f"causal_convolution needs x (B, T, C) and a weight (C, W) with W at least 1, got {x.shape}, {weight.shape}"
         )
-    batch, length, channels = x.shape
-    width = weight.shape[1]
-    for name, array, shape in (("bias", bias, (channels,)), ("tail", tail, (batch, width - 1, channels))):
-        if array is not None and array.shape != shape:
-            raise ValueError(f"causal_convolution: the {name} has shape {array.shape}, expected {shape}")
+    (batch, length, channels), width = x.shape, weight.shape[1]
+    shapes("causal_convolution", bias=(bias, (channels,)), tail=(tail, (batch, width - 1, channels)))
     if segments is None:
         reach = np.full((batch, length), width - 1, np.int64)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import primitive
-from ..checks import floating
+from ..checks import floating, shapes
 from ..kernels import scan as kernels
 from .short_filters import document_borders
 
@@ -37,11 +37,9 @@ def selective_scan(x, delta, A, B, C, D=None, state=None, /, *, segments=None):
     if x.ndim != 3 or A.ndim != 2 or A.shape[0] != x.shape[2]:
         raise ValueError(f"selective_scan needs x (B, T, d) and A (d, N), got {x.shape} and {A.shape}")
     (batch, length, channels), width = x.shape, A.shape[1]
-    shapes = {"delta": (delta, x.shape), "B": (B, (batch, length, width)), "C": (C, (batch, length, width))}
-    shapes |= {"D": (D, (channels,)), "state": (state, (batch, channels, width))}
-    for name, (array, shape) in shapes.items():
-        if array is not None and array.shape != shape:
-            raise ValueError(f"selective_scan: {name} has shape {array.shape}, expected {shape}")
+    each, states = (batch, length, width), (batch, channels, width)
+    given = {"delta": (delta, x.shape), "B": (B, each), "C": (C, each), "D": (D, (channels,)), "state": (state, states)}
+    shapes("selective_scan", **given)
     keep = np.ones((batch, length), x.dtype)
     if segments is not None:
         keep[document_borders("selective_scan", segments, (batch, length))] = 0

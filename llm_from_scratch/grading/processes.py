@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import psutil
 
+_PATIENCE = 10.0  # seconds that killed processes have to end: on a busy machine that takes a while
 MARK = "LLM_FROM_SCRATCH_GRADED"  # an environment variable that whatever they start inherits
 
 
@@ -38,17 +39,18 @@ def resident_bytes(process: psutil.Process) -> int:
 
 def end_all(mark: str, child: psutil.Process | None = None) -> None:
     """End every process that carries the mark, those below `child`, and `child` itself."""
-    own = os.getpid()
-    for _ in range(20):  # what is found is stopped first, so that no more are started; a few rounds see the end
+    own, deadline = os.getpid(), time.monotonic() + _PATIENCE
+    while True:  # what is found is stopped first, so that no more are started
         below = [*([child] if child else []), *(descendants(child) if child else [])]
         found = {process.pid: process for process in [*below, *marked(mark)] if process.pid != own and _lives(process)}
         others = [process for pid, process in found.items() if child is None or pid != child.pid]
         for process in found.values():
             _try(process.suspend)
         # the child last: those whose parent ends would be handed to it, and must still be found below it
-        for process in others or found.values():
+        last = not others or time.monotonic() > deadline
+        for process in found.values() if last else others:
             _try(process.kill)
-        if not others:
+        if last:
             return
         time.sleep(0.005)
 

@@ -31,7 +31,6 @@ def packed_matmul(x: np.ndarray, codes: np.ndarray, scale: np.ndarray, minimum: 
     >>> float(y[0, 0]), float(y[0, 63])                          # 8 · (0.5 · 1 - 1), 8 · (0.5 · 2 - 1)
     (-4.0, 0.0)
     """
-    check(codes, scale, minimum, x)
     return x @ packed_expand.__wrapped__(codes, scale, minimum)
 
 
@@ -42,7 +41,6 @@ def packed_expand(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> 
     >>> packed_expand(np.full((1, 8, 32), 0x21, np.uint8), np.full((1, 1, 64), 0.5), np.zeros((0, 0, 0)))[0, [0, 63]]
     array([0.5, 1. ])
     """
-    check(codes, scale, minimum)
     if codes.dtype == np.uint8:
         codes = np.concatenate([codes & 0x0F, codes >> 4], axis=2)
     tiles, inputs, _ = codes.shape
@@ -53,8 +51,8 @@ def packed_expand(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> 
     return np.ascontiguousarray(weights.reshape(tiles, inputs, TILE).swapaxes(0, 1)).reshape(inputs, tiles * TILE)
 
 
-def check(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray, x: np.ndarray | None = None) -> None:
-    """Raise ValueError unless the parts fit together (and x to them)."""
+@packed_expand.check
+def _check(codes, scale, minimum):
     width = TILE // 2 if codes.dtype == np.uint8 else TILE if codes.dtype == np.int8 else None
     if codes.ndim != 3 or codes.shape[2] != width:
         raise ValueError(f"codes must be int8 (tiles, inputs, 64) or uint8 (…, 32), got {codes.dtype} {codes.shape}")
@@ -64,7 +62,13 @@ def check(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray, x: np.ndarr
         raise ValueError(f"scale {scale.shape} does not fit codes {codes.shape}: (tiles, inputs / g, 64), 8 divides g")
     if minimum.size and minimum.shape != scale.shape:
         raise ValueError(f"minimum {minimum.shape} must have the shape of scale {scale.shape}, or size 0")
-    if x is not None and (x.ndim != 2 or x.shape[1] != inputs):
+
+
+@packed_matmul.check
+def _(x, codes, scale, minimum):
+    _check(codes, scale, minimum)
+    inputs = codes.shape[1]
+    if x.ndim != 2 or x.shape[1] != inputs:
         raise ValueError(f"x {x.shape} does not fit {inputs} inputs: (N, {inputs}) was expected")
 
 
@@ -104,7 +108,6 @@ def attention_inputs(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
 
     x, norm (hidden,); cos, sin (D/2,) -> q (H, D), k (K, D), v (K, D); weights: query, key, value.
     """
-    check_block(x, norm, weights, 3)
     h, width = _rms_norm(x, norm, eps), 2 * cos.size
     q, k, v = (
         _product(h, weights[3 * i : 3 * i + 3])[: count * width].reshape(count, width)
@@ -123,9 +126,6 @@ def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
 
     x (hidden,), q (H, D), keys and values (K, S, D) in any strides -> (hidden,); weights: output, gate, up, down.
     """
-    check_block(x, norm, weights, 4)
-    if keys.ndim != 3 or keys.shape != values.shape or 0 in keys.shape:
-        raise ValueError(f"keys and values must be (K, S, D), alike and not empty, got {keys.shape} and {values.shape}")
     heads, width = q.shape
     grouped = q.reshape(len(keys), heads // len(keys), width)
     scores = grouped @ keys.swapaxes(1, 2) * scale  # (K, G, S)
@@ -146,12 +146,38 @@ def _product(x, weight):
     return packed_matmul.__wrapped__(x[None], *weight)[0]
 
 
-def check_block(x: np.ndarray, norm: np.ndarray, weights: tuple[np.ndarray, ...], count: int) -> None:
-    """Raise ValueError unless there are `count` packed weights and one vector and norm of a size."""
+def _check_block(x, norm, weights, readers, count):
+    """Every weight by itself; those that read the token take all of it, and each other gives as much."""
     if x.ndim != 1 or norm.shape != x.shape or len(weights) != 3 * count:
         raise ValueError(f"one token (hidden,) and {count} weights are needed, got {x.shape} and {len(weights)} arrays")
-    for i in range(0, len(weights), 3):
-        check(*weights[i : i + 3])
+    for number in range(count):
+        _check(*weights[3 * number : 3 * number + 3])
+        tiles, inputs, _ = weights[3 * number].shape
+        if number in readers and inputs != x.size:
+            raise ValueError(f"a weight takes {inputs} inputs, the token has {x.size}")
+        if number not in readers and tiles != -(-x.size // TILE):
+            raise ValueError(f"a weight has {tiles} tiles of outputs, the token {x.size} entries")
+
+
+@attention_inputs.check
+def _(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
+    _check_block(x, norm, weights, (0, 1, 2), 3)
+    counts, width = (heads, key_value_heads, key_value_heads), 2 * cos.size
+    outputs = [TILE * len(codes) for codes in weights[::3]]
+    if cos.size != sin.size or any(has < count * width for has, count in zip(outputs, counts)):
+        raise ValueError(f"weights of {outputs} outputs do not hold {counts} heads of {width}")
+
+
+@block_outputs.check
+def _(x, q, keys, values, norm, eps, scale, *weights):
+    _check_block(x, norm, weights, (1, 2), 4)
+    if keys.ndim != 3 or keys.shape != values.shape or 0 in keys.shape:
+        raise ValueError(f"keys and values must be (K, S, D), alike and not empty, got {keys.shape} and {values.shape}")
+    groups, _, width = keys.shape
+    joined, gate, up, down = weights[::3]
+    wrong = q.size != joined.shape[1] or q.shape[1:] != (width,) or len(q) % groups
+    if wrong or len(gate) != len(up) or len(gate) * TILE < down.shape[1]:
+        raise ValueError(f"q {q.shape}, {groups} key-value heads of {width} and the weights do not fit together")
 
 
 def _weight(rng, inputs, outputs, nibbles):

@@ -4,6 +4,7 @@ from .attention import Attention, AttentionSpec
 from .basic import Embedding, Linear, Norm, NormSpec
 from .block import Block, BranchSpec, LayerSpec
 from .context import Context, Visibility, real_tokens
+from .described import Described
 from .feed_forward import FeedForward, FeedForwardSpec
 from .hyena import Hyena, HyenaSpec, ModalFilter, ModalFilterSpec
 from .initialization import Constant, Normal, XavierNormal
@@ -24,6 +25,7 @@ __all__ = [
     "BranchSpec",
     "Constant",
     "Context",
+    "Described",
     "DynamicNTK",
     "Embedding",
     "FeedForward",

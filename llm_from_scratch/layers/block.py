@@ -47,8 +47,8 @@ class FunctionSpec(Protocol):
     * padding on the left changes nothing for the tokens behind it;
     * packed documents do not see each other, and a prefix is seen whole; or a ValueError says that this cannot be.
 
-    What a spec says of itself (words, bytes remembered, FLOPs) it may answer as `layers.described.Described` does; of a
-    silent one something is said for it.
+    What a spec may say of itself besides (`words()`, `flops(length)`, `memory_bytes(length)` and others) stands in
+    `layers.Described`, with what is answered for one that is silent: the name of its class, its parameters counted.
     """
 
     def build(self, rng: np.random.Generator | None) -> Any:

@@ -50,6 +50,11 @@ class MixtureSpec(Described):
             raise ValueError(f"the weight of the load-balancing loss is a number >= 0, not {self.balance}")
 
     @property
+    def hidden_size(self) -> int:
+        """The width of what comes in and goes out."""
+        return self.expert.hidden_size
+
+    @property
     def intermediate_size(self) -> int:
         """The inner width of one expert."""
         return self.expert.intermediate_size
@@ -72,7 +77,7 @@ class MixtureSpec(Described):
 
     def flops(self, length: int) -> int:
         """The router, and the experts that are chosen for a token."""
-        return 2 * length * self.expert.hidden_size * self.experts + self.chosen * self.expert.flops(length)
+        return 2 * length * self.hidden_size * self.experts + self.chosen * self.expert.flops(length)
 
     def build(self, rng: np.random.Generator | None) -> Mixture:
         """The layer itself."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from .described import ask
 
 Initializer = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 # What picks modules or parameters: a type, a pattern of their path ("layers.*.mixer.query"), or (path, thing) -> bool.
@@ -158,7 +159,8 @@ class Module:
         return sum(math.prod(w.shape) * w.dtype.itemsize if isinstance(w, Tensor) else w.nbytes for _, w in weights)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.parameter_count:,} parameters)"
+        words = f"{ask(self.spec, 'words')}, " if hasattr(self, "spec") else ""
+        return f"{type(self).__name__}({words}{self.parameter_count:,} parameters)"
 
 
 def _once(module: Module) -> Iterator[tuple[str, Any]]:

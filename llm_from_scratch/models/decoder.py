@@ -20,7 +20,7 @@ from ..layers.initialization import ZEROS
 from .heads import Head, TiedHead, cross_entropy
 from .inputs import Inputs
 from .spec import ModelSpec
-from .summary import Summary, summary
+from .summary import Summary, overview, summary
 
 
 class Decoder(Module):
@@ -224,6 +224,9 @@ class Decoder(Module):
         inputs = self._inputs(ids)
         inputs.context(None, self.dtype, self.position_limit)  # positions beyond a learned table
         return summary(self, *inputs.shape)
+
+    def __repr__(self) -> str:
+        return overview(self)
 
     @contextmanager
     def record(self, gradients: bool = False) -> Iterator[Recording]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..autograd import Tensor
+from ..layers import Module
 from ..layers.described import ask
+from .spec import numbers_in_words
 
 _BEFORE = ("embedding", "embedding_projection", "positions", "embedding_norm")
 _AFTER = ("norm", "head_projection", "head")
@@ -56,23 +58,24 @@ class Summary:
         """Of all parameters."""
         return sum(part.nbytes for part in self.parts)
 
-    def __str__(self) -> str:
+    def table(self, columns: Sequence[int] = range(6)) -> str:
+        """All of it, or some of the columns."""
         rows = [("part", "", "puts out", "parameters", "FLOPs", "bytes")]
         rows += [_row(part) for part in self.parts if part.name in _BEFORE]
         for title, parts in self._folded():
             rows.append((title, "", "", *_sums(parts)))
             rows += [_row(part, indent="  ") for part in parts]
-        rows += [_row(part) for part in self.parts if part.name in _AFTER]
+        rows += [_row(part) for part in self.parts if part.name not in _BEFORE and not part.name.startswith("layers.")]
         rows.append(("in all", "", "", *_sums(self.parts)))
         widths = [max(len(row[k]) for row in rows) for k in range(6)]
         lines = []
         for row in rows:
-            cells = [cell.ljust(w) if k < 3 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))]
+            cells = [row[k].ljust(widths[k]) if k < 3 else row[k].rjust(widths[k]) for k in columns]
             lines.append("  ".join(cells).rstrip())
         rule = "─" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
-    __repr__ = __str__
+    __str__ = __repr__ = table
 
     def _folded(self) -> list[tuple[str, list[Part]]]:
         """(title, parts of one layer): layers that differ in nothing but their number are shown once."""
@@ -84,27 +87,9 @@ class Summary:
         found = []
         for layers in alike.values():
             numbers = [number for number, _ in layers]
-            title = f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {_in_words(numbers)}, each"
+            title = f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {numbers_in_words(numbers)}, each"
             found.append((title, layers[0][1]))
         return found
-
-
-def _in_words(numbers: Sequence[int]) -> str:
-    """Rising numbers, neighbours joined.
-
-    >>> _in_words([0, 1, 2, 5]), _in_words([1, 3, 5, 7]), _in_words([4, 6])
-    ('0 to 2, 5', '1, 3, … 7', '4, 6')
-    """
-    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
-    if len(numbers) > 2 and step > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1, step)):
-        return f"{numbers[0]}, {numbers[1]}, … {numbers[-1]}"
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def summary(model: Any, batch: int, length: int) -> Summary:
@@ -135,9 +120,29 @@ def summary(model: Any, batch: int, length: int) -> Summary:
     for name, what, width, flops in _listed(model, length):
         size, nbytes = held.pop(name, (0, 0))
         parts.append(Part(name, what, (batch, length, width), size, batch * flops, nbytes))
-    if held:
-        raise ValueError(f"these parts of the model hold parameters but have no place in it: {', '.join(held)}")
+    parts += [Part(name, "", (), size, 0, nbytes) for name, (size, nbytes) in held.items()]  # of a model of one's own
     return Summary(tuple(parts))
+
+
+def overview(model: Any) -> str:
+    """What a model holds, as `repr` shows it: the summary without what only a run has.
+
+    >>> from llm_from_scratch.checkpoints import build
+    >>> build("llama", num_hidden_layers=1, num_attention_heads=2, hidden_size=4, intermediate_size=6, vocab_size=5)
+    part                             parameters  bytes
+    ──────────────────────────────────────────────────
+    embedding                                20     80
+    layer 0                                 144    576
+      mixer norm         RMSNorm              4     16
+      mixer              multi-head          64    256
+      feed forward norm  RMSNorm              4     16
+      feed forward       SwiGLU              72    288
+    norm                 RMSNorm              4     16
+    head                                     20     80
+    ──────────────────────────────────────────────────
+    in all                                  188    752
+    """
+    return summary(model, 1, 1).table((0, 1, 3, 5))
 
 
 def _held(model: Any) -> Iterator[tuple[str, int, int]]:
@@ -163,10 +168,11 @@ def _listed(model: Any, length: int) -> list[tuple[str, str, int, int]]:
     inside: list[tuple[str, str, int, int]] = []
     for number, (layer, block) in enumerate(zip(spec.layers, model.layers)):
         functions = layer.functions
-        for name in [name for name in vars(block) if name != "spec"]:
-            part = functions.get(name) or getattr(block, name).spec
-            flops = ask(part, "flops", length) if name in functions else 0
-            inside.append((f"layers.{number}.{name}", ask(part, "words"), wide, flops))
+        for name, module in vars(block).items():
+            if isinstance(module, Module):
+                part = getattr(module, "spec", functions.get(name, module))
+                flops = ask(part, "flops", length) if name in functions else 0
+                inside.append((f"layers.{number}.{name}", ask(part, "words"), wide, flops))
     return [*outside(_BEFORE), *inside, *outside(_AFTER)]
 
 

@@ -60,7 +60,7 @@ def parts(
     splitter = PreTokenizer("gpt2") if pre_tokenizer is None else pre_tokenizer
     encoder = ByteEncoder(ids, merges, special=special, ignore_merges=ignore_merges, ranks=ranks)
     ends = Ends(vocabulary, post_processor, roles)
-    return Parts("byte-level", added, splitter, encoder, vocabulary, ByteDecoder(vocabulary), ends)
+    return Parts("byte-level", splitter, encoder, vocabulary, ByteDecoder(vocabulary), ends)
 
 
 def train(

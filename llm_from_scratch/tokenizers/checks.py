@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,19 @@ def check_text(text: Any) -> None:
         raise TypeError("expected a str, got bytes: decode it first, for example with text.decode('utf-8')")
     if not isinstance(text, str):
         raise TypeError(f"expected a str, got {type(text).__name__}")
+
+
+def flag(settings: Mapping[str, Any], name: str, default: Any, where: str) -> Any:
+    """A setting that is true or false, or the default. ValueError for anything else, naming where it stands.
+
+    >>> flag({"legacy": "no"}, "legacy", None, "tokenizer_config.json: ")
+    Traceback (most recent call last):
+    ValueError: tokenizer_config.json: legacy must be true or false, got 'no'
+    """
+    value = settings.get(name, default)
+    if value is not default and not isinstance(value, bool):
+        raise ValueError(f"{where}{name} must be true or false, got {value!r:.80}")
+    return value
 
 
 def utf8(text: str) -> bytes:

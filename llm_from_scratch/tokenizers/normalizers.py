@@ -15,6 +15,7 @@ from typing import Any
 import regex
 
 from .charsmap import Charsmap
+from .checks import flag
 from .expressions import compile_pattern, escape
 
 Part = tuple[int, int, str]
@@ -110,7 +111,7 @@ def _lowercase(settings: dict[str, Any]) -> Step:
 
 def _strip(settings: dict[str, Any]) -> Step:
     white = "".join(WHITE_SPACE)
-    left, right = _flag(settings, "strip_left", True), _flag(settings, "strip_right", True)
+    left, right = (flag(settings, f"strip_{side}", True, "Strip: ") for side in ("left", "right"))
 
     def whole(text: str) -> str:
         text = text.lstrip(white) if left else text
@@ -181,9 +182,3 @@ def _string(settings: dict[str, Any], name: str) -> str:
     if not isinstance(settings.get(name), str):
         raise ValueError(f"{settings['type']}: {name} must be a string, got {settings.get(name)!r:.80}")
     return settings[name]
-
-
-def _flag(settings: dict[str, Any], name: str, default: bool) -> bool:
-    if not isinstance(settings.get(name, default), bool):
-        raise ValueError(f"{settings['type']}: {name} must be true or false, got {settings[name]!r:.80}")
-    return settings.get(name, default)

@@ -70,9 +70,13 @@ class Parts:
     """One tokenizer. kind: "byte-level", "sentencepiece" or "pipeline", which decides how it is written to a file."""
 
     kind: str
-    added: AddedTokens
     splitter: Splitter
     encoder: Encoder
     vocabulary: Vocabulary
     decoder: Decoder
     ends: Ends
+
+    @property
+    def added(self) -> AddedTokens:
+        """The added tokens, and the normaliser of what lies between them."""
+        return self.vocabulary.added

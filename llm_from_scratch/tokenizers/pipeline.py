@@ -45,10 +45,8 @@ def parts(
     spelt = {number: steps([text]).encode("utf-8") for number, text in names.items()}
     ids = {token: number for number, token in sorted(spelt.items(), reverse=True)}
     vocabulary = Vocabulary(spelt, ids, added, names)
-    return Parts(
-        "pipeline", added, splitter, WordEncoder(model, described, added), vocabulary,
-        NameDecoder(vocabulary, steps), Ends(vocabulary, post_processor, roles),
-    )  # fmt: skip
+    encoder, ends = WordEncoder(model, described, added), Ends(vocabulary, post_processor, roles)
+    return Parts("pipeline", splitter, encoder, vocabulary, NameDecoder(vocabulary, steps), ends)
 
 
 class WordEncoder:

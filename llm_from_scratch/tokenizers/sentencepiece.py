@@ -90,7 +90,7 @@ def parts(
     names = {number: piece.text for number, piece in enumerate(pieces) if piece.text}
     vocabulary = Vocabulary(spelt, ids, added, names, size=1 + max([len(pieces) - 1, *added.by_id]))
     decoder = PieceDecoder(vocabulary, borders, encoder, unknown_text)
-    return Parts("sentencepiece", added, borders, encoder, vocabulary, decoder, Ends(vocabulary, post_processor, roles))
+    return Parts("sentencepiece", borders, encoder, vocabulary, decoder, Ends(vocabulary, post_processor, roles))
 
 
 def train(

@@ -14,7 +14,7 @@ import regex
 from ..kernels.splitting import SCHEMES
 from .added_tokens import Segment
 from .byte_level import to_characters
-from .checks import utf8
+from .checks import flag, utf8
 from .expressions import compile_pattern, escape
 from .normalizers import WHITE_SPACE
 
@@ -101,8 +101,7 @@ def make_steps(described: list[dict[str, Any]]) -> list[Step]:
         if not isinstance(kind, str) or kind not in _MAKERS:
             raise ValueError(f"pre_tokenizer step {kind!r} is not supported: expected one of {list(_MAKERS)}")
         for name in ("add_prefix_space", "use_regex", "individual_digits", "invert", "split"):
-            if not isinstance(settings.get(name, False), bool):
-                raise ValueError(f"pre_tokenizer {kind}: {name} must be true or false, got {settings[name]!r:.80}")
+            flag(settings, name, False, f"pre_tokenizer {kind}: ")
         steps += _MAKERS[kind](settings)
     return steps
 

@@ -1,8 +1,7 @@
 """The tokenizer: text to ids and back, exactly.
 
-A `Tokenizer` is composed of parts (`parts.py`), and every kind of tokenizer is a choice of them: byte-level BPE
-(`byte_bpe.py`), SentencePiece's BPE over characters (`sentencepiece.py`), or what a `tokenizer.json` spells out step by
-step (`pipeline.py`). Files are read and written in `formats/`, the loops are in `kernels/bpe.py`.
+It is composed of parts (`parts.py`), and each kind of tokenizer is a choice of them: byte-level BPE (`byte_bpe.py`),
+SentencePiece's BPE (`sentencepiece.py`), or what a `tokenizer.json` spells out (`pipeline.py`). Files: `formats/`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import numpy as np
 
 from ..autograd import Tensor
 from .accumulate import accumulate_gradients
-from .adamw import AdamW
 from .clip import grad_norm
 from .config import TrainingSettings
 from .objectives import Objective, next_token
@@ -30,7 +29,7 @@ def seconds_per_step(
     """
     params = [p for _, p in model.named_parameters() if p.requires_grad]
     scratch = [Tensor(np.array(p.data), requires_grad=True) for p in params]
-    optimizer = AdamW(scratch, lr=0.0, weight_decay=0.0, threads=settings.threads)
+    optimizer = settings.make_optimizer(scratch)
     position = sampler.state()
     times: list[float] = []
     try:

@@ -68,13 +68,18 @@ def trained(model: Any) -> dict[str, Any]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def weights(model: Any) -> dict[str, Any]:
+    """Everything a model holds: its parameters' arrays, or what its `weights()` lists (packed matrices, too)."""
+    return model.weights() if hasattr(model, "weights") else {name: p.data for name, p in model.named_parameters()}
+
+
 def describe(model: Any) -> dict[str, Any]:
     """What a checkpoint notes of its model: what that says of itself (`describe()`, JSON-able, or a `config`), and the
     digest of what does not train.
     """
     said = model.describe() if hasattr(model, "describe") else dict(getattr(model, "config", {}))
     trains = trained(model)
-    frozen = {name: array for name, array in model.state_dict().items() if name not in trains}
+    frozen = {name: array for name, array in weights(model).items() if name not in trains}
     digest = hashlib.sha256()
     for name, array in sorted(frozen.items()):
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
@@ -132,10 +137,23 @@ def load_checkpoint(
     file is not what it was when it was written. open_model: opens checkpoints of earlier versions, which hold the model
     in its published layout, as open_model(folder, dtype=…); the earliest have no digests and are read unchecked.
     """
-    folder = Path(folder)
+    state = verified_state(folder)
+    fill(Path(folder), state, model, optimizer, open_model)
+    return state
+
+
+def verified_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state of a checkpoint, all files of which are what they were when it was written."""
     state = read_state(folder)
     if state["format"] != _WITHOUT_DIGESTS:
         check_digests(folder, "go on from another checkpoint (its name belongs into the file `latest`), or start again")
+    return state
+
+
+def fill(
+    folder: Path, state: dict[str, Any], model: Any, optimizer: Any, open_model: Callable[..., Any] | None
+) -> None:
+    """Model and optimizer from a checkpoint that was verified, see `load_checkpoint`."""
     parameters = trained(model)
     said, now = state.get("model", {}), describe(model)
     changes = _changes(flat(said), flat(now)) if state["format"] == FORMAT else ""
@@ -158,7 +176,6 @@ def load_checkpoint(
         optimizer.load_state_dict(read_safetensors(folder / "optimizer.safetensors"))
     for name, parameter in parameters.items():
         parameter.data = arrays[name]
-    return state
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ and of a sampler that it yields batches and can say where it stands.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..files.lock import sole_writer
 from .adamw import decay_groups
-from .checkpoint import describe, latest_checkpoint, tidy
+from .checkpoint import describe, latest_checkpoint, tidy, trained, weights
 from .config import TrainingSettings
 from .curve import plot_curve
 from .interrupt import polite_interrupts
@@ -58,10 +59,10 @@ def train(
     decides the run, JSON-able; kept with the checkpoints. open_model: opens checkpoints of earlier versions, see
     `load_checkpoint`. report: shows messages.
 
-    on_step: called as on_step(steps made, the last loss, model) before the first step and after each, for what a
-    technique does between steps: a setting that follows a schedule, a reference that is renewed. A run that goes on
-    begins with the very call that was the next when it was saved; so whatever follows from these arguments alone
-    repeats to the byte. What must be remembered beyond that belongs into the sampler's state.
+    on_step: called as on_step(steps made, the last loss, model) before the first step and after each, when that was
+    evaluated and saved, for what a technique does between steps: a setting that follows a schedule, a reference that is
+    renewed. A run that goes on begins with the very call that was the next when it was saved; so whatever follows from
+    these arguments alone repeats to the byte. What must be remembered beyond that belongs into the sampler's state.
 
     A run is resumed with the model config, settings (but for `checkpoint_every` and `keep`), position in the data and
     identity it was begun with: ValueError naming what differs otherwise, and the file if one was damaged. A log that
@@ -84,6 +85,7 @@ def train(
         tidy(directory)
         exported = _will_be_exported(model, report)  # nothing trains for hours to fail at saving
         run.described = describe(model)
+        _check_json(identity=run.identity, model=run.described, sampler=sampler.state())
         checkpoint = latest_checkpoint(directory)
         if checkpoint is not None and not resume:
             raise ValueError(
@@ -107,11 +109,20 @@ def _will_be_exported(model: Any, report: Callable[[str], None]) -> bool:
         if hasattr(model, "check_saving"):
             model.check_saving()
     except ValueError as error:
-        if all(p.requires_grad for _, p in model.named_parameters()):
+        if trained(model).keys() == weights(model).keys():
             raise
         report(f"note: the checkpoints hold what trains; the whole model will not be exported ({error})")
         return False
     return True
+
+
+def _check_json(**kept: Any) -> None:
+    """TypeError for what could not be written with the first checkpoint."""
+    for name, value in kept.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"checkpoints keep what the {name} says as JSON, which is not possible: {error}") from None
 
 
 def _draw_curve(directory: Path, title: str, report: Callable[[str], None]) -> None:

@@ -122,6 +122,8 @@ def check_batch(batch: Any) -> dict[str, np.ndarray]:
                 f"{name} has {len(arrays[name])} rows, {first} {len(arrays[first])}: "
                 "each array of a batch has one entry for each row"
             )
+    if not len(arrays[first]):
+        raise ValueError(f"{first} has no rows: a batch has at least 1")
     return arrays
 
 

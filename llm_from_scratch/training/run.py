@@ -17,7 +17,7 @@ import numpy as np
 
 from ..files.strict_json import json_entry
 from .accumulate import accumulate_gradients
-from .checkpoint import differences, load_checkpoint, read_state, resume_notes, save_checkpoint
+from .checkpoint import differences, fill, resume_notes, save_checkpoint, verified_state
 from .clip import clip_scale, grad_norm
 from .config import TrainingSettings
 from .log import RunLog
@@ -87,7 +87,7 @@ class Run:
 
     def restore(self, checkpoint: Path, open_model: Callable[..., Any] | None) -> tuple[int, str | None]:
         """Take over a checkpoint; return the length and digest the log had."""
-        state, path = read_state(checkpoint), checkpoint / "state.json"
+        state, path = verified_state(checkpoint), checkpoint / "state.json"
         settings, sampler, evaluation = (
             json_entry(state, key, "an object", path) for key in ("settings", "sampler", "evaluation")
         )
@@ -115,7 +115,7 @@ class Run:
             self.sampler.restore(sampler)
         except ValueError as error:
             raise ValueError(f"{path}, sampler: {error}") from None
-        load_checkpoint(checkpoint, model=self.model, optimizer=self.optimizer, open_model=open_model)
+        fill(checkpoint, state, self.model, self.optimizer, open_model)
         self.step, self.tokens, self.evaluation = state["step"], tokens, evaluation
         self.loss, self.saved = math.nan if loss is None else loss, checkpoint
         return log_bytes, state.get("log_sha256")

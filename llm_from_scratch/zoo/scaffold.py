@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..families.published.config import current_to_2023, keeps_books
+from ..families.published.config import Config, current_to_2023, keeps_books
 from ..families.published.sizes import USUAL_KEYS
 
 # Spellings of the sizes beside the usual ones, and of what else a config says of its model.
@@ -96,7 +95,8 @@ def scaffold(name: str, config: Mapping[str, Any], shapes: Mapping[str, tuple[in
     words = _words(values)
     guesses = _guesses(dict.fromkeys(_LLAMA, ()) if shapes is None else shapes)
     title, text = name.replace("_", "-"), json.dumps
-    architecture = (config.get("architectures") or [name.title().replace("_", "") + "ForCausalLM"])[0]
+    said = config.get("architectures")
+    architecture = said[0] if isinstance(said, list) and said else name.title().replace("_", "") + "ForCausalLM"
     own = {size: words[size] for size in USUAL_KEYS if size in words and words[size] != USUAL_KEYS[size]}
     body = f"{_spec(title, values, words, guesses)}\n\n{_weights(guesses)}"
     imports = [
@@ -104,9 +104,6 @@ def scaffold(name: str, config: Mapping[str, Any], shapes: Mapping[str, tuple[in
         for module, names in _IMPORTS.items()
         if (used := [word for word in names if re.search(rf"\b{word}\b", body)])
     ]
-    defaults = textwrap.wrap(
-        ", ".join(f"{text(key)}: {_literal(value)}" for key, value in values.items()) + ",", 112, break_on_hyphens=False
-    )
     lines = [
         f'"""{title}. TODO: what is new in it; source. Initialisation: N(0, initializer_range); TODO: as published?"""',
         "",
@@ -119,8 +116,8 @@ def scaffold(name: str, config: Mapping[str, Any], shapes: Mapping[str, tuple[in
         f"MODEL_TYPES = ({text(config.get('model_type', name))},)",
         f"ARCHITECTURE = {text(architecture)}",
         "DEFAULTS: dict[str, Any] = {  # TODO: the defaults of the published code; these are what one release says",
-        *(f"    {line}" for line in defaults),
-        "}  # fmt: skip",
+        *(f"    {text(key)}: {_literal(value)}," for key, value in values.items()),
+        "}",
         *([f"SIZE_KEYS = {text(own)}"] if own else []),
         f'SIZES: dict[str, dict[str, Any]] = {{"{title}": {{}}}}  # TODO: names of the released sizes',
         "",
@@ -147,6 +144,8 @@ def _words(values: Mapping[str, Any]) -> dict[str, str]:
         said = [key for key in tried if key in values]
         if said:
             found[what] = said[0]
+            if what in ("width", "heads"):
+                Config(values, "scaffold").size(said[0])
         elif what in ("layers", "width", "heads", "vocabulary"):
             raise ValueError(f"the config does not say {what} under a known name ({', '.join(tried)})")
     return found
@@ -192,8 +191,10 @@ def _spec(title: str, values: Mapping[str, Any], words: Mapping[str, str], guess
     norm = parts.get("mixer_norm") or parts.get("mixer_norm_branch")
     kind = "rms" if "rms" in words.get("eps", "rms" if norm and not norm.has_bias else "") else "layer"
     learned = "" if norm and (kind == "rms" or norm.has_bias) else f", weight={norm is not None}, bias=False"
-    settings = [f"bias={ask('bias', 'config.flag({})', biased('mixer.query'))}"]
-    settings.append(f"output_bias={ask('bias', 'config.flag({})', biased('mixer.output'))}")
+    settings = [
+        f"bias={ask('bias', 'config.flag({})', biased('mixer.query'))},",
+        f"output_bias={ask('bias', 'config.flag({})', biased('mixer.output'))},",
+    ]
     lines = [
         f"hidden, heads = {ask('width', 'config.size({})', '')}, {ask('heads', 'config.size({})', '')}",
         f"shared = {ask('key_value_heads', 'config.size_or({}, heads)', 'heads')}",
@@ -206,19 +207,16 @@ def _spec(title: str, values: Mapping[str, Any], words: Mapping[str, str], guess
         dims = ask("rotary share", "int(head_dim * config.number({}, above=0.0))", "head_dim")
         lines.append(f"rotary = rotary_from_config(config, {dims}, {ask('rotary base', '{}', '')})")
         read.add("rope_scaling")
-        settings.append("rotary=rotary")
+        settings.append("rotary=rotary,")
     if "window" in words and values[words["window"]] is not None:
-        settings.append(f"window={ask('window', 'config.size({})', '')}  # TODO: in every layer?")
+        settings.append(f"window={ask('window', 'config.size({})', '')},  # TODO: in every layer?")
     width = values.get(words.get("head_dim", "")) or values[words["width"]] // values[words["heads"]]
     for part, whole in (("query_norm", "heads * head_dim"), ("key_norm", "shared * head_dim")):
         if f"mixer.{part}" in parts:
             size = "head_dim" if parts[f"mixer.{part}"].shape in ((width,), ()) else whole
-            settings.append(f'{part}=NormSpec({size}, "{kind}", norm.eps)')
+            settings.append(f'{part}=NormSpec({size}, "{kind}", norm.eps),')
     lines += ["attention = AttentionSpec(", "    hidden, heads, shared, head_dim,"]
-    lines += [
-        *(f"    {setting}," if "#" not in setting else "    " + setting.replace("  #", ",  #") for setting in settings)
-    ]
-    lines += ["    **inits,", ")"]
+    lines += [*(f"    {setting}" for setting in settings), "    **inits,", ")"]
     inner, act = ask("feed_forward", "config.size_or({}, 4 * hidden)", "4 * hidden"), "config.choice({}, ACTIVATIONS)"
     bias = ask("feed-forward bias", "config.flag({})", biased("feed_forward.up"))
     lines += [f"width, activation = {inner}, {ask('activation', act, repr('gelu'))}"]
@@ -256,24 +254,21 @@ def _weights(guesses: Iterable[_Guess]) -> str:
             if theirs.endswith("inv_freq"):
                 ignored.append(theirs.replace("{i}", "*"))
             else:
-                rows.append(f'# TODO: Row("", "{theirs}"),{remark}')
+                rows.append(f'# TODO: Row("", {json.dumps(theirs)}),{remark}')
             continue
         known[ours] = theirs
         end = "{w}" if has_bias else "weight"
-        names = [("layers.{i}." if "{i}" in theirs else "") + f"{part}.{end}" for part in ours.split("+")]
+        names = [json.dumps(f"{'layers.{i}.' * ('{i}' in theirs)}{part}.{end}") for part in ours.split("+")]
+        layout = ", TRANSPOSED" if "norm" not in ours and ours not in ("embedding", "positions") else ""
         if ours == _QKV:
             layout, remark = ", Fused()", remark + "  # TODO: [Q | K | V], or head by head: Fused(groups=heads)?"
-        else:
-            layout = ", TRANSPOSED" if "norm" not in ours and ours not in ("embedding", "positions") else ""
-        mine = f'"{names[0]}"' if len(names) == 1 else "(" + ", ".join(f'"{each}"' for each in names) + ")"
-        rows.append(f'Row({mine}, "{theirs}.{end}"{layout}),{remark}')
+        mine = names[0] if len(names) == 1 else f"({', '.join(names)})"
+        rows.append(f"Row({mine}, {json.dumps(f'{theirs}.{end}')}{layout}),{remark}")
     embedding = known.get("embedding", "TODO")
-    prefix = embedding.rpartition(".")[0].split(".")[0]
-    tail = (
-        [f"ignored=({', '.join(json.dumps(each.removeprefix(prefix + '.')) for each in ignored)},),"] if ignored else []
-    )
-    tail += [f'prefix="{prefix}.",'] if prefix else []
-    tail += [f'tied=("{known.get("head", "lm_head")}.weight", "{embedding}.weight"),']
+    prefix = embedding.split(".")[0] + "." if "." in embedding else ""
+    tail = [f"ignored={tuple(name.removeprefix(prefix) for name in ignored)!r},"] if ignored else []
+    tail += [f"prefix={json.dumps(prefix)},"] if prefix else []
+    tail += [f"tied=({json.dumps(known.get('head', 'lm_head') + '.weight')}, {json.dumps(embedding + '.weight')}),"]
     lines = ["return WeightTable(", "    rows=(", *(f"        {row}" for row in rows), "    ),"]
     lines += [*(f"    {each}" for each in tail), ")"]
     head = 'def weights_from_config(config: Config) -> WeightTable:\n    """Which tensor is which."""\n'

@@ -18,9 +18,11 @@ from llm_from_scratch.checkpoints.own_layout import SPEC, decode, encode
 from llm_from_scratch.data.sampler import BatchSampler
 from llm_from_scratch.files.digests import write_digests
 from llm_from_scratch.files.sharded import read_safetensors
-from llm_from_scratch.layers import FeedForwardSpec, LayerSpec, Linear, Normal, NormSpec
+from llm_from_scratch.layers import AttentionSpec, FeedForwardSpec, LayerSpec, Linear, Normal, NormSpec, Rotary
 from llm_from_scratch.layers.module import Module, parameter
 from llm_from_scratch.models.spec import ModelSpec
+from llm_from_scratch.quantization import PackedLinear, PackedWeight
+from llm_from_scratch.quantization.blocks import Codes
 
 SMALL = dict(vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2)
 
@@ -173,8 +175,7 @@ def test_what_is_used_twice_trains_once_and_is_read_as_the_same_function(tmp_pat
 
 
 def freeze(model: Any, *parts: str) -> Any:
-    for name, p in model.named_parameters():
-        p.requires_grad = not name.startswith(parts)
+    model.freeze(lambda name, _: name.startswith(parts))
     return model
 
 
@@ -208,21 +209,36 @@ class Adapted(Module):
         return self.base(x) + (x @ self.down) @ self.up
 
 
-def adapted(seed: int = 1) -> Decoder:
-    model = freeze(own_model(seed=seed), "")
-    model.layers[1].feed_forward.up = Adapted(model.layers[1].feed_forward.up)
+def packed(linear: Linear) -> PackedLinear:
+    codes = np.round(linear.weight.data.T * 1000).astype(np.int8)  # (outputs, inputs)
+    scale = np.full((len(codes), 1), 1e-3, np.float32)
+    return PackedLinear(PackedWeight.from_codes(Codes(codes, scale, None)), linear.bias)
+
+
+def adapted(seed: int = 1, pack: bool = False) -> Decoder:
+    model = own_model(seed=seed)
+    if pack:
+        model.replace("layers.*.feed_forward.up", packed)
+    model.freeze()
+    model.replace("layers.1.feed_forward.up", Adapted)
     return model
 
 
-def test_adapters_alone_are_kept_where_only_they_train(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pack", [False, True])
+def test_adapters_alone_are_kept_where_only_they_train(tmp_path: Path, pack: bool) -> None:
     said: list[str] = []
-    run = resumes_to_the_byte(adapted, tmp_path, said)
+    run = resumes_to_the_byte(lambda: adapted(pack=pack), tmp_path, said)
     names = {f"layers.1.feed_forward.up.{part}" for part in ("down", "up")}
     assert read_safetensors(run / "step-5").keys() == names
     assert not (run / "model.safetensors").exists()
     assert len(said) == 1 and "checkpoints hold what trains" in said[0] and "up.down" in said[0]
     with pytest.raises(ValueError, match="other frozen weights"):
-        train(adapted(seed=2), run)
+        train(adapted(seed=2, pack=pack), run)
+    if pack:  # what is packed is not overlooked: here one code differs
+        other = adapted(pack=True)
+        other.layers[0].feed_forward.up.weight.codes[0, 0, 0] ^= 1
+        with pytest.raises(ValueError, match="other frozen weights"):
+            train(other, run)
     with pytest.raises(ValueError, match=r"other modules than its spec builds \(.*up.base.weight.* no .*up.weight"):
         adapted().save_pretrained(tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -392,3 +408,18 @@ def test_checkpoints_of_the_earlier_format_are_opened_as_published_models(tmp_pa
     assert (tmp_path / "old" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_what_later_families_have_comes_back_too(tmp_path: Path) -> None:
+    norm, head = (NormSpec(size, "rms", 1e-6, plus_one=True) for size in (8, 4))
+    mixer = AttentionSpec(8, 2, 1, 4, rotary=Rotary(4), query_norm=head, key_norm=head)
+    layer = LayerSpec.sequential(mixer, FeedForwardSpec(8, 12, "gelu_tanh", gated=True), norm_branch=norm)
+    spec = ModelSpec(11, 8, (layer,) * 2, norm, 16, head_bias=True, embedding_scale=8**0.5)
+    model = Decoder(spec, np.random.default_rng(0))
+    for parameter_ in model.parameters():  # zeros, as half of them start, would not be missed
+        parameter_.data = np.random.default_rng(1).normal(size=parameter_.shape).astype(np.float32)
+    model.save_pretrained(tmp_path)
+    again = lfs.from_pretrained(tmp_path)
+    assert again.spec == spec and {"head.bias", "layers.1.mixer_norm_branch.weight"} <= set(again.state_dict())
+    ids = np.arange(9)[None]
+    np.testing.assert_array_equal(again(ids).data, model(ids).data)

@@ -40,23 +40,6 @@ def test_output_and_gradients_equal_xlnet_s(
         np.testing.assert_allclose(leaf.grad, wanted, rtol=0, atol=5 * tolerance, err_msg=name)
 
 
-def by_pairs(q, k, v, r, content, position, *, scale=None, key_offset=0, key_bias=None, segments=None):
-    """The formula, one pair at a time."""
-    batch, heads, length, width = q.shape
-    y = np.zeros((batch, heads, length, v.shape[3]))
-    for b, h, t in np.ndindex(batch, heads, length):
-        i = t + key_offset
-        scores = np.full(i + 1, -np.inf)
-        for j in range(i + 1):
-            if segments is None or segments[b, i] == segments[b, j]:
-                score = (q[b, h, t] + content[h]) @ k[b, h, j] + (q[b, h, t] + position[h]) @ r[h, i - j]
-                scores[j] = score * (scale or width**-0.5) + (0 if key_bias is None else key_bias[b, j])
-        if scores.max() > -np.inf:
-            p = np.exp(scores - scores.max())
-            y[b, h, t] = p / p.sum() @ v[b, h, : i + 1]
-    return y
-
-
 def inputs(rng: np.random.Generator, length: int = 7, keys: int = 10, heads: int = 3) -> list[np.ndarray]:
     shapes = [
         (2, heads, length, 4),
@@ -84,7 +67,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def test_every_setting_is_the_formula(name: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     arrays = inputs(np.random.default_rng(1))
-    expected = by_pairs(*arrays, **SETTINGS[name])
+    expected = F.plain.relative_attention(*arrays, **SETTINGS[name])
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(F.relative_attention(*arrays, **SETTINGS[name]).data, expected, rtol=0, atol=1e-13)
 

@@ -40,6 +40,12 @@ def test_a_miniature_is_as_large_as_asked_keeps_its_choices_and_lives(name: str)
     assert all(np.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+def test_every_release_can_be_made_small() -> None:
+    for name in SIZES:
+        spec = lfs.spec(miniature(name, layers=2, width=64, heads=4))
+        assert (len(spec.layers), spec.hidden_size, spec.vocab_size) == (2, 64, 512), name
+
+
 def test_ratios_are_kept() -> None:
     def first(name: str, **sizes: Any) -> Any:
         return lfs.spec(miniature(name, **sizes)).mixers[0]

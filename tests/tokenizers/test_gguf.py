@@ -184,7 +184,7 @@ def test_a_user_defined_token_is_a_border(text, pieces, tmp_path):
         ({"scores": None}, "does not give a score"),
         ({"scores": np.zeros(3, np.float32)}, "does not give a score"),
         ({"scores": np.full(266, np.nan, np.float32)}, "does not give a score"),
-        ({"add_bos_token": 1}, "add_bos_token must be true or false, not 1"),
+        ({"add_bos_token": 1}, "add_bos_token must be true or false, got 1"),
         ({"add_space_prefix": np.ones(1)}, "add_space_prefix must be true or false"),
         ({"model": np.ones(2)}, "is neither byte-level BPE"),
         ({"unknown_token_id": -1}, "unknown_token_id must be an id of the 266 tokens, not -1"),

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from llm_from_scratch.tokenizers import PreTokenizer, SentencePieceTokenizer, Tokenizer
+from llm_from_scratch.tokenizers.borders import Borders
 from llm_from_scratch.tokenizers.ends import Ends
 
 TEXT = "low lower lowest 12345 " * 9
@@ -27,6 +28,15 @@ def test_another_splitter_cuts_for_the_same_encoder(tmp_path) -> None:
     assert [single.id_to_token(number) for number in single.encode("12345")] == list("12345")
     single.save(tmp_path)
     assert Tokenizer.from_pretrained(tmp_path).encode(TEXT) == single.encode(TEXT) != tokenizer.encode(TEXT)
+
+
+def test_parts_that_no_file_can_describe_are_not_saved(tmp_path) -> None:
+    tokenizer = Tokenizer.train(TEXT, 300)
+    strange = Tokenizer.of(dataclasses.replace(tokenizer.parts, splitter=Borders("none", prefix="never")))
+    assert strange.decode(strange.encode(TEXT)) == TEXT
+    with pytest.raises(TypeError, match="no file can say what a Borders does: to save, use a PreTokenizer"):
+        strange.save(tmp_path / "strange")
+    assert not (tmp_path / "strange").exists()
 
 
 def test_other_ends_go_around_a_text() -> None:

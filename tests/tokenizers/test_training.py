@@ -23,9 +23,9 @@ def test_sixteen_times_the_text_takes_no_hundred_times_as_long(kind: str) -> Non
     Tokenizer.train(text[:1000], 300, kind=kind)  # compiles
 
     def seconds(length: int) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         Tokenizer.train(text[:length], 300, kind=kind)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     assert seconds(480_000) < 100 * max(0.01, min(seconds(30_000) for _ in range(3)))
 

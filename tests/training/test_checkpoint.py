@@ -69,6 +69,14 @@ def test_a_flipped_bit_is_found_and_its_file_named(unfinished, name, share):
         assert name in str(error.value) or "format" in str(error.value)
 
 
+def test_a_flipped_digit_of_a_setting_is_damage_and_no_other_setting(unfinished):
+    path = latest_checkpoint(unfinished) / "state.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"learning_rate": 0.02', '"learning_rate": 0.03'), encoding="utf-8")
+    with pytest.raises(ValueError, match="state.json is not what it was"):
+        run(unfinished, resume=True)
+
+
 @pytest.mark.parametrize("how", ["cut", "removed", "line", "unlisted"])
 def test_digests_that_are_incomplete(unfinished, how):
     path = latest_checkpoint(unfinished) / DIGESTS

@@ -155,6 +155,19 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(tmp_path):
     assert outcome.finished and outcome.step == 6
 
 
+def test_what_no_checkpoint_could_keep_is_said_before_the_first_step(tmp_path):
+    class Unable:
+        def __next__(self):
+            raise AssertionError("a step was begun")
+
+        def state(self):
+            return {"position": np.int64(3)}
+
+    for keep, more in (("sampler", {}), ("identity", {"identity": {"seeds": {1, 2}}})):
+        with pytest.raises(TypeError, match=f"what the {keep} says as JSON.*not JSON serializable"):
+            train(StandIn(), Unable(), short(), directory=tmp_path / keep, progress=False, **more)
+
+
 def test_a_corpus_without_targets_is_an_error():
     class Empty:
         def __next__(self):

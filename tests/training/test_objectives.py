@@ -5,6 +5,8 @@ Whatever the objective, its gradient must not depend on how a batch was divided,
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from standin import VOCABULARY, StandIn, sampler
@@ -200,6 +202,7 @@ def test_evaluation_is_the_mean_over_all_batches(make, batch_of):
     ("change", "error", "message"),
     [
         ({"weight": np.ones(5)}, ValueError, "weight has 5 rows, ids 6"),
+        ({name: array[:0] for name, array in weighted_batch().items()}, ValueError, "ids has no rows"),
         ({"weight": 1.0}, ValueError, "weight is a single float64"),
         ({"weight": [[1.0], [2.0, 3.0]]}, ValueError, "weight is no array.*pad"),
         ({"weight": [object()] * 6}, TypeError, "weight holds Python objects"),
@@ -316,3 +319,13 @@ def test_tokens_are_what_the_objective_counts():
 def test_a_step_of_any_objective_can_be_measured():
     model = StandIn()
     assert seconds_per_step(model, Pairs(pair_batch), SETTINGS, objective=preference(), seconds=0.0) > 0
+
+
+def test_the_loss_that_contributing_adds_works():
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = page.partition("## Adding a loss")[2].partition("```python\n")[2].partition("```")[0]
+    there: dict = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), there)
+    entropy = evaluate(there["teacher"], [there["batch"]], objective=there["aim"])["loss"]  # the best there is
+    assert entropy < there["losses"][-1] < there["losses"][0]
+    assert there["losses"][-1] - entropy < 0.5 * (there["losses"][0] - entropy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch import families
 from llm_from_scratch.cli import main
 from llm_from_scratch.files.sharded import read_safetensors
+from llm_from_scratch.zoo.scaffold import scaffold
 
 FIXTURES = Path(__file__).parents[1] / "families" / "fixtures"
 
@@ -69,6 +71,17 @@ def test_what_is_not_known_is_marked_and_the_file_can_be_imported(tmp_path: Path
     assert families.register(tmp_path / "toy.py").size_keys["layers"] == "num_hidden_layers"
 
 
+def test_names_and_values_that_are_code_stay_text() -> None:
+    evil = '")]; print("here") #'
+    config = {"num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 5, "a b": evil}
+    config |= {"model_type": evil, "architectures": [evil]}
+    text = scaffold("toy", config, {f"model.layers.0.{evil}.weight": (3,), f"{evil}.wte.weight": (5, 8)})
+    called = {
+        node.func.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) if hasattr(node.func, "id")
+    }
+    assert evil in ast.unparse(ast.parse(text)).replace("\\'", "'") and "print" not in called and "Row" in called
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -77,6 +90,7 @@ def test_what_is_not_known_is_marked_and_the_file_can_be_imported(tmp_path: Path
         (["new", "my-toy", "--from", "config.json"], "zoo new takes a name"),
         (["new", "toy", "--from", "config.json"], "toy.py is there already"),
         (["new", "other", "--from", "empty.json"], "does not say layers under a known name"),
+        (["new", "other", "--from", "text.json"], "hidden_size must be a positive integer, not 'wide'"),
         (["new", "other", "--from", "config.json", "--weights", "absent"], "there is no checkpoint at absent"),
     ],
 )
@@ -86,6 +100,7 @@ def test_mistakes_are_named_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     shutil.copy(FIXTURES / "llama_gqa" / "config.json", "config.json")
     Path("empty.json").write_text("{}", encoding="utf-8")
+    Path("text.json").write_text('{"num_hidden_layers": 2, "hidden_size": "wide"}', encoding="utf-8")
     Path("toy.py").write_text("mine", encoding="utf-8")
     assert main(["zoo", *words]) != 0
     assert message in capsys.readouterr().err

@@ -12,7 +12,6 @@ LOW, FOUR = np.uint8(15), np.uint8(4)
 
 
 def packed_matmul(x, codes, scale, minimum):
-    _check(codes, scale, minimum, x)
     tiles, inputs, _ = codes.shape
     y = np.empty((len(x), tiles * TILE), x.dtype)
     loop = _nibbles if codes.dtype == np.uint8 else _bytes
@@ -23,7 +22,6 @@ def packed_matmul(x, codes, scale, minimum):
 
 
 def packed_expand(codes, scale, minimum):
-    _check(codes, scale, minimum, None)
     tiles, inputs, _ = codes.shape
     weights = np.empty((inputs, tiles * TILE), scale.dtype)
     loop = _expand_nibbles if codes.dtype == np.uint8 else _expand_bytes
@@ -32,64 +30,32 @@ def packed_expand(codes, scale, minimum):
     return weights
 
 
-def _check(codes, scale, minimum, x):
-    width = TILE // 2 if codes.dtype == np.uint8 else TILE if codes.dtype == np.int8 else None
-    if codes.ndim != 3 or codes.shape[2] != width:
-        raise ValueError(f"codes must be int8 (tiles, inputs, 64) or uint8 (…, 32), got {codes.dtype} {codes.shape}")
-    tiles, inputs, _ = codes.shape
-    groups = scale.shape[1] if scale.ndim == 3 else 0
-    if scale.shape != (tiles, groups, TILE) or not groups or inputs % (8 * groups):
-        raise ValueError(f"scale {scale.shape} does not fit codes {codes.shape}: (tiles, inputs / g, 64), 8 divides g")
-    if minimum.size and minimum.shape != scale.shape:
-        raise ValueError(f"minimum {minimum.shape} must have the shape of scale {scale.shape}, or size 0")
-    if x is not None and (x.ndim != 2 or x.shape[1] != inputs):
-        raise ValueError(f"x {x.shape} does not fit {inputs} inputs: (N, {inputs}) was expected")
-
-
 def attention_inputs(x, norm, cos, sin, eps, heads, key_value_heads, *weights):
-    flat = _check_block(x, norm, weights, 3)
     width = 2 * cos.size
     y = [np.empty(weights[3 * i].shape[0] * TILE, x.dtype) for i in range(3)]
     counts = heads, key_value_heads, key_value_heads
-    if any(out.size < count * width for out, count in zip(y, counts)) or cos.size != sin.size:
-        raise ValueError(f"weights of {[out.size for out in y]} outputs do not hold {counts} heads of {width}")
-    _attention_inputs(x, norm, cos, sin, x.dtype.type(eps), heads * cos.size, key_value_heads * cos.size, *flat, *y)
+    turned = heads * cos.size, key_value_heads * cos.size
+    _attention_inputs(x, norm, cos, sin, x.dtype.type(eps), *turned, *_flat(weights), *y)
     return tuple(out[: count * width].reshape(count, width) for out, count in zip(y, counts))
 
 
 def block_outputs(x, q, keys, values, norm, eps, scale, *weights):
     x, q, norm = (np.require(part, requirements=("C", "W")) for part in (x, q, norm))
-    flat = _check_block(x, norm, weights, 4)
-    if keys.ndim != 3 or keys.shape != values.shape or 0 in keys.shape:
-        raise ValueError(f"keys and values must be (K, S, D), alike and not empty, got {keys.shape} and {values.shape}")
     groups, length, width = keys.shape
     (keys, key_stride), (values, value_stride) = _heads(keys), _heads(values)
-    tiles, up_tiles = weights[3].shape[0], weights[6].shape[0]
-    wrong = q.size != weights[0].shape[1] or q.shape[1:] != (width,) or len(q) % groups
-    if wrong or tiles != up_tiles or tiles * TILE < weights[9].shape[1]:
-        raise ValueError(f"q {q.shape}, {groups} key-value heads of {width} and the weights do not fit together")
     out = np.empty_like(x)
     kind = x.dtype.type
     sizes = groups, length, width, key_stride, value_stride
-    _block_outputs(x, q.reshape(-1), keys, values, norm, kind(eps), kind(scale), sizes, *flat, out)
+    _block_outputs(x, q.reshape(-1), keys, values, norm, kind(eps), kind(scale), sizes, *_flat(weights), out)
     return out
 
 
-def _check_block(x, norm, weights, count):
-    """The weights' parts as flat arrays, once everything fits together."""
-    if x.ndim != 1 or norm.shape != x.shape or len(weights) != 3 * count:
-        raise ValueError(f"one token (hidden,) and {count} weights are needed, got {x.shape} and {len(weights)} arrays")
+def _flat(weights):
+    """Each weight's parts as flat arrays, and the length of its groups."""
     flat = []
     for i in range(0, len(weights), 3):
         parts = [part if part.flags.carray else np.array(part, order="C") for part in weights[i : i + 3]]
-        _check(parts[0], parts[1], parts[2], None)
-        tiles, inputs, _ = parts[0].shape
-        if count == 3 or i in (3, 6):  # reads the token
-            if inputs != x.size:
-                raise ValueError(f"a weight takes {inputs} inputs, the token has {x.size}")
-        elif tiles != -(-x.size // TILE):  # is added to it
-            raise ValueError(f"a weight has {tiles} tiles of outputs, the token {x.size} entries")
-        flat.append((*(part.reshape(-1) for part in parts), inputs // parts[1].shape[1]))
+        flat.append((*(part.reshape(-1) for part in parts), parts[0].shape[1] // parts[1].shape[1]))
     return flat
 
 

@@ -13,8 +13,11 @@ from typing import Any
 
 from ...files.atomic import write_json
 from .. import byte_bpe, pipeline, sentencepiece
+from ..borders import Borders
 from ..parts import Parts
 from ..pieces import PieceEncoder
+from ..pre_tokenizer import PreTokenizer
+from ..steps import Steps
 from . import gguf, gpt2_pair, sentencepiece_json, sentencepiece_model, tiktoken_ranks, tokenizer_json
 from .surroundings import Surroundings, surround
 
@@ -25,10 +28,11 @@ PARTS: dict[str, Callable[..., Parts]] = {
 }
 """What makes the parts of each kind of tokenizer."""
 
-_WRITERS: dict[str, Callable[[Parts], dict[str, Any]]] = {
-    "byte-level": tokenizer_json.to_json,
-    "sentencepiece": sentencepiece_json.to_json,
-    "pipeline": tokenizer_json.pipeline_json,
+# What writes each, and the splitter, encoder and decoder that it has words for.
+_WRITERS: dict[str, tuple[Callable[[Parts], dict[str, Any]], tuple[type, type, type]]] = {
+    "byte-level": (tokenizer_json.to_json, (PreTokenizer, byte_bpe.ByteEncoder, byte_bpe.ByteDecoder)),
+    "sentencepiece": (sentencepiece_json.to_json, (Borders, PieceEncoder, sentencepiece.PieceDecoder)),
+    "pipeline": (tokenizer_json.pipeline_json, (Steps, pipeline.WordEncoder, pipeline.NameDecoder)),
 }
 
 
@@ -52,9 +56,13 @@ def assemble(arguments: Mapping[str, Any]) -> Parts:
 def save(parts: Parts, directory: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, each whole or not at all.
 
-    What began as `tokenizer.model` is written as such, too.
+    What began as `tokenizer.model` is written as such, too. TypeError for parts that no file can describe.
     """
-    content = _WRITERS[parts.kind](parts)
+    write, kinds = _WRITERS[parts.kind]
+    for part, kind in zip((parts.splitter, parts.encoder, parts.decoder), kinds):
+        if not isinstance(part, kind):
+            raise TypeError(f"no file can say what a {type(part).__name__} does: to save, use a {kind.__name__}")
+    content = write(parts)
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / "tokenizer.json", content)
     if isinstance(parts.encoder, PieceEncoder) and parts.encoder.from_scores:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..byte_level import to_bytes, to_characters
+from ..checks import flag
 from ..ends import template_json
 from ..parts import Parts
 
@@ -52,8 +53,7 @@ def bpe_json(vocabulary: dict[str, int], merges: list[Any], **settings: Any) -> 
 def check_flags(entry: Mapping[str, Any], where: str, special: bool) -> dict[str, bool]:
     """The flags of an added token that is written out. ValueError for one that is neither true nor false."""
     for name in (*FLAGS, "special"):
-        if not isinstance(entry.get(name, False), bool):
-            raise ValueError(f"{where}: {name} must be true or false, got {entry[name]!r:.80}")
+        flag(entry, name, False, f"{where}: ")
     normalized = entry.get("normalized", not (special or entry.get("special", False)))
     return {"normalized": normalized, **{name: entry.get(name, False) for name in FLAGS[1:]}}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...files.gguf import GgufFile
 from ..added_tokens import AddedToken
+from ..checks import flag
 from ..ends import TURN_ENDS, template_of
 from ..pieces import Kind, Piece
 from ..pre_tokenizer import PreTokenizer
@@ -37,10 +38,7 @@ _SENTENCEPIECE = {_KEY + "bos_token_id": 1, _KEY + "eos_token_id": 2, _KEY + "un
 
 def load(path: Path) -> dict[str, Any]:
     """The arguments of a tokenizer's parts from a GGUF file."""
-    try:
-        return arguments(GgufFile(path).metadata)
-    except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+    return arguments(GgufFile(path).metadata)
 
 
 def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,8 +146,8 @@ def _sentencepiece(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "sentencepiece",
         "pieces": pieces,
-        "prefix": "always" if _flag(metadata, "add_space_prefix", True) else "never",
-        "squeeze": _flag(metadata, "remove_extra_whitespaces", False),
+        "prefix": "always" if flag(metadata, _KEY + "add_space_prefix", True, "") else "never",
+        "squeeze": flag(metadata, _KEY + "remove_extra_whitespaces", False, ""),
         "byte_fallback": Kind.BYTE in types,
         "inline": (),  # the text after a user-defined token is a new beginning, as after a special one
         **_around({**_SENTENCEPIECE, **metadata}, spelt, contents, begins=True),
@@ -163,7 +161,7 @@ def _around(
 
     begins: whether a text begins with bos where the file does not say it.
     """
-    begins, ends = _flag(metadata, "add_bos_token", begins), _flag(metadata, "add_eos_token", False)
+    begins, ends = flag(metadata, _KEY + "add_bos_token", begins, ""), flag(metadata, _KEY + "add_eos_token", False, "")
     roles: dict[str, str] = {}
     for role, key in _ROLES.items():
         number = _token_id(metadata, key, len(spelt))
@@ -172,13 +170,6 @@ def _around(
         if number is not None and kept and spelt[number] in contents:
             roles[role] = spelt[number]
     return {"roles": roles, "post_processor": template_of(roles, begins, ends)}
-
-
-def _flag(metadata: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = metadata.get(_KEY + name, default)
-    if not isinstance(value, bool):
-        raise ValueError(f"tokenizer.ggml.{name} must be true or false, not {value!r:.60}")
-    return value
 
 
 def _strings(metadata: Mapping[str, Any], name: str) -> list[str]:

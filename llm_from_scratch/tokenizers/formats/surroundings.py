@@ -26,6 +26,7 @@ from typing import Any
 from ...files.strict_json import read_json_object
 from ..added_tokens import AddedToken, AddedTokens
 from ..byte_level import to_bytes
+from ..checks import flag
 from ..ends import template, template_of
 from ..pieces import Kind, Piece
 from .common import FLAGS, check_flags
@@ -88,10 +89,7 @@ class Surroundings:
 
     def flag(self, name: str) -> bool | None:
         """A setting that is true or false, or None where the file does not say."""
-        value = self.settings.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise ValueError(f"{self.settings_path}: {name} must be true or false, got {value!r:.80}")
-        return value
+        return flag(self.settings, name, None, f"{self.settings_path}: ")
 
     @property
     def tokenizer_class(self) -> str:

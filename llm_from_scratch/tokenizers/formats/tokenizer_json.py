@@ -17,6 +17,7 @@ from ..added_tokens import AddedToken
 from ..byte_bpe import ByteEncoder
 from ..byte_level import to_bytes, to_characters
 from ..character_bpe import CharacterBPE
+from ..checks import flag
 from ..decoders import TokenDecoder
 from ..normalizers import Normalizer
 from ..parts import Parts
@@ -115,8 +116,7 @@ def _check_bpe(model: dict[str, Any]) -> None:
     for name in ("fuse_unk", "byte_fallback", "ignore_merges"):
         if model.get(name) is None:
             model.pop(name, None)
-        if not isinstance(model.get(name, False), bool):
-            raise ValueError(f"model setting {name} must be true or false, got {model[name]!r:.80}")
+        flag(model, name, False, "model setting ")
     unknown = model.get("unk_token")
     if unknown is not None and (not isinstance(unknown, str) or unknown not in model["vocab"]):
         raise ValueError(f"unk_token {unknown!r:.80} is not in the vocabulary")
@@ -135,10 +135,8 @@ def _unigram(model: dict[str, Any]) -> Unigram:
         raise ValueError("a piece stands twice in the vocabulary")
     if unknown is not None and (type(unknown) is not int or not 0 <= unknown < len(entries)):
         raise ValueError(f"unk_id is {unknown!r:.80}, but there are {len(entries)} pieces")
-    if not isinstance(model.get("byte_fallback", False), bool):
-        raise ValueError(f"model setting byte_fallback must be true or false, got {model['byte_fallback']!r:.80}")
     pieces = [(text, float(score)) for text, score in entries]
-    return Unigram(pieces, unknown, byte_fallback=model.get("byte_fallback", False))
+    return Unigram(pieces, unknown, byte_fallback=flag(model, "byte_fallback", False, "model setting "))
 
 
 def _added_token(entry: Any) -> AddedToken:
