@@ -1,33 +1,25 @@
 """Short tales in simple English: as many as wanted, the same ones for the same seed on every machine.
 
-`tale(seed, number)` is one tale of 60 to 180 words, `tales(seed)` the endless list of them; `tell` also says
+`tale(seed, number)` is one tale of about 170 words, `tales(seed)` the endless list of them; `tell` also says
 what the tale is about. `checking` measures whether a tale, told here or written by a model, holds together.
 No network, no NumPy: choices come from `dice`, so the text never changes with a version of anything.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
-from . import plots_courage, plots_duties, plots_friends, plots_play, plots_quiet, plots_things
 from .checking import Report, check_tale, consistency, consistency_score, summary
 from .dice import Dice
-from .telling import Teller
+from .telling import Facts, Tale, Teller
+from .vocabulary import PLOTS, vocabulary
 
-SHORTEST, LONGEST = 60, 180  # words with the title; the rare longer telling is told again
+SHORTEST, LONGEST = 60, 190  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
-PLOTS = (
-    *plots_things.PLOTS,
-    *plots_duties.PLOTS,
-    *plots_friends.PLOTS,
-    *plots_play.PLOTS,
-    *plots_courage.PLOTS,
-    *plots_quiet.PLOTS,
-)
 __all__ = [
     "DELIMITER",
     "PLOTS",
+    "Facts",
     "Report",
     "Tale",
     "check_tale",
@@ -37,20 +29,8 @@ __all__ = [
     "tale",
     "tales",
     "tell",
+    "vocabulary",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tale:
-    """A tale and what its teller knows of it. `slots` maps "hero", "kind", "thing", "place" … to words.
-
-    Only what the plot uses occurs in the text: a tale without a journey has a place in its slots all the
-    same.
-    """
-
-    text: str
-    plot: str
-    slots: dict[str, str]
 
 
 def tell(seed: int = 0, number: int = 0) -> Tale:
@@ -64,14 +44,14 @@ def tell(seed: int = 0, number: int = 0) -> Tale:
         plot(teller)
         text = teller.text()
         if SHORTEST <= len(text.split()) <= LONGEST:
-            return Tale(text, plot.__name__, dict(teller.slots))
+            return Tale(text, plot.__name__, dict(teller.slots), teller.facts())
 
 
 def tale(seed: int = 0, number: int = 0) -> str:
     """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Nora the girl and the golden scarf
+    Nora the girl and the golden scarf in the garden
     <BLANKLINE>
     Once there lived a young girl named Nora
     """

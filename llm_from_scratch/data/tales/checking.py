@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .reading import FAIL, NOT_APPLICABLE, PASS, Reader
 
-CHECKS = ("hero", "names", "kinds", "pronouns", "things", "return", "places", "ending", "form")
+CHECKS = ("words", "hero", "names", "kinds", "pronouns", "colours", "things", "return", "places", "ending", "form")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,18 +12,18 @@ def wish_earned(t: Teller) -> None:
     t.craft_friend()
     t.introduce()
     t.say(
-        "more than anything, {he} wanted a {thing}.",
-        "{he} had one wish: {he} wished for a {thing}.",
-        "every night {he} dreamed of a {thing}.",
+        "more than anything, {he} wanted a fine {thing}.",
+        "{he} had one wish: {he} wished for a fine {thing}.",
+        "every night {he} dreamed of a fine {thing}.",
     )
     t.paragraph()
     t.say(
-        '"may i have a {noun}?" {hero} asked {his} {elder}. "you must earn it," {his} {elder} said.',
+        '"may i have a fine {thing}?" {hero} asked {his} {elder}. "you must earn it," {his} {elder} said.',
         'but {hero} had no coins. "what can i do?" {he} asked {himself}.',
-        "{hero} saw such a {noun} in a shop window, but it cost too much.",
+        "{hero} saw the {thing} in a shop window, but it cost too much.",
     )
     t.say(
-        "so {hero} went {to_place}. there {he} met {a_friend}.",
+        "so {hero} went {to_place} to carry bricks. there {he} met {a_friend}.",
         "{one_day}, {at_place}, {hero} met {a_friend}.",
     )
     t.say(
@@ -33,30 +33,31 @@ def wish_earned(t: Teller) -> None:
     t.say('"i can help," said {hero}.', '"let me help," said {hero}. "tell me what to do."')
     t.paragraph()
     t.say(
-        "all day long, {hero} [carried wood|swept the floor|pulled up weeds|washed pots and pans].",
-        "{hero} [carried water|stacked boards|picked beans|cleaned windows] until the sun was low.",
-        "first {hero} swept the floor. then {he} carried wood. {he} did not stop until the work was done.",
+        "all day long, {hero} [carried wood|swept the floor|pulled up weeds|washed pots and pans] {at_place}.",
+        "until the sun was low, {hero} [carried water|stacked boards|picked beans|cleaned windows] {at_place}.",
+        "{at_place}, {hero} swept the floor and carried wood. {he} did not stop until the work was done.",
     )
     t.maybe("it was hard work, but {he} did not give up.", "{his} arms were tired, but {he} kept on.")
     if t.flip():
         t.say(
-            '"you are a good worker, little {kind}," said {friend}. "i have something for you." it was a {thing}!',
-            'then {friend} opened a cupboard and took out a {thing}. "i do not need it," said {friend}. "it is yours."',
+            '"you are a good worker, little {kind}," said {friend}. "this {thing} is for you."',
+            'then {friend} opened a cupboard and took out the {thing}. "i do not need it," said {friend}. "it is yours."',
         )
         t.say('{hero} could not believe it. "thank you!" {he} said.', "{hero} jumped for joy.")
+        then = "{friend} gave {hero} the {thing}"
     else:
         t.say(
             "in the evening, {friend} gave {hero} [five|six|ten] shiny coins.",
-            'when the work was done, {friend} counted out some coins. "you have earned them," said {friend}.',
+            'when the work was done, {friend} counted out some coins. "you have earned them, little {kind}," said {friend}.',
         )
         t.say(
-            "{hero} ran to the shop and bought the {thing}.",
-            "{hero} hurried to the shop. soon {he} came out with a {thing} in {his} hands.",
+            "{hero} ran off and came back with the {thing}.",
+            "{hero} hurried to buy it. soon {he} came back with the {thing} in {his} hands.",
         )
-    t.paragraph()
-    t.say(
-        "{hero} held the {noun} tight. {he} had earned it, and so {he} loved it even more.",
-        "{hero} was proud of the {noun}, because {he} had worked for it.",
+        then = "{hero} bought the {thing}"
+    t.remember("{hero} worked for {friend} {at_place}", then, "proud", "{he} had earned the {thing}")
+    t.maybe(
+        "{he} held the {thing} tight and loved it even more.",
         "now {his} wish had come true. {hero} learned that good work brings good things.",
         "from that day on, {hero} and the {thing} were never apart, and {he} often went back to help {friend}.",
     )
@@ -66,15 +67,16 @@ def wish_earned(t: Teller) -> None:
 def promise_kept(t: Teller) -> None:
     t.thing_from((*words.TOYS, *words.CLOTHES, "umbrella", "basket", "bucket"))
     t.introduce()
+    t.paragraph()
     t.say("{one_day}, {hero} visited {a_friend}.", "{one_day}, {hero} met {a_friend}.")
     t.say(
-        "{friend} had a {thing}. {hero} had never seen such a fine {noun}.",
-        "{friend} showed {hero} a {thing}.",
-        "{friend} was holding a {thing}.",
+        "{friend} had a fine {thing}. {hero} had never seen such a fine {thing}.",
+        "{friend} showed {hero} a fine {thing}.",
+        "{friend} was holding a fine {thing}.",
     )
     t.say(
-        '"may i borrow the {noun}?" asked {hero}.',
-        '"please, may i take it {to_place}?" asked {hero}.',
+        '"may i borrow the {thing}?" asked {hero}.',
+        '"please, may i take the {thing} {to_place}?" asked {hero}.',
     )
     t.say(
         '"yes," said {friend}, "but please bring it back before dark." "i promise," said {hero}.',
@@ -82,17 +84,16 @@ def promise_kept(t: Teller) -> None:
     )
     t.paragraph()
     t.say(
-        "{hero} took the {noun} {to_place} and had a lovely time.",
-        "{hero} went {to_place}. {he} played and played, and the hours flew by.",
+        "so {hero} took the {thing} {to_place}. it was lovely {at_place}.",
+        "so {hero} went {to_place} with the {thing}. {he} played and played, and the hours flew by.",
     )
-    t.sense()
-    t.say(
-        "soon the sky turned [red|pink|grey]. it was getting late.",
-        "then {he} saw the first star. it was almost dark!",
-        "all at once, the sun was low and the shadows were long.",
+    t.maybe(
+        "soon it was getting dark {at_place}.",
+        "then {he} saw the first star {at_place}. it was almost dark!",
+        "{at_place}, the sun was low and the shadows were long.",
     )
     if t.flip():
-        t.say(
+        t.maybe(
             '"stay and play with us," called some other children. "we have [a swing|a tent|a new game]!"',
             '"you can bring it back tomorrow," said some other children. "stay with us!"',
         )
@@ -102,23 +103,29 @@ def promise_kept(t: Teller) -> None:
         )
     else:
         t.say(
-            "then it began to rain. {hero} put the {noun} under {his} arm and ran.",
+            "then it began to rain. {hero} put the {thing} under {his} arm and ran.",
             "the way was long, and a cold rain fell. but {hero} had made a promise, so {he} kept going.",
         )
-    t.say("{he} ran all the way.", "{he} ran as fast as {he} could.", "step by step, {he} hurried on.")
+    t.maybe("{he} ran all the way.", "{he} ran as fast as {he} could.", "step by step, {he} hurried on.")
     t.paragraph()
     t.say(
         '{friend} was waiting at the door. "here is your {thing}," said {hero}.',
-        '{hero} knocked at the door and gave back the {thing}. "i am just in time," {he} said.',
+        'soon {hero} knocked at the door and gave back the {thing}. "i am just in time," {he} said.',
     )
-    t.say(
-        '"you kept your promise!" said {friend}. "you may borrow the {noun} again."',
-        '"i knew you would come," said {friend}, and put the {noun} back on the shelf.',
+    t.maybe(
+        '"you kept your promise, little {kind}!" said {friend}. "you may borrow the {thing} again."',
+        '"i knew you would come," said {friend}, and put the {thing} back on the shelf.',
     )
-    t.say(
-        "{hero} smiled. {he} learned that a promise is a promise, even when it is hard to keep.",
-        "from that day on, {friend} trusted {hero} with everything, and they often went {to_place} together.",
-        "and {hero} was happy, for a friend who trusts you is worth more than any toy.",
+    t.remember(
+        "{hero} took the {thing} {to_place}",
+        "{hero} brought the {thing} back to {friend}",
+        "proud",
+        "{he} had kept a promise",
+    )
+    t.maybe(
+        "{he} learned that a promise is a promise, even when it is hard to keep.",
+        "from that day on, {friend} trusted {hero} with everything.",
+        "a friend who trusts you is worth more than any toy.",
     )
     t.good_night()
 
@@ -127,43 +134,48 @@ def mistake_told(t: Teller) -> None:
     t.thing_from(words.FRAGILE)
     t.introduce()
     t.say(
-        "{his} {elder} had a {thing}. it was very old.",
-        "on a shelf in the kitchen stood a {thing}. it belonged to {his} {elder}.",
+        "{his} {elder} had a fine {thing}. it was very old.",
+        "on the kitchen shelf stood a fine {thing}. it belonged to {his} {elder}.",
     )
     t.paragraph()
     t.say(
-        "{one_day}, {hero} was [dancing|jumping|running] around the kitchen. bump! the {noun} fell down and broke.",
-        "{one_day}, {hero} wanted to look at the {noun}. it slipped from {his} hands. crash! it broke into [three|four|five] pieces.",
+        "{one_day}, {hero} was [dancing|jumping|running] around the kitchen. bump! the {thing} fell down and broke.",
+        "{one_day}, {hero} wanted to look at the {thing}. it slipped from {his} hands. crash! it broke into [three|four|five] pieces.",
     )
-    t.say(
+    t.maybe(
         "{hero} was [afraid|scared]. {he} [quickly hid|put] the pieces [under the bed|behind a curtain|in a drawer].",
         '"oh no," whispered {hero}. {he} hid the pieces [under the bed|behind a curtain] and said nothing.',
     )
-    t.say(
+    t.maybe(
         "at supper, there was {a_food}. but {hero} could not eat one bite of the {food}.",
         "that evening, {hero} could not sleep. {his} tummy felt heavy as a stone.",
         "all day, {hero} did not want to play. {his} heart was heavy.",
     )
     t.say(
-        'then {hero} met {a_friend}. "i broke something," said {hero}, "and nobody knows." "tell the truth," said {friend}. "you will feel better."',
-        '{hero} asked {a_friend} what to do. "say what you did," said {friend}. "it is hard for one minute, and then it is easy."',
+        'then {hero} went {to_place}. {at_place} {he} met {a_friend}. "i broke something," said {hero}. "tell the truth," said {friend}. "it is hard for one minute, and then it is easy."',
+        'then {hero} went {to_place}. {at_place}, {he} asked {a_friend} what to do. "say what you did, little {kind}," said {friend}. "you will feel better."',
     )
     t.paragraph()
     t.say(
-        '{hero} took a deep breath and went to {his} {elder}. "i broke your {noun}," said {hero}. "i am sorry."',
-        'so {hero} brought the pieces to {his} {elder}. "i am sorry," said {hero}. "i broke the {noun}, and i hid it."',
+        'so {hero} took a deep breath and went to {his} {elder}. "i broke your {thing}," said {hero}. "i am sorry."',
+        'so {hero} brought the pieces to {his} {elder}. "i am sorry," said {hero}. "i broke the {thing}, and i hid it."',
     )
-    t.say(
-        '{his} {elder} was quiet for a moment. "thank you for telling me," said {his} {elder}. "that was brave."',
-        '{his} {elder} gave {hero} a hug. "a {noun} can break," said {his} {elder}. "i am glad that you told me."',
+    t.maybe(
+        '"thank you for telling me," said {his} {elder}. "that was brave."',
+        '{his} {elder} gave {hero} a hug. "a fine {thing} can break," said {his} {elder}. "i am glad that you told me."',
     )
-    t.say(
+    t.maybe(
         "together they glued the {thing}. it had a few cracks, but it was still pretty.",
         "they sat down with some glue and put the {thing} together again, piece by piece.",
-        "the next day, {hero} picked some flowers and put them beside the {thing}. the glue had made it whole again.",
     )
-    t.say(
-        "{hero} felt light as air. {he} learned that the truth makes a heart light.",
+    t.remember(
+        "{hero} broke the {thing}",
+        "{friend} talked to {hero} {at_place}",
+        "glad",
+        "{he} had told the truth about the {thing}",
+    )
+    t.maybe(
+        "{he} learned that the truth makes a heart light.",
         "and {hero} learned that it is brave to tell the truth.",
         "from that day on, {hero} always told the truth at once.",
     )

@@ -1,5 +1,7 @@
 """Plots about a stranger in need, hide and seek, and a race. Rules in `telling`."""
 
+# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
 from __future__ import annotations
 
 from .telling import Teller
@@ -16,8 +18,8 @@ def helping_stranger(t: Teller) -> None:
     )
     t.sense()
     t.say(
-        "beside the road {he} saw {a_friend}.",
-        "on the path {he} met {a_friend}.",
+        "{at_place}, beside the road, {he} saw {a_friend} with a fine {thing}.",
+        "{at_place}, on the path, {he} met {a_friend} with a fine {thing}.",
     )
     trouble = t.dice.below(3)
     if trouble == 0:
@@ -29,6 +31,7 @@ def helping_stranger(t: Teller) -> None:
             '"i will push while you pull," said {hero}. one, two, three! the cart rolled out of the mud.',
             "{hero} put flat stones under the wheel. then they pushed together, and the cart was free.",
         )
+        first = "{hero} freed the cart of {friend}"
     elif trouble == 1:
         t.say(
             "{friend} was carrying two heavy sacks and had to rest after every step.",
@@ -38,44 +41,49 @@ def helping_stranger(t: Teller) -> None:
             '"let me help you," said {hero}. {he} picked up a sack and carried it to the house of {friend}.',
             "{hero} did not wait. {he} picked up what {he} could and carried it all the way.",
         )
+        first = "{hero} carried a sack for {friend}"
     else:
         t.say(
-            '"i have lost my glasses," said {friend}, "and now i cannot find the way."',
+            '"i have lost my glasses," said {friend}, "and now i cannot find the way {to_place}."',
             "{friend} was turning a map this way and that way, and looked quite lost.",
         )
         t.say(
             "{hero} took {friend} by the hand and showed the way, past the tall tree and over the stones.",
             '"i know the way," said {hero}. "just walk with me."',
         )
+        first = "{hero} showed {friend} the way"
     t.maybe(
         "it took a long time, and now {hero} was late. but {he} did not mind.",
         "{hero} got mud on {his} nose, and they both laughed.",
     )
     t.paragraph()
-    t.say(
-        '"thank you, little {kind}," said {friend}. "you did not even know me, and yet you helped."',
-        '"how kind you are, {hero}!" said {friend}. "not everybody would have stopped."',
+    t.maybe(
+        '"thank you, little {kind}," said {friend}. "you helped me {at_place}."',
+        '"how kind you are, {hero}!" said {friend}. "not everybody stops {at_place}."',
     )
     if t.flip():
         t.say(
-            '{friend} gave {hero} a {thing}. "this {noun} is for you," said {friend}.',
-            "{friend} opened a bundle and took out a {thing}. it was a gift for {hero}.",
+            '{friend} gave {hero} the {thing}. "this {thing} is for you," said {friend}.',
+            "{friend} opened a bundle and took out the {thing}. it was a gift for {hero}.",
         )
-        t.say(
-            "{hero} was so happy. {he} showed the {noun} to everybody {at_place}.",
-            "{hero} kept the {noun} on the shelf beside {his} bed and looked at it every night.",
+        t.maybe(
+            "{hero} was so happy. {he} showed the {thing} to everybody {at_place}.",
+            "{hero} kept the {thing} on the shelf beside {his} bed and looked at it every night.",
         )
+        then = "{friend} gave {hero} the {thing}"
     else:
         t.say(
-            "a week later, {hero} fell and hurt {his} foot {at_place}. and who came along? it was {friend}!",
-            "not long after, {hero} got lost in the fog {at_place}. then {he} heard a voice. it was {friend}!",
+            "a week later, {hero} fell and hurt {his} foot {at_place}. and who came along? it was {friend} with the {thing}!",
+            "not long after, {hero} got lost in the fog {at_place}. then {he} heard a voice. it was {friend} with the {thing}!",
         )
-        t.say(
+        t.maybe(
             '"you helped me," said {friend}. "now i will help you." and {friend} brought {hero} safely home.',
             '"come," said {friend}, "i will take you home." soon {hero} was sitting by the fire.',
         )
-    t.say(
-        "{hero} learned that kindness always finds its way back.",
+        then = "{friend} with the {thing} helped {hero} {at_place}"
+    t.remember(first, then, "glad", "{he} had helped {friend}")
+    t.maybe(
+        "{he} learned that kindness always finds its way back.",
         "from that day on, {hero} always stopped when somebody needed help.",
         "and {hero} knew that a stranger is only a friend you have not met.",
     )
@@ -85,24 +93,27 @@ def helping_stranger(t: Teller) -> None:
 def hide_and_seek(t: Teller) -> None:
     t.introduce()
     t.say(
-        "{his} best friend was {a_friend}.",
-        "{he} often played with {a_friend}.",
+        "{his} best friend was {a_friend} who had a fine {thing}.",
+        "{he} often played with {a_friend} who had a fine {thing}.",
     )
     t.paragraph()
     t.say(
         '{one_day}, they met {at_place}. "let us play hide and seek," said {friend}.',
         "{one_day}, {hero} and {friend} played hide and seek {at_place}.",
     )
-    t.sense()
     t.say(
+        '"if you find me, you may have my {thing}," said {friend}.',
+        "{friend} put the {thing} down on the grass.",
+    )
+    t.maybe(
         "{hero} closed {his} eyes and counted to [ten|twenty]. then {he} began to look.",
         '"one, two, three," counted {hero}. {friend} ran away to hide.',
     )
     t.say(
-        "{hero} looked {spot}, but {friend} was not there.",
-        "{hero} tiptoed along and looked {spot}. nobody was there.",
+        "{at_place}, {hero} looked {spot}, but {friend} was not there.",
+        "{hero} tiptoed along {at_place} and looked {spot}. nobody was there.",
     )
-    t.say(
+    t.maybe(
         "{hero} called and called, but there was no answer.",
         "the shadows grew long, and still {hero} could not find {friend}.",
         '"where are you?" called {hero}. it was very quiet.',
@@ -118,10 +129,11 @@ def hide_and_seek(t: Teller) -> None:
             "{hero} looked {spot2}. there was {friend}, fast asleep.",
             "{hero} followed the sound. {friend} was lying {spot2}, sound asleep!",
         )
-        t.say(
+        t.maybe(
             '"found you!" laughed {hero}. {friend} woke up with a yawn.',
             '"wake up, dear {fkind}," said {hero}. "the game is over, and i have won."',
         )
+        then = "{hero} found {friend} asleep"
     else:
         t.say(
             "then {hero} heard a small voice. it was crying for help.",
@@ -131,19 +143,30 @@ def hide_and_seek(t: Teller) -> None:
             "{hero} ran and looked {spot2}. there was {friend}, stuck and not able to move.",
             "the voice came from a place {spot2}. {friend} was stuck!",
         )
-        t.say(
+        t.maybe(
             "{hero} pulled and pulled. pop! {friend} was free again.",
             '"hold my hand," said {hero}. {hero} pulled with all {his} strength, and {friend} was free.',
         )
+        then = "{hero} found {friend} stuck"
     t.paragraph()
-    t.say(
+    t.maybe(
         "they laughed so hard that they fell over.",
         "they hugged each other and laughed.",
     )
     t.say(
-        '"next time, i will not hide so well," said {friend}. and {hero} was happy.',
+        '"you are good at this, little {kind}," said {friend}, and gave {hero} the {thing}.',
+        '"this {thing} is yours now," said {friend}.',
+    )
+    t.remember(
+        "{hero} and {friend} played hide and seek {at_place}",
+        then,
+        "happy",
+        "{friend} gave {hero} the {thing}",
+    )
+    t.maybe(
+        '"next time, i will not hide so well," said {friend}. and they stayed friends.',
         "from that day on, they often played {at_place}, but they never hid too far away.",
-        "{hero} learned that finding a friend is the best part of the game.",
+        "{he} learned that finding a friend is the best part of the game.",
         "they walked home hand in hand and were the best of friends.",
     )
     t.good_night()
@@ -153,20 +176,20 @@ def race(t: Teller) -> None:
     t.introduce()
     t.paragraph()
     t.say(
-        "{one_day}, there was a race {at_place}. the winner would get a {thing}.",
-        "{one_day}, everybody came {to_place} to see a great race. the prize was a {thing}.",
+        "{one_day}, there was a race {at_place}. the winner would get a fine {thing}.",
+        "{one_day}, everybody came {to_place} to see a great race. the prize was a fine {thing}.",
     )
     t.sense()
     t.say(
         '{hero} stood next to {a_friend}. "i am the fastest of all," said {friend}.',
         '{a_friend} was in the race too. "nobody can beat me," {friend} told {hero}.',
     )
-    t.say(
+    t.maybe(
         '{hero} said, "We shall see."',
         '"i will do my best," said {hero}.',
-        "{hero} looked at the {noun} and wished to win.",
+        "{hero} looked at the {thing} and wished to win.",
     )
-    t.say('"ready, steady, go!" and off they ran.', "somebody shouted, and they were off!")
+    t.say('"ready, steady, go!" and off they ran {at_place}.', "somebody shouted, and they were off {at_place}!")
     t.paragraph()
     ending = t.dice.below(3)
     if ending == 0:
@@ -180,14 +203,15 @@ def race(t: Teller) -> None:
         )
         t.say(
             "when {friend} jumped up, it was too late. {hero} had won the {thing}!",
-            "{friend} came running, but {hero} was already there. the {noun} belonged to {hero}.",
+            "{friend} came running, but {hero} was already there. the {thing} belonged to {hero}.",
         )
         t.say(
-            '"well done," said {friend}. "next time i will not stop." and they both laughed.',
-            "{friend} was a little sad, so {hero} let {friend} hold the {noun} too.",
+            '"well done, little {kind}," said {friend}. "next time i will not stop." and they both laughed.',
+            "{friend} was a little sad, so {hero} let {friend} hold the {thing} too.",
         )
+        t.remember("{friend} stopped to rest {at_place}", "{hero} won the {thing}", "proud", "{he} had never stopped")
         t.say(
-            "{hero} learned that it is good to keep going.",
+            "{he} learned that it is good to keep going.",
             "and everybody learned that slow and steady wins the race.",
         )
     elif ending == 1:
@@ -197,18 +221,24 @@ def race(t: Teller) -> None:
         )
         t.say(
             "{hero} could win now! but {he} stopped and turned around.",
-            "{hero} saw it and stopped at once. the prize did not matter now.",
+            "{hero} saw it and stopped at once. the {thing} did not matter now.",
         )
         t.say(
             '"take my arm," said {hero}. together they walked to the end of the race.',
             "{hero} helped {friend} up, and they crossed the line together, hand in hand.",
         )
         t.say(
-            "they came last, but everybody cheered. {hero} and {friend} got the {thing} together.",
-            "somebody else had won the {noun}. but {friend} gave {hero} a big hug, and that was better than any prize.",
+            '"thank you, little {kind}," said {friend}. they came last, but everybody cheered.',
+            "then {friend} gave {hero} a big hug, and that was better than the {thing}.",
+        )
+        t.remember(
+            "{friend} fell in the race {at_place}",
+            "{hero} stopped to help and did not win the {thing}",
+            "glad",
+            "{he} had helped {friend}",
         )
         t.say(
-            "{hero} learned that a friend is worth more than a prize.",
+            "{he} learned that a friend is worth more than a prize.",
             "from that day on, {hero} and {friend} often ran {at_place}, always together.",
         )
     else:
@@ -218,19 +248,25 @@ def race(t: Teller) -> None:
         )
         t.say(
             "{friend} won the {thing}. {hero} was sad for a moment.",
-            "so {friend} got the {noun}, and {hero} got nothing.",
+            "so {friend} got the {thing}, and {hero} got nothing.",
         )
         t.say(
             'then {hero} smiled and shook the hand of {friend}. "you ran very well," said {hero}.',
             '{hero} swallowed {his} tears. "well done, dear {fkind}," {he} said.',
         )
         t.say(
-            '"you are a good runner too," said {friend}. "come, let us play with the {noun} together."',
-            '"it was only fun because you ran so fast," said {friend}. they carried the {noun} home together.',
+            '"you are a good runner too, little {kind}," said {friend}. "come, let us play with the {thing} together."',
+            '"it was only fun because you ran so fast," said {friend}. they carried the {thing} home together.',
         )
-        t.say(
-            "{hero} learned that one can lose a race and win a friend.",
-            "and {hero} was happy, because {he} had done {his} best.",
+        t.remember(
+            "{friend} won the {thing} {at_place}",
+            "{friend} shared the {thing} with {hero}",
+            "happy",
+            "{he} had done {his} best",
+        )
+        t.maybe(
+            "{he} learned that one can lose a race and win a friend.",
+            "from that day on, {hero} and {friend} were friends.",
         )
     t.good_night()
 

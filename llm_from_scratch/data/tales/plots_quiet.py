@@ -1,5 +1,7 @@
 """Quiet plots: a seed that takes its time, a sleepless night, a sad friend, a wet picnic. Rules in `telling`."""
 
+# ruff: noqa: E501 - a sentence stays on one line, as it will be read
+
 from __future__ import annotations
 
 from . import words
@@ -9,25 +11,26 @@ from .telling import Teller
 def seed(t: Teller) -> None:
     plant = t.dice.choice(("sunflower", "pumpkin", "bean plant", "rose bush", "strawberry plant", "tomato plant"))
     t.slots["plant"] = plant
+    t.thing_from(("bucket", "basket", "jar", "bowl", "cup", "wagon", "teapot", "vase"))
     t.craft_friend()
     t.introduce()
     t.paragraph()
     t.say(
-        "{one_day}, {hero} met {a_friend}. {friend} gave {hero} a tiny seed.",
-        '{one_day}, {a_friend} put a seed into the hand of {hero}. "plant it and wait," said {friend}.',
+        "{one_day}, {hero} met {a_friend} {at_place}. {friend} gave {hero} a tiny seed in a fine {thing}.",
+        '{one_day}, {at_place}, {a_friend} gave {hero} a fine {thing} with a seed in it. "plant it and wait," said {friend}.',
     )
-    t.say(
+    t.maybe(
         '"what will it be?" asked {hero}. "wait and see," said {friend}.',
         '"it is so small," said {hero}. "big things start small," said {friend}.',
     )
     t.say(
-        "{hero} put the seed into a pot of earth and gave it some water.",
-        "{hero} dug a little hole behind the house and put the seed in.",
+        "{hero} took the {thing}, filled it with earth and put the seed in.",
+        "{hero} dug a little hole {at_place}, put the seed in, and carried water in the {thing}.",
     )
     t.paragraph()
-    t.say(
+    t.maybe(
         "the next day, {hero} looked. nothing. the day after, {he} looked again. nothing.",
-        "every morning, {hero} ran to look. but there was only brown earth.",
+        "every morning, {hero} ran to look. but there was only earth.",
     )
     if t.flip():
         t.say(
@@ -36,32 +39,38 @@ def seed(t: Teller) -> None:
         )
         t.say(
             '"be patient, little {kind}," said {friend}. "a seed has its own time."',
-            '"give it sun and water and time," said {friend}.',
+            '"give it sun and water and time, little {kind}," said {friend}.',
         )
     else:
-        t.say(
+        t.maybe(
             "but {hero} did not give up. {he} watered it and sang to it.",
             "{hero} told the seed a story every evening, so that it would not be lonely.",
         )
-    t.say(
-        "it rained, and the sun shone, and one week went by.",
-        "days went by, and then a week, and then another.",
+    t.maybe(
+        "it rained, and the sun shone {at_place}, and one week went by.",
+        "days passed {at_place}, and then a week, and then another.",
     )
     t.say(
-        "then, one morning, {hero} saw a tiny green tip.",
-        "and one morning, a small green leaf looked out of the earth.",
+        "then, one morning, {hero} saw a tiny tip beside the {thing}.",
+        "and one morning, a small leaf looked out of the earth.",
     )
     t.say(
         "it grew and grew until it was [as tall as a door|taller than {hero}]. it was a {plant}!",
         "every day it was a little bigger, and by the end of summer it was a big {plant}.",
     )
     t.paragraph()
-    t.say(
-        "{hero} showed the {plant} to {friend} and was very proud.",
+    t.maybe(
+        "then {hero} showed the {plant} to {friend} and gave back the {thing}.",
         '"look, dear {fkind}!" called {hero}. "my seed is a {plant} now!"',
     )
-    t.say(
-        "{hero} learned that good things take time.",
+    t.remember(
+        "{friend} gave {hero} a seed and the {thing} {at_place}",
+        "the seed became a {plant}",
+        "proud",
+        "{he} had waited so long",
+    )
+    t.maybe(
+        "{he} learned that good things take time.",
         "in autumn, {hero} gave a seed of the {plant} to another child. and {he} was happy.",
         "from that day on, {hero} knew how to wait.",
     )
@@ -76,45 +85,55 @@ def sleepless(t: Teller) -> None:
         "one night, {hero} could not sleep. {he} turned to the left, and {he} turned to the right.",
         "it was late, but {hero} was wide awake.",
     )
-    t.say(
+    t.maybe(
         "{he} drank some water. {he} counted to one hundred. it did not help.",
         "{he} closed {his} eyes, but they opened again by themselves.",
     )
     t.say(
-        "so {he} got up and looked out of the window. there sat {a_friend}.",
-        "so {he} went outside in {his} pyjamas. under the moon, {he} met {a_friend}.",
+        "so {he} got up and walked {to_place}. {at_place} sat {a_friend} with a fine {thing}.",
+        "so {he} went {to_place} in {his} pyjamas. under the moon, {he} met {a_friend} with a fine {thing}.",
     )
     t.say(
-        '"can you not sleep either?" asked {friend}. "no," said {hero}.',
+        '"can you not sleep either, little {kind}?" asked {friend}. "no," said {hero}.',
         '"why are you awake?" asked {friend}. "i do not know," said {hero}.',
     )
     t.paragraph()
     t.say(
-        "{friend} put a {thing} around {hero}. it was soft and warm.",
-        "{friend} had a {thing}. there was room for two under it.",
+        "{friend} put the {thing} around {hero}. it was soft and warm.",
+        "there was room for two under the {thing}.",
     )
-    t.say(
+    t.maybe(
         '"let us listen to the night," said {friend}.',
         '"let us count the stars," said {friend}. "you start on the left, and i start on the right."',
     )
     t.say(
-        "the wind moved softly over the {home_place}. somewhere, a door creaked and was still.",
-        "they heard the leaves, and far away the {home_place}, and the slow breath of the night.",
+        "the wind moved softly {at_place}. somewhere, a door creaked and was still.",
+        "they heard the leaves and the slow breath of the night {at_place}.",
         '"one, two, three," counted {hero}. a star fell, and {he} made a wish.',
     )
-    t.say(
+    t.maybe(
         "{friend} hummed a song, very low and very slow.",
         "{friend} told a story about a cloud that wanted to be a sheep.",
     )
-    t.say(
+    t.maybe(
         "{hero} gave a big yawn. then {friend} gave a big yawn too.",
         "the eyes of {hero} grew small and smaller.",
     )
     t.paragraph()
+    t.maybe(
+        "soon they were both asleep under the {thing}, and only the moon was awake.",
+        "then {friend} carried {hero} back to bed and left the {thing} there.",
+        "in the morning, {hero} woke up under the {thing}.",
+    )
+    t.remember(
+        "{hero} could not sleep",
+        "{hero} met {friend} with the {thing} {at_place}",
+        "happy",
+        "{he} had slept under the {thing}",
+    )
     t.say(
-        "soon they were both asleep under the {noun}, and only the moon was awake.",
-        "{friend} carried {hero} back to bed and left the {noun} there. that night, {hero} had the sweetest dreams.",
-        "in the morning, {hero} woke up under the {thing}. {he} smiled, for {he} had a new friend.",
+        "from that day on, {friend} was {his} friend.",
+        "and {hero} learned that a night is not so long with a friend.",
     )
 
 
@@ -124,37 +143,41 @@ def cheering_up(t: Teller) -> None:
     t.say("{his} friend was {a_friend}.", "{he} had a friend, {a_friend}.")
     t.paragraph()
     t.say(
-        "{one_day}, {friend} was sad and did not want to play.",
-        "{one_day}, {friend} was ill and had to stay in bed.",
-        "{one_day}, {friend} sat {at_place} and did not say a word.",
+        "{one_day}, {friend} was {at_place}, but {friend} was sad and did not want to play.",
+        "{one_day}, {hero} went {to_place}. {friend} sat {at_place} and did not say a word.",
     )
-    t.say('"i must cheer up {friend}," thought {hero}.', "{hero} did not like to see {friend} like that.")
+    t.maybe('"i must cheer up {friend}," thought {hero}.', "{hero} did not like to see {friend} like that.")
     t.say(
         "{hero} told a joke. {friend} did not laugh. {hero} stood on {his} head. {friend} did not even look.",
         "{hero} brought {a_food}. but {friend} only took one small bite of the {food}.",
         "{hero} made a funny face. {friend} only sighed.",
     )
     t.say(
-        "then {hero} had an idea. {he} ran home and came back with a {thing}.",
-        "so {hero} ran home and looked in the cupboard. there was a {thing}!",
+        "then {hero} had an idea. {he} ran home and came back with a fine {thing}.",
+        "so {hero} ran home and looked in the cupboard. there was a fine {thing}!",
     )
     t.paragraph()
     t.say(
-        "{hero} began to play with the {noun}. it was so silly that a smile came to the face of {friend}.",
-        "{hero} hopped and danced around with the {noun} until {he} fell over {his} own feet.",
+        "soon {hero} began to play with the {thing} {at_place}. it was so silly that a smile came to the face of {friend}.",
+        "then {hero} hopped and danced around {at_place} with the {thing}.",
     )
     t.say(
-        '{friend} laughed out loud. "do it again!" said {friend}.',
-        'then {friend} laughed and laughed. "please, may i try the {noun} too?" said {friend}.',
+        '{friend} laughed out loud. "do it again, little {kind}!" said {friend}.',
+        'then {friend} laughed and laughed. "please, may i try the {thing} too?" said {friend}.',
     )
-    t.say(
+    t.maybe(
         '"why were you so sad?" asked {hero}. "i do not know," said {friend}. "but now it is gone."',
         "{friend} told {hero} everything, and the sad feeling flew away like a leaf in the wind.",
     )
-    t.paragraph()
-    t.say(
-        "{hero} learned that a friend can be the best medicine.",
-        "from that day on, the {noun} stood ready for every sad day.",
+    t.remember(
+        "{friend} was sad {at_place}",
+        "{hero} came with the {thing}",
+        "glad",
+        "{friend} laughed again",
+    )
+    t.maybe(
+        "{he} learned that a friend can be the best medicine.",
+        "from that day on, the {thing} stood ready for every sad day.",
         "{hero} left the {thing} with {friend}, and they were both happy.",
     )
     t.good_night()
@@ -173,21 +196,23 @@ def picnic(t: Teller) -> None:
         "on the way, {he} met {a_friend}, who came along.",
     )
     t.say(
-        "{friend} brought a {thing} to play with." if t.slots["noun"] in words.TOYS else "{friend} brought a {thing}.",
-        "{friend} had a {thing} under one arm.",
+        "{friend} brought a fine {thing} to play with."
+        if t.slots["noun"] in words.TOYS
+        else "{friend} brought a fine {thing}.",
+        "{friend} had a fine {thing} under one arm.",
     )
     t.paragraph()
     t.say(
-        "they had just sat down when big drops began to fall. it was raining!",
-        "but as soon as they sat down, dark clouds came, and it began to rain.",
+        "they had just sat down {at_place} when it began to rain.",
+        "but dark clouds came, and it began to rain {at_place}.",
     )
-    t.say(
+    t.maybe(
         '"our picnic is spoiled!" cried {hero}.',
         "{hero} looked at the wet {food} and felt like crying.",
         '"now everything is wet," said {hero}, and {he} stamped {his} foot.',
     )
     t.say(
-        '"[wait|no, no]," said {friend}. "rain can be fun. come with me!"',
+        '"[wait|no, no], little {kind}," said {friend}. "rain can be fun. come with me!"',
         'but {friend} laughed. "who is afraid of a little water?" said {friend}.',
     )
     t.paragraph()
@@ -196,32 +221,35 @@ def picnic(t: Teller) -> None:
             "{friend} jumped into a puddle. splash! then {hero} jumped in too.",
             "they took off their shoes and danced in the puddles.",
         )
-        t.say(
+        t.maybe(
             "soon they were muddy and wet and could not stop laughing.",
             "they splashed until they were out of breath.",
         )
         t.say(
-            "afterwards they went home, dried the {noun}, and ate the {food} by the fire.",
-            "when the rain stopped, they ate the {food}, and {friend} hung the {noun} up to dry.",
+            "afterwards they went home, dried the {thing}, and ate the {food} by the fire.",
+            "when the rain stopped, they ate the {food}, and {friend} hung the {thing} up to dry.",
         )
+        then = "{hero} and {friend} danced in the puddles"
     else:
         t.say(
             "they crept under a thick bush and sat there close together.",
             "they found a dry spot under an old tree.",
         )
         t.say(
-            "there they ate the {food} and played with the {noun} while the rain fell all around."
+            "there they ate the {food} and played with the {thing} while the rain fell all around."
             if t.slots["noun"] in words.TOYS
-            else "there they ate the {food}, put the {noun} between them, and watched the rain fall all around.",
+            else "there they ate the {food}, put the {thing} between them, and watched the rain fall all around.",
         )
-        t.say(
+        t.maybe(
             "then the sun came out, and they saw a rainbow.",
             "when the rain stopped, the whole world smelled new.",
         )
-    t.say(
+        then = "{hero} and {friend} found a dry spot"
+    t.remember("the rain came down {at_place}", then, "happy", "{friend} had come with the {thing}")
+    t.maybe(
         '"this was the best picnic ever," said {hero}. and {friend} was happy too.',
-        "{hero} learned that a rainy day can be a good day.",
-        "from that day on, {hero} and {friend} met {at_place} in sun and in rain, and they were the best of friends.",
+        "{he} learned that a rainy day can be a good day.",
+        "from that day on, {hero} and {friend} met {at_place} in sun and in rain.",
     )
     t.good_night()
 

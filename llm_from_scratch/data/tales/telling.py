@@ -2,25 +2,80 @@
 
 A template is a sentence or two with slots in braces and choices in square brackets:
 
-    "[one day|soon], {hero} [found|saw] a {thing}."
+    "[one day|soon], {hero} [found|saw] a fine {thing}."
 
 Rules for whoever writes plots, because the checker relies on them, and because they let a small model learn in minutes
-what belongs together (one name a tale was learnt where two were not):
- 1. Only the hero has a name, and is introduced as "a (trait) (kind) named (Name)". The other character is {a_friend},
-    "a (trait) (kind)" of another sort, and then {friend}, "the (kind)": never a name, never a he or she.
- 2. The first he or she of a sentence means the subject of the sentence before. Otherwise use the name.
- 3. In a sentence with one character every he, him, her, his means that character.
- 4. Things, food and places come from slots. The thing of the tale is named again near its end.
- 5. Tales are told in the past tense; only what is spoken may be in the present.
+what belongs together: what matters is said early and again, and always in the same words, so that it is copied.
+ 1. One hero, who alone has a name: "a (trait) (kind) named (Name)", later "(Name) the (kind)" or "little (kind)",
+    never "the (kind)". Every he, him, his, she, her means the hero.
+ 2. One other character, {a_friend}, "a (trait) (kind)" of another sort, then {friend}, "the (kind)" or "dear (kind)".
+ 3. One thing with one colour, first "a fine {thing}" ("a" may not depend on the colour), then "the {thing}",
+    never without its colour (so not {noun}). Nothing else in a tale has a colour.
+ 4. One {place}, one {home_place} (said only with the house: {home}, {back_home}), one {food}, one {elder}.
+ 5. Each tale has a thing and a place and ends with `remember`: what happened first, what then, and why.
+ 6. Tales are told in the past tense; only what is spoken may be in the present.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
 from . import words
 from .dice import Dice
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a tale says of itself, each as it stands in the text: material for questions and their answers.
+
+    `where` is the place with its preposition ("in the forest"), `home` where the hero lives ("in a hut by the sea").
+    The title says hero, kind, thing and place, the last paragraph "first {first}", "then {then}" and "{hero} … was
+    {feeling} because {why}". `food` and `elder` ("mother", "uncle" …) are None in a tale without.
+    """
+
+    hero: str
+    kind: str
+    pronoun: str  # "he" or "she"
+    friend: str  # the kind of the other character
+    noun: str
+    colour: str
+    place: str
+    where: str
+    home: str
+    first: str
+    then: str
+    feeling: str
+    why: str
+    food: str | None = None
+    elder: str | None = None
+
+    @property
+    def thing(self) -> str:
+        return f"{self.colour} {self.noun}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tale:
+    """A tale and what its teller knows of it.
+
+    `facts` stand in the text and can be asked for. `slots` maps "hero", "kind", "thing", "place" … to words, all that
+    the teller had at hand: a tale without food has one in its slots all the same.
+
+    >>> from llm_from_scratch.data.tales import tell
+    >>> facts = tell(2023, 5).facts
+    >>> facts.hero, facts.thing, facts.where
+    ('Nora', 'golden scarf', 'in the garden')
+    >>> f"Why was {facts.hero} {facts.feeling}?", f"Because {facts.why}."
+    ('Why was Nora proud?', 'Because she had kept a promise.')
+    """
+
+    text: str
+    plot: str
+    slots: dict[str, str]
+    facts: Facts
+
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
@@ -69,8 +124,8 @@ class Teller:
         self._paragraphs[-1].append(polish(template.format_map(self.slots)))
 
     def maybe(self, *variants: str) -> None:
-        """Like `say`, every second time; otherwise nothing."""
-        if self.flip():
+        """Like `say`, one time in three; otherwise nothing."""
+        if self.flip(1, 3):
             self.say(*variants)
 
     def flip(self, times: int = 1, out_of: int = 2) -> bool:
@@ -101,7 +156,8 @@ class Teller:
             "there once was a {trait} {kind} named {hero} who lived {home}.",
             "once there lived a {trait} {kind} named {hero}. {his} home was {home}.",
         )
-        if self.flip(1, 3):
+        self.say("it was [warm|quiet|lovely|nice] {back_home}.")
+        if self.flip(1, 8):
             self.say(
                 "{he} loved to {hobby}.",
                 "{he} liked to {hobby} and to {hobby2}.",
@@ -109,31 +165,45 @@ class Teller:
             )
 
     def sense(self) -> None:
-        """Now and then, a sentence about the weather of the day."""
-        if self.flip(2, 5):
-            self.say(*words.DAYS[self._weather][1])
+        """Every second time, a sentence about the day at the place of the tale."""
+        if self.flip():
+            self.say(*("{at_place}, " + seen for seen in words.DAYS[self._weather][1]))
+
+    def remember(self, first: str, then: str, feeling: str, why: str) -> None:
+        """Begin the last paragraph: what happened first, what then, and why the hero is glad."""
+        told = {"first": first, "then": then, "feeling": feeling, "why": why}
+        self.slots.update({name: template.format_map(self.slots) for name, template in told.items()})
+        self.paragraph()
+        self.say("[so |]first {first}, and then {then}.", "[so |]first {first}. then {then}.")
+        self.say(
+            "back {back_home}, {hero} the {kind} was {feeling} because {why}.",
+        )
 
     def good_night(self) -> None:
         """Now and then, a last sentence after the moral."""
-        slept = "[slept very well|had sweet dreams|fell asleep with a smile]"
-        self.slots["back_home"] = self.slots["home"].replace("in a ", "in the ", 1)
-        if self.flip(2, 5):
+        if self.flip(1, 5):
             self.say(
-                "that night, {back_home}, {hero} " + slept + ".",
-                "that night, {hero} " + slept + " {back_home}.",
-                "that night, {hero} " + slept + ".",
+                "{hero} fell asleep with a smile.",
+                "{hero} slept very well {back_home}.",
+                "{hero} had the sweetest dreams of all.",
                 "the moon came up, and {hero} went to bed [with a smile|full of joy].",
-                "and {hero} the {kind} was happy [all day long|for a long, long time].",
                 "and the little {kind} was happy [all day long|for a long, long time].",
                 "the end.",
             )
 
     def text(self) -> str:
         paragraphs = [" ".join(sentences) for sentences in self._paragraphs if sentences]
-        title = "{hero} the {kind}".format_map(self.slots)
-        if any(self.slots["thing"] in paragraph for paragraph in paragraphs):
-            title += " and the {thing}".format_map(self.slots)
-        return "\n\n".join([title, *paragraphs])
+        return "\n\n".join(["{hero} the {kind} and the {thing} {at_place}".format_map(self.slots), *paragraphs])
+
+    def facts(self) -> Facts:
+        """What can be asked about the tale, and stands in it."""
+        text, slots = self.text(), self.slots
+        told = {field.name: slots.get(field.name) for field in dataclasses.fields(Facts)}
+        told |= {"pronoun": slots["he"], "friend": slots["fkind"], "where": slots["at_place"]}
+        for name in ("food", "elder"):  # cast for every tale, and used by some
+            if not re.search(rf"\b{slots[name]}\b", text):
+                told[name] = None
+        return Facts(**told)  # type: ignore[arg-type]
 
     # -- casting
     # -------------------------------------------------------------------------------------------------
@@ -142,8 +212,7 @@ class Teller:
         dice, slots = self.dice, self.slots
         gender = "he" if dice.flip() else "she"
         slots["hero"] = dice.choice(words.HE_NAMES if gender == "he" else words.SHE_NAMES)
-        slots["he"], slots["him"], slots["his"] = words.PRONOUNS[gender]
-        slots["himself"] = slots["him"] + "self"
+        slots["he"], slots["him"], slots["his"], slots["himself"] = words.PRONOUNS[gender]
         slots["kind"] = words.CHILDREN[gender] if dice.flip(1, 3) else dice.choice(words.HERO_ANIMALS)
         slots["trait"] = self._trait(slots["kind"])
         kind = dice.choice(words.ANIMALS)
@@ -167,8 +236,10 @@ class Teller:
         slots["spot"] = spots[first]
         slots["spot2"] = spots[(first + 1 + dice.below(len(spots) - 1)) % len(spots)]
         home_place = slots["home_place"] = dice.choice(words.HOME_PLACES)
-        size, near = dice.choice(("small", "little", "cosy", "tiny")), dice.choice(("near", "by", "close to"))
-        slots["home"] = f"in a {size} {dice.choice(words.DWELLINGS)} {near} the {home_place}"
+        size, near = dice.choice(words.SIZES), dice.choice(words.NEAR)
+        dwelling = dice.choice(words.DWELLINGS)
+        slots["home"] = f"in a {size} {dwelling} {near} the {home_place}"
+        slots["back_home"] = f"in the {dwelling} {near} the {home_place}"
         self._weather = dice.choice(list(words.DAYS))
         slots["one_day"] = dice.choice(words.DAYS[self._weather][0])
         slots["a_food"], slots["food"] = dice.choice(words.FOODS)

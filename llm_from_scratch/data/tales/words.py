@@ -9,7 +9,7 @@ from __future__ import annotations
 # A name tells the pronoun, as it mostly does in books for small children.
 HE_NAMES = "Tom Ben Sam Max Leo Tim Jack Finn".split()
 SHE_NAMES = "Lily Mia Anna Rosie Ella Nora Ruby Daisy".split()
-PRONOUNS = {"he": ("he", "him", "his"), "she": ("she", "her", "her")}
+PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself")}
 
 # The hero is of one kind, the other character of another sort: who is meant is always plain.
 HERO_ANIMALS = "rabbit mouse kitten puppy duck frog lamb bear".split()
@@ -28,7 +28,7 @@ TRAITS = (
     "merry",
     "friendly",
     "curious",
-    "brown-eyed",
+    "bright-eyed",
     "clever little",
     "sweet little",
     "happy little",
@@ -63,6 +63,12 @@ HOBBIES = (
     "roll in the grass",
     "chase butterflies",
     "collect leaves",
+    "blow bubbles",
+    "whisper to snails",
+    "swing on a gate",
+    "hop like a cricket",
+    "build towers out of bricks",
+    "shout louder than the wind",
 )
 ELDERS = {
     "mother": "she",
@@ -73,9 +79,16 @@ ELDERS = {
     "uncle": "he",
 }
 
+# Others that are no kind and no place of a tale, only seen or named in passing.
+PASSERS_BY = "child butterfly dragonfly beetle cricket sheep fish runner".split()
+INDOORS = "kitchen shop house road".split()
+# No tale says these; the checker knows that they are colours all the same.
+OTHER_COLOURS = "black grey gray violet turquoise beige crimson scarlet gold lilac navy dark-blue light-blue".split()
+
 COLOURS = "red blue green yellow white purple orange brown pink silver golden".split()
 TOYS = "kite ball drum boat doll wagon whistle puppet sled balloon train flute".split()
 CLOTHES = "hat scarf cap coat ribbon".split()
+HANDMADE = "kite boat doll puppet whistle hat scarf basket wagon drum sled".split()
 USEFUL = "basket bucket umbrella lantern blanket".split()
 FRAGILE = "cup vase bowl plate jar teapot".split()
 TREASURES = "bell key feather shell button marble".split()
@@ -133,26 +146,28 @@ PLACES = {
 }
 HOME_PLACES = ("village", "sea", "castle", "church", "lighthouse", "harbour", "tower")
 DWELLINGS = ("house", "cottage", "hut", "cabin")
+SIZES = ("small", "little", "cosy", "tiny")
+NEAR = ("near", "by", "close to")
 
 # A day's phrase and what may be said of it.
 DAYS = {
     "sunny": (
         ("one sunny morning", "one sunny day", "one warm afternoon", "one bright morning", "on a warm day"),
         (
-            "The sky was blue and the birds were singing.",
-            "The sun felt warm, and bees hummed in the air.",
-            "Everything smelled of flowers.",
-            "There was not a cloud in the sky.",
-            "Butterflies danced in the light.",
+            "the sky was clear and the birds were singing.",
+            "the sun felt warm, and bees hummed in the air.",
+            "everything smelled of flowers.",
+            "there was not a cloud in the sky.",
+            "butterflies danced in the light.",
         ),
     ),
     "windy": (
         ("one windy morning", "one windy day", "one windy afternoon", "on a windy day"),
         (
-            "The wind pushed the clouds across the sky.",
-            "The leaves whispered in the wind.",
-            "The wind sang in the trees.",
-            "Dry leaves danced over the path.",
+            "the wind pushed the clouds across the sky.",
+            "the leaves whispered in the wind.",
+            "the wind sang in the trees.",
+            "dry leaves danced over the path.",
         ),
     ),
     "cool": (
@@ -160,14 +175,14 @@ DAYS = {
             "one cool morning",
             "early one morning",
             "one quiet morning",
-            "one grey afternoon",
+            "one misty afternoon",
             "one autumn day",
         ),
         (
-            "The grass was wet and the air smelled of rain.",
-            "A thin mist hung over the ground.",
-            "It was so quiet that one could hear a leaf fall.",
-            "Drops of water shone on every leaf.",
+            "the grass was wet and the air smelled of rain.",
+            "a thin mist hung over the ground.",
+            "it was so quiet that one could hear a leaf fall.",
+            "drops of water shone on every leaf.",
         ),
     ),
 }

@@ -9,7 +9,7 @@ from collections import defaultdict
 import pytest
 
 from llm_from_scratch.data.tales import consistency, consistency_score, summary, tell, words
-from llm_from_scratch.data.tales.checking import CHECKS, FAIL, NOT_APPLICABLE, PASS
+from llm_from_scratch.data.tales.checking import CHECKS, FAIL, PASS
 
 TALES = [tell(1, number) for number in range(400)]
 TEXTS = [t.text for t in TALES]
@@ -30,9 +30,9 @@ def corrupted(corrupt) -> list[str]:
 
 
 def test_generated_tales_pass():
-    assert consistency_score(TEXTS) >= 0.99
-    assert consistency_score([tell(77, number).text for number in range(600)]) >= 0.99
-    assert min(summary(TEXTS).values()) >= 0.99
+    """Not one is flagged; `python -m llm_from_scratch.data.tales --checker` says the same of 10,000."""
+    assert [report.reasons for t in TALES if not (report := consistency(t.text)).consistent] == []
+    assert consistency_score([tell(77, number).text for number in range(1600)]) == 1
     assert set(summary(TEXTS)) == {*CHECKS, "consistent"}
 
 
@@ -46,9 +46,6 @@ def heroes_exchanged(t, rng):
 
 def other_thing(t, rng):
     noun = t.slots["noun"]
-    late = t.text[len(t.text) // 2 :]
-    if f"the {noun}" not in late or noun not in t.text[: len(t.text) // 2]:
-        return None
     return change_late(t.text, noun, rng.choice([n for n in words.THINGS if n not in t.text]))
 
 
@@ -157,42 +154,95 @@ def test_nothing_is_gained_by_writing_little():
 
 
 GOOD = (
-    "Once there was a shy wolf named Zorro. He lived near the sea. He had a golden trumpet, and every day "
-    "he played a tune for the waves. One day, Zorro met a small girl named Anna. Anna listened to Zorro and clapped. "
-    '"Please play it again," said Anna. So Zorro played all evening, and {end}'
+    "Once there was a small duck named Finn. He lived in a hut near the sea. He had a golden flute, and every day "
+    "he played a song for the stars. One day, Finn met a small fox by the river. The fox listened and clapped. "
+    '"Please play your golden flute again," said the fox. So Finn played by the river all evening, and {end}'
 )
 
 
 def test_a_story_of_ones_own_passes():
-    """The checker knows the conventions, not the plots: names, kinds and things of one's own are welcome."""
-    report = consistency(GOOD.format(end="from that day on, Zorro and Anna were friends."))
+    """The checker knows the words and the conventions of the tales, not their plots."""
+    report = consistency(GOOD.format(end="from that day on, Finn and the fox were friends."))
     assert report.consistent and report.reasons == ()
-    assert report.results["things"] == NOT_APPLICABLE and report.results["names"] == PASS
+    assert report.results["colours"] == report.results["places"] == PASS
 
 
 @pytest.mark.parametrize(
     "end, check, reason",
     [
         ("Bruno was happy.", "names", "Bruno comes from nowhere"),
-        ("Zorro the bear was happy.", "kinds", "Zorro is a wolf, not a bear"),
-        ("Anna and Anna were friends.", "form", "'Anna and Anna'"),
-        ("the fox and Zorro were happy.", "kinds", "no fox was introduced"),
-        ("Anna came near. Anna was happy. He smiled at Zorro.", "pronouns", "'He' does not fit"),
-        ("Zorro was happy. Then she smiled.", "pronouns", "'she' does not fit"),
-        ("Zorro was happy. He gave the kite to Anna.", "things", "nobody said where the kite comes from"),
-        ("Zorro was happy in the forest.", "places", "the forest comes from nowhere"),
-        ("Zorro was tired and", "ending", "stops in the middle of a sentence"),
-        ("Zorro was tired.", "ending", "without an ending"),
-        ('Zorro was happy. "Good night.', "form", "quotation is not closed"),
-        ("Zorro was a happy owl and an friend.", "form", "'an friend'"),
-        ("Zorro was was happy.", "form", "'was was'"),
-        ("Zorro was happy. He was happy. He was happy.", "form", "twice in a row"),
+        ("a bear named Tim was happy.", "names", "Tim is introduced after Finn"),
+        ("Finn the bear was happy.", "kinds", "Finn is a duck, not a bear"),
+        ("the little bear was happy.", "kinds", "Finn is a duck, not a bear"),
+        ("the owl and Finn were happy.", "kinds", "no owl was introduced"),
+        ("the duck was happy.", "kinds", "no duck was introduced"),
+        ("a young owl came near. Finn was happy.", "kinds", "a second character, the owl, beside the fox"),
+        ("the butterfly was happy.", "kinds", "no butterfly was introduced"),
+        ("Finn asked his mother. His uncle was happy.", "kinds", "mother and then uncle"),
+        ("Finn asked the mother. He was happy.", "kinds", "nobody said whose mother it is"),
+        ("Finn was happy. Then she smiled.", "pronouns", "Finn is called she"),
+        ("Finn was happy with the silver flute.", "colours", "golden and then silver"),
+        ("Finn was happy with the grey flute.", "colours", "golden and then grey"),
+        ("Finn was happy with the golden stone.", "colours", "golden is said of 'stone'"),
+        ("Finn was happy. He gave the golden kite to the fox.", "things", "flute and then kite"),
+        ("the pie made Finn happy.", "things", "nobody said where the pie comes from"),
+        ("a pie and a cake made Finn happy.", "things", "pie and then cake"),
+        ("Finn was happy in the forest.", "places", "river and then forest"),
+        ("Finn was happy in the kitchen.", "places", "river and then kitchen"),
+        ("Finn was happy in the hut near the castle.", "places", "hut near the sea and then hut near the castle"),
+        ("Finn was coatooed.", "words", "'coatooed'"),
+        ("Finn was happy §.", "words", "'§'"),
+        ("Finn was tired and", "ending", "stops in the middle of a sentence"),
+        ("Finn was tired.", "ending", "without an ending"),
+        ('Finn was happy. "Good night.', "form", "quotation is not closed"),
+        ("Finn was a happy owl and an friend.", "form", "'an friend'"),
+        ("Finn was was happy.", "form", "'was was'"),
+        ("Finn and Finn were happy.", "form", "'Finn and Finn'"),
+        ("Finn was\nhappy.", "form", "a line ends"),
+        ("Finn was happy. He was happy. He was happy.", "form", "twice in a row"),
     ],
 )
 def test_each_check_catches_its_own_fault(end, check, reason):
     report = consistency(GOOD.format(end=end))
     assert report.results[check] == FAIL
     assert any(text.startswith(f"{check}: ") and reason in text for text in report.reasons)
+
+
+@pytest.mark.parametrize(
+    "title, reason",
+    [
+        ("Finn the duck and the golden flute", None),
+        ("Finn the duck and the golden flute by the river", None),
+        ("Finn the duck", None),
+        ("Finn the duck and the golden flute in the forest", "places: forest and then river"),
+        ("Tim the duck and the golden flute", "hero: the title promises Tim the duck"),
+        ("Finn the bear and the golden flute", "hero: the title promises Finn the bear"),
+        ("Finn the duck and the silver flute", "colours: silver and then golden"),
+        ("Finn the duck and the golden kite", "things: kite and then flute"),
+        ("Finn the duck and the golden stone", "colours: golden is said of 'stone'"),
+        ("A golden flute", "hero: the title 'A golden flute' is not: Name"),
+    ],
+)
+def test_the_title_has_to_agree(title, reason):
+    tale = GOOD.format(end="from that day on, Finn and the fox were friends.")
+    report = consistency(f"{title}\n\n{tale}")
+    assert (reason is None and report.consistent) or any(said.startswith(str(reason)) for said in report.reasons)
+
+
+def test_whatever_is_written_gets_a_report_and_garbage_fails():
+    rng = random.Random(5)
+    signs = "aAeEthT  .,!?\"'\n\n-_0129éß狐\u200b\x00named\t"
+    for _ in range(300):
+        text = "".join(rng.choice(signs) for _ in range(rng.randrange(400)))
+        assert not consistency(text).consistent
+    for tokens in (
+        ["a"],
+        ["named", "a", "Tim"],
+        ["the", "little", "fox", "'s", "red"],
+        ['"', "\n\n", "kite", "near the"],
+    ):
+        for _ in range(100):
+            assert not consistency(" ".join(rng.choices(tokens, k=rng.randrange(120)))).consistent
 
 
 def test_only_text_is_taken():
