@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from .checking import Report, check_tale, consistency, consistency_score, summary
 from .dice import Dice
+from .lexicon import PLOTS, vocabulary
 from .telling import Facts, Tale, Teller
-from .vocabulary import PLOTS, vocabulary
 
 SHORTEST, LONGEST = 60, 190  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
