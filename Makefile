@@ -14,7 +14,7 @@ PIP  := $(RUN) -m pip --disable-pip-version-check --quiet
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-quickstart: $(VENV)/installed ## train a small model on embedded tales and let it tell some (about four minutes in all)
+quickstart: $(VENV)/installed ## train a small model on embedded tales and let it tell some (it says first how many minutes that takes)
 	$(RUN) -m llm_from_scratch quickstart $(ARGS)
 
 test: unit chapters ## everything that must hold: unit tests, doctests, exercises, chapters

@@ -22,7 +22,7 @@ _ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "fetch"
 _DESCRIPTION = "How the open large language models of 2023 are built, in plain NumPy."
 _EPILOG = """\
 begin with:
-  python -m llm_from_scratch quickstart          train a small model in about two minutes and read its stories
+  python -m llm_from_scratch quickstart          train a small model in a few minutes and read its stories
   python -m llm_from_scratch COMMAND --help      what a command does, with examples
 """
 USER_ERROR, INTERRUPTED = 2, 130

@@ -12,29 +12,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import math
 import re
 import shutil
-import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..checkpoints import from_pretrained
 from ..data.sources import describe
 from ..data.split import TRAIN, VALIDATION
-from ..data.tales import consistency_score, summary
 from ..files.atomic import is_temporary, remove_leftovers, write_json
 from ..files.digests import DIGESTS, sha256
 from ..files.lock import LOCK, sole_writer
 from ..files.strict_json import json_entry, read_json_object
-from ..generation import generate
 from ..recipes.recipe import (
     PREPARED,
     TOKENIZER_FILES,
@@ -46,12 +40,13 @@ from ..recipes.recipe import (
     token_bytes,
     validation_batches,
 )
-from ..tokenizers import Tokenizer
-from ..training import TrainingSettings, evaluate, train
+from ..training import TrainingSettings, train
 from ..training.budget import fit_steps, seconds_per_step
 from ..training.checkpoint import differences, latest_checkpoint, read_state
 from ..training.config import FREE_TO_CHANGE
-from ..training.workers import one_blas_thread, resolve_threads
+from ..training.workers import resolve_threads
+from . import _telling
+from ._telling import Say
 
 RUN, REPORT = "run.json", "report.json"
 _DATA = {PREPARED, TRAIN, VALIDATION, DIGESTS, *TOKENIZER_FILES}  # what the folder data/ holds
@@ -60,32 +55,22 @@ _OURS = re.compile(
     r"run\.json|report\.json|(log|timing)\.jsonl(\.damaged\d*)?|loss\.png|latest|step-\d+(\.tmp|\.old)?"
     r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
 )
-_TALES_COUNTED = 32  # tales told to measure consistency
-_LONGEST = 300  # tokens of a told text
-_WIDTH = 96
+MEASURED = 2.0  # seconds of real steps, to say how long the rest will take
+UNTRAINED = 8  # tales of the untrained model that are counted: all of them are nonsense
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A new run: recipe and settings; minutes: fit the steps into so many, at most `settings.steps` if `capped`."""
+    """A new run: recipe and settings; minutes: as many steps as fit into them instead of `settings.steps`."""
 
     recipe: Recipe
     settings: TrainingSettings
     minutes: float | None = None
-    capped: bool = False
 
     def __post_init__(self) -> None:
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ValueError(f"minutes must be a finite number above 0, got {self.minutes}")
         check_model(self.recipe)
-
-
-Say = Callable[[str], None]
-
-
-def say_to(file: Any) -> Say:
-    """A function that prints a line at once."""
-    return functools.partial(print, file=file, flush=True)
 
 
 def state_of(directory: Path) -> str:
@@ -136,10 +121,13 @@ def clear(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = True) -> dict[str, Any] | None:
+def carry_out(
+    directory: Path, plan: Plan | None, say: Say, *, beginning: str | None = None, progress: bool = True
+) -> dict[str, Any] | None:
     """Train a run to its end, from its beginning (`plan` given) or from where it stands; the report.
 
-    None when it was interrupted: then everything needed to go on has been saved. For who holds the lock (`writing`).
+    beginning: shown now and then as the model goes on from it. None when it was interrupted: then everything
+    needed to go on has been saved. For who holds the lock (`writing`).
     """
     began = time.perf_counter()
     if plan is None:
@@ -158,27 +146,27 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     say(f"model      {recipe.family}, {model.parameter_count:,} parameters, {recipe.layers} layers × {recipe.width}")
     sampler, validation = batches(recipe, corpus), validation_batches(recipe, corpus)
     lengths = token_bytes(corpus, model)
+    settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
+    say("measuring a step (the first compiles the kernels, if that was not done before) …")
+    seconds = seconds_per_step(model, sampler, settings, seconds=MEASURED)
     if plan is not None:
-        settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
         if plan.minutes is not None:
-            say("measuring a step (the first compiles the kernels, if that was not done before) …")
-            seconds = seconds_per_step(model, sampler, settings)
-            settings = fit_steps(settings, seconds, plan.minutes, settings.steps if plan.capped else None)
-            say(f"           {seconds * 1000:.0f} ms a step: about {settings.steps * seconds / 60:.1f} minutes")
+            settings = fit_steps(settings, seconds, plan.minutes)
         tokenizer.save(directory)
-        before = _measure(model, corpus, recipe, validation, lengths, settings.threads)
+        before = _telling.measure(model, corpus, recipe, validation, lengths, settings.threads, tales=UNTRAINED)
         stored = {"recipe": recipe.to_json(), "training": settings.to_json(), "untrained": before}
         write_json(directory / RUN, {**stored, "sha256": _digest(stored)})
     else:
         tokenizer.save(directory)
+    rows = settings.micro_batches * recipe.batch_size
     say(
-        f"training   {settings.steps:,} steps of {settings.micro_batches * recipe.batch_size} × {recipe.context} "
-        f"tokens, "
-        f"{settings.threads} threads, seed {recipe.seed}"
+        f"training   {settings.steps:,} steps of {rows} × {recipe.context} tokens, "
+        f"{settings.steps * rows * recipe.context:,} in all; {settings.threads} threads, seed {recipe.seed}"
     )
-    say("")
-    say("before training it says:")
-    say(_quoted(before["sample"], 400))
+    left = settings.steps - _step(directory)
+    say(f"time       {seconds * 1000:.0f} ms a step now, so {_duration(left * seconds)} for {left:,} steps")
+    if beginning is None:
+        say(f"\nbefore training it says:\n{_telling.quoted(before['sample'], 400)}")
     outcome = train(
         model,
         sampler,
@@ -192,10 +180,11 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
         progress=progress,
         title=f"{directory.name}: {recipe.family}, {model.parameter_count:,} parameters on {describe(recipe.data)}",
         report=say,
+        on_step=None if beginning is None else _telling.glimpses(tokenizer, beginning, settings.steps, say),
     )
     if not outcome.finished:
         return None
-    after = _measure(model, corpus, recipe, validation, lengths, settings.threads)
+    after = _telling.measure(model, corpus, recipe, validation, lengths, settings.threads, tales=_telling.COUNTED)
     report = {
         "directory": str(directory),
         "parameters": model.parameter_count,
@@ -209,6 +198,10 @@ def carry_out(directory: Path, plan: Plan | None, say: Say, *, progress: bool = 
     }
     write_json(directory / REPORT, report)
     return report
+
+
+def _duration(seconds: float) -> str:
+    return f"about {seconds:.0f} seconds" if seconds < 100 else f"about {seconds / 60:.1f} minutes"
 
 
 def read_run(directory: Path) -> tuple[Recipe, TrainingSettings, dict[str, Any]]:
@@ -248,6 +241,13 @@ def _figures(stored: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     for name in ("loss", "bits_per_byte", *(["consistency"] if "consistency" in found else [])):
         json_entry(found, name, "a number", where)
     json_entry(found, "sample", "text", where)
+    if "consistency" in found:
+        json_entry(found, "tales", "a whole number", where)
+        for name in json_entry(found, "checks", "an object", where):
+            json_entry(found["checks"], name, "a number", f"{where}, checks")
+        for name in ("copied", "copied_held_out"):
+            for part in ("run", "share"):
+                json_entry(json_entry(found, name, "an object", where), part, "a number", f"{where}, {name}")
     return found
 
 
@@ -274,73 +274,10 @@ def read_report(directory: Path) -> dict[str, Any]:
 def how_far(directory: Path) -> str:
     """In words, where an unfinished run stands."""
     _, settings, _ = read_run(directory)
+    return f"step {_step(directory)} of {settings.steps}"
+
+
+def _step(directory: Path) -> int:
+    """The step of the latest checkpoint, 0 if there is none."""
     checkpoint = latest_checkpoint(directory)
-    step = 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-").removesuffix(".old"))
-    return f"step {step} of {settings.steps}"
-
-
-def show_report(report: dict[str, Any], say: Say) -> None:
-    """The figures, trained beside untrained."""
-    untrained, trained = report["untrained"], report["trained"]
-    say(f"\n{'':24}{'untrained':>12}{'trained':>12}")
-    for key, name in (
-        ("loss", "validation loss"),
-        ("bits_per_byte", "bits per byte"),
-        ("consistency", "consistent tales"),
-    ):
-        if key in trained and key in untrained:
-            form = "{:>12.0%}" if key == "consistency" else "{:>12.3f}"
-            say(f"  {name:22}" + form.format(untrained[key]) + form.format(trained[key]))
-    say(
-        f"\n{report['steps']:,} steps, {report['tokens']:,} tokens in {report['training_seconds']:.0f} s; "
-        f"{report['seconds']:.0f} s in all"
-    )
-
-
-def show_tales(directory: Path, say: Say, count: int = 3, seed: int = 100) -> list[str]:
-    """Let the finished model of a run tell something."""
-    model, tokenizer = from_pretrained(directory), Tokenizer.from_pretrained(directory)
-    texts = tell(model, tokenizer, count, seed=seed)
-    for text in texts:
-        say(_quoted(text) + "\n")
-    return texts
-
-
-def tell(model: Any, tokenizer: Any, count: int, *, seed: int, temperature: float = 0.4) -> list[str]:
-    """So many texts from the beginning-of-text token on."""
-    tokens = _LONGEST
-    limit = getattr(model, "position_limit", None)
-    tokens = tokens if limit is None else min(tokens, limit)
-    ids = np.full((count, 1), tokenizer.bos_id, np.int64)
-    with one_blas_thread():  # the batch is small: a second thread would wait more than work
-        out = generate(
-            model, ids, max_new_tokens=tokens, temperature=temperature, stop_tokens=[tokenizer.eos_id], seed=seed
-        )
-    return [tokenizer.decode(row[row != tokenizer.eos_id]).strip() for row in out]
-
-
-def _measure(
-    model: Any, corpus: Any, recipe: Recipe, validation: Any, lengths: np.ndarray, threads: int | None
-) -> dict[str, Any]:
-    figures = evaluate(model, validation(), token_bytes=lengths, threads=threads)
-    measured = {key: figures[key] for key in ("loss", "bits_per_byte", "perplexity", "tokens")}
-    tales = recipe.data.split(":")[0] == "tales"
-    texts = tell(model, corpus.tokenizer, _TALES_COUNTED if tales else 1, seed=0)
-    measured["sample"] = texts[0]
-    if tales:
-        measured["consistency"] = consistency_score(texts)
-        measured["checks"] = {name: round(share, 3) for name, share in summary(texts).items()}
-    return measured
-
-
-def _quoted(text: str, longest: int = 2000) -> str:
-    """Indented, wrapped, and without the control characters that an untrained model produces."""
-    shown = "".join(c if c.isprintable() or c == "\n" else "·" for c in text[:longest])
-    lines: list[str] = []
-    for line in shown.split("\n"):
-        lines += textwrap.wrap(line, _WIDTH) or [""]
-    return "\n".join("    " + line for line in _without_runs_of_blanks(lines)).rstrip()
-
-
-def _without_runs_of_blanks(lines: Sequence[str]) -> list[str]:
-    return [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
+    return 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-").removesuffix(".old"))

@@ -69,6 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _number(group, "--context", "tokens a row, the longest text it learns from at once (default 256)")
     _number(group, "--vocabulary", "tokens of the tokenizer that is trained on the text (default 2048)")
     kinds = ["byte-level", "sentencepiece"]
+    group.add_argument(
+        "--special-tokens",
+        nargs="+",
+        metavar="TOKEN",
+        help="further special tokens, for training on later: '<|user|>' '<|assistant|>' '<|end|>'",
+    )
+    group.add_argument(
+        "--words", nargs="+", metavar="WORD", help="words that are one token each, whatever the text holds: Who who"
+    )
     group.add_argument("--tokenizer", choices=kinds, help="GPT-2's kind of BPE (default), or LLaMA's")
     group.add_argument(
         "--embedding-std",
@@ -76,6 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="spread the embedding starts with; 0.2 lets a small model learn sooner to repeat names it has read "
         "(default: as published, mostly 0.02)",
+    )
+    group.add_argument(
+        "--copying",
+        type=float,
+        metavar="X",
+        help="let attention begin as a copier, so strongly: 0.5 lets a small model learn much sooner to say again what "
+        "it has read (default: as published, not at all)",
     )
     group.add_argument(
         "--config",
@@ -86,6 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("training")
     _number(group, "--batch", "rows a batch (default 16)")
+    group.add_argument(
+        "--sampling",
+        choices=("epochs", "documents", "random"),
+        help="where rows begin: one after the other through the text (default), where a document does, or anywhere",
+    )
     _number(group, "--micro-batches", "batches that make up one step: a larger batch in the same memory (default 1)")
     group.add_argument("--lr", type=float, metavar="X", help="the highest learning rate (default 0.003)")
     group.add_argument("--final-lr", type=float, metavar="X", help="the last one (default: a twentieth of --lr)")
@@ -154,9 +175,9 @@ def plan(args: argparse.Namespace) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
-    from . import _session
+    from . import _session, _telling
 
-    say = _session.say_to(sys.stderr if args.json else sys.stdout)
+    say = _telling.say_to(sys.stderr if args.json else sys.stdout)
     made = None
     if args.resume:
         _only_out(args)
@@ -192,9 +213,9 @@ def run(args: argparse.Namespace) -> int:
     if report is None:
         say(f"to go on:  python -m llm_from_scratch train --resume --out {args.out}")
         return 130
-    _session.show_report(report, say)
+    _telling.show_report(report, say)
     say("\nnow it says:\n")
-    report["texts"] = _session.show_tales(args.out, say, count=1)
+    report["texts"] = _telling.show_tales(args.out, say, count=1)
     say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
     say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
     if args.json:

@@ -25,12 +25,14 @@ from ..data.token_file import TokenFile, open_tokens
 from ..files.atomic import write_json
 from ..files.digests import DIGESTS, check_digests, write_digests
 from ..files.strict_json import read_json_object
+from ..layers.attention import Attention
 from ..tokenizers import Tokenizer
 from ..training.validation import token_byte_lengths
 from .miniature import miniature
 
 # More text teaches a tokenizer nothing that changes its first few thousand merges.
 _TOKENIZER_CHARACTERS = 20_000_000
+_OFTEN = 1_000  # times that a word of the recipe is read; merges are taken by frequency
 # Enough for a standard error of about 0.01 nats.
 _VALIDATION_TOKENS = 50_000
 PREPARED = "prepared.json"
@@ -52,6 +54,16 @@ class Recipe:
     names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
     soon, and a small model stays for thousands of steps on a plateau where it uses every name for everybody (so does
     PyTorch with the same settings). From 0.2 it learns within minutes to say again the name it has read.
+
+    copying: how strongly attention copies before it has learnt anything, if it is to (as published it does not). Each
+    output matrix then begins as the transpose of its value matrix, so that a head that looks at a token adds a part of
+    this very token to the stream; with tied embeddings that makes it likelier to be said again. What is left to learn
+    is where to look, which would otherwise wait for the copying, as the copying waits for it (compare Trockman &
+    Kolter 2023, "Mimetic initialization", arXiv:2305.09828).
+
+    special_tokens, words: what the tokenizer has beside what the text teaches it, so that a model can be trained on
+    afterwards for texts that need them: special tokens (turns of a chat), and words that are one token each, also
+    after a space.
     """
 
     data: str = "tales"
@@ -70,6 +82,9 @@ class Recipe:
     validation_fraction: float = 0.05
     seed: int = 0
     embedding_std: float | None = None
+    copying: float | None = None
+    special_tokens: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,10 +103,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}")
-        for name in ("validation_fraction", "embedding_std"):
+        for name in ("validation_fraction", "embedding_std", "copying"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
                 raise TypeError(f"{name} must be a number, got {value!r}")
+        for name in ("special_tokens", "words"):  # lists, where they come from JSON
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) and text for text in value):
+                raise TypeError(f"{name} must be a list of texts that are not empty, got {value!r}")
+            object.__setattr__(self, name, tuple(value))
         if not isinstance(self.config, Mapping):
             raise TypeError(f"config must be keys and values, got {self.config!r}")
         if self.sampling not in MODES:
@@ -102,13 +122,15 @@ class Recipe:
             raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
         if self.tokenizer not in ("byte-level", "sentencepiece"):
             raise ValueError(f"tokenizer is 'byte-level' or 'sentencepiece', not {self.tokenizer!r}")
-        std = self.embedding_std
-        if std is not None and not (math.isfinite(std) and std > 0):
-            raise ValueError(f"embedding_std must be a finite number above 0, got {std}")
+        for name in ("embedding_std", "copying"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a finite number above 0, got {value}")
 
     def to_json(self) -> dict[str, Any]:
         """A dict for JSON; `from_json` reads it back."""
-        return {**dataclasses.asdict(self), "config": dict(self.config)}
+        lists = {name: list(getattr(self, name)) for name in ("special_tokens", "words")}
+        return {**dataclasses.asdict(self), **lists, "config": dict(self.config)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
@@ -141,20 +163,23 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     ValueError for a source that does not exist, is not UTF-8 or holds too little text, and for a damaged file.
     """
     folder = Path(folder)
-    settings = ("data", "vocabulary", "pattern", "tokenizer", "validation_fraction", "seed")
-    wanted = {name: getattr(recipe, name) for name in settings}
+    settings = ("data", "vocabulary", "pattern", "tokenizer", "special_tokens", "words", "validation_fraction", "seed")
+    wanted = {name: value for name, value in recipe.to_json().items() if name in settings}
     if (folder / DIGESTS).exists():
         check_digests(folder, f"remove {folder / DIGESTS}, and the text is prepared again", _prepared_files(recipe))
         if read_json_object(folder / PREPARED) == wanted:
             tokenizer = Tokenizer.from_pretrained(folder)
             return Corpus(tokenizer, open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
         (folder / DIGESTS).unlink()
+    text = _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS)
+    # What is read often becomes a token by the same rules as everything else.
+    words = [f"{word} {word}\n" * _OFTEN for word in recipe.words]
     tokenizer = Tokenizer.train(
-        _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS),
+        itertools.chain(text, words),
         recipe.vocabulary,
         kind=recipe.tokenizer,
         pattern=recipe.pattern,
-        special_tokens=[DELIMITER],
+        special_tokens=[DELIMITER, *recipe.special_tokens],
         roles={"bos": DELIMITER, "eos": DELIMITER},
     )
     train, validation = write_split(
@@ -183,7 +208,25 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
     if recipe.embedding_std is not None:
         weight = model.embedding.weight
         weight.data = weight.data * weight.dtype.type(recipe.embedding_std / float(weight.data.std()))
+    if recipe.copying is not None:
+        _let_attention_copy(model, recipe.copying, recipe.seed)
     return model
+
+
+def _let_attention_copy(model: Any, strength: float, seed: int) -> None:
+    """Value matrices anew, and output matrices as their transposes: all heads together write about strength · x."""
+    layers = [module for _, module in model.named_modules() if isinstance(module, Attention)]
+    if not layers:
+        raise ValueError("copying is for models with attention, and this one has none")
+    rng = np.random.default_rng((seed, 1))
+    for attention in layers:
+        value, output, spec = attention.value.weight, attention.output.weight, attention.spec
+        width = value.shape[0]
+        std = math.sqrt(strength / width)
+        value.data = (rng.standard_normal(value.shape, dtype=np.float32) * std).astype(value.dtype)
+        shared = value.data.T.reshape(spec.key_value_heads, spec.head_dim, width)
+        per_query = np.repeat(shared, spec.heads // spec.key_value_heads, axis=0)  # (heads, head_dim, width)
+        output.data = np.ascontiguousarray(per_query.reshape(output.shape))
 
 
 def check_model(recipe: Recipe) -> None:

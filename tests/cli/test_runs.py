@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import dataclasses
 import json
 import shutil
 
@@ -11,7 +13,7 @@ import pytest
 
 from llm_from_scratch import cli
 from llm_from_scratch.checkpoints import from_pretrained
-from llm_from_scratch.cli import _session, quickstart
+from llm_from_scratch.cli import _session, _telling, quickstart
 from llm_from_scratch.recipes.recipe import Recipe
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.training import TrainingSettings, loop
@@ -21,15 +23,6 @@ SMALL = "--layers 1 --width 16 --heads 2 --context 32 --batch 4 --vocabulary 300
 
 def train(*more):
     return cli.main(["train", "--data", "tales:40", "--validation", "0.1", *SMALL, *map(str, more)])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_texts():
-    """Two texts of ten tokens are as good as many long ones here."""
-    before = _session._TALES_COUNTED, _session._LONGEST
-    _session._TALES_COUNTED, _session._LONGEST = 2, 10
-    yield
-    _session._TALES_COUNTED, _session._LONGEST = before
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +66,7 @@ def test_a_run_leaves_a_model_that_loads_and_a_report(finished, capsys):
     assert report["steps"] == 12 and report["tokens"] == 12 * 4 * 32
     assert report["trained"]["loss"] < report["untrained"]["loss"]
     assert report["trained"]["bits_per_byte"] > 0 and 0 <= report["trained"]["consistency"] <= 1
+    assert report["trained"]["copied"]["share"] == 0 <= report["trained"]["copied_held_out"]["share"] < 1
 
 
 def test_interrupted_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path, interrupt_after, monkeypatch, capsys):
@@ -128,7 +122,7 @@ def test_minutes_become_steps_before_training(tmp_path):
     ("more", "message"),
     [
         (["--data", "/no/such/file"], "does not exist"),
-        (["--data", "tales:2", "--context", "512"], "tokens"),
+        (["--context", "20000"], "tokens"),
         (["--width", "30", "--heads", "4"], "width"),
         (["--steps", "0"], "steps"),
         (["--minutes", "-1"], "minutes"),
@@ -220,7 +214,7 @@ def test_generate_without_a_model(tmp_path, capsys):
 def tiny_plan(args):
     small = {"layers": 1, "width": 16, "heads": 2, "vocabulary": 300, "context": 32, "batch_size": 4}
     recipe = Recipe(data="tales:40", seed=args.seed, validation_fraction=0.1, **small)
-    settings = TrainingSettings(steps=args.steps or 6, learning_rate=0.01, threads=1)
+    settings = TrainingSettings(steps=args.steps or 6, learning_rate=0.01, threads=1, evaluate_every=3)
     return _session.Plan(recipe, settings)
 
 
@@ -230,10 +224,15 @@ def test_quickstart_may_be_repeated(tmp_path, monkeypatch, capsys, interrupt_aft
     assert cli.main(command) == 0
     out = capsys.readouterr().out
     for words in (
-        "before training it says",
+        "after 0 of 6 steps:\n    Max the bear",  # the same beginning, at each evaluation
+        "after 4 of 6 steps:\n    Max the bear",
+        "after 6 of 6 steps:\n    Max the bear",
+        "ms a step now, so about",
         "validation loss",
         "bits per byte",
         "consistent tales",
+        "right in 2 tales it told",
+        "trained for longer",
         "what to try next",
     ):
         assert words in out
@@ -260,15 +259,48 @@ def test_quickstart_may_be_repeated(tmp_path, monkeypatch, capsys, interrupt_aft
     assert (tmp_path / "other" / "model.safetensors").read_bytes() == model
 
 
-def test_the_real_plan_of_quickstart(tmp_path):
-    import argparse
+def test_a_look_at_the_model_changes_nothing_about_its_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    names = ("model.safetensors", "log.jsonl", "step-6/optimizer.safetensors", "step-6/state.json")
+    assert cli.main(["quickstart", "--out", str(tmp_path / "watched")]) == 0
+    monkeypatch.setattr(_telling, "glimpses", lambda *_: None)
+    assert cli.main(["quickstart", "--out", str(tmp_path / "alone")]) == 0
+    for name in names:
+        assert (tmp_path / "watched" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+    assert "after 4 of 6 steps" not in capsys.readouterr().out.split("alone")[-1]
 
+
+def test_a_damaged_report_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    command = ["quickstart", "--out", str(tmp_path / "q")]
+    assert cli.main(command) == 0
+    path = tmp_path / "q" / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in (("checks", {"hero": "all"}), ("copied", {"share": 0.1}), ("tales", "many"), ("checks", None)):
+        damaged = {**report, "trained": {**report["trained"], name: value}}
+        path.write_text(json.dumps(damaged), encoding="utf-8")
+        capsys.readouterr()
+        assert cli.main(command) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {path}, trained") and err.count("\n") == 1
+
+
+def test_without_the_carried_model_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, "plan", tiny_plan)
+    monkeypatch.setattr(quickstart, "CARRIED", tmp_path / "nowhere")
+    assert cli.main(["quickstart", "--out", str(tmp_path / "q"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "is not installed here" in captured.err and "longer_trained" not in json.loads(captured.out)
+
+
+def test_the_real_plan_of_quickstart():
     parser = argparse.ArgumentParser()
     quickstart.add_arguments(parser)
     usual = quickstart.plan(parser.parse_args([]))
-    assert usual.capped and usual.settings.steps == quickstart.STEPS and usual.recipe.family == "llama"
-    longer = quickstart.plan(parser.parse_args(["--minutes", "10"]))
-    assert not longer.capped and longer.minutes == 10
-    short = quickstart.plan(parser.parse_args(["--steps", "5"]))
+    tokens = usual.settings.steps * usual.settings.micro_batches * usual.recipe.batch_size * usual.recipe.context
+    assert usual.minutes is None and usual.recipe.family == "llama" and 1_000_000 < tokens <= 1_300_000
+    assert quickstart.plan(parser.parse_args(["--minutes", "10"])).minutes == 10
+    short = quickstart.plan(parser.parse_args(["--steps", "5", "--seed", "7"]))
     assert short.minutes is None and short.settings.steps == 5 and short.settings.warmup <= 5
+    assert short.recipe == dataclasses.replace(usual.recipe, seed=7)
     assert np.isclose(usual.settings.lr(usual.settings.warmup), usual.settings.learning_rate)

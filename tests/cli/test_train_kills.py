@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from llm_from_scratch import cli
-from llm_from_scratch.cli import _session
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
 SMALL = "--layers 1 --width 16 --heads 2 --context 32 --batch 4 --vocabulary 300 --threads 1 --validation 0.1".split()
@@ -34,7 +33,6 @@ def in_child(arguments, kill_at=0):
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
-            _session._TALES_COUNTED, _session._LONGEST = 2, 10
             calls = count_calls(kill_at)
             code = cli.main([str(argument) for argument in arguments])
             os.write(writer, str(calls[0]).encode())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from standin import StandIn, sampler
@@ -38,7 +40,7 @@ def test_a_budget_becomes_steps_and_keeps_proportions():
 
 
 def test_a_corpus_is_prepared_once_and_again_for_another_recipe(tmp_path):
-    recipe = Recipe(data="tales:60", vocabulary=400, context=32, batch_size=4)
+    recipe = Recipe(data="tales:60", validation_fraction=0.2, vocabulary=400, context=32, batch_size=4)
     corpus = prepare_corpus(recipe, tmp_path)
     assert corpus.tokenizer.vocab_size == 400 and len(corpus.validation) > 30
     assert corpus.tokenizer.bos_id == corpus.tokenizer.eos_id == corpus.train.separator
@@ -48,12 +50,14 @@ def test_a_corpus_is_prepared_once_and_again_for_another_recipe(tmp_path):
     assert np.array_equal(again.train.ids, corpus.train.ids)
     text = corpus.tokenizer.decode(corpus.train.ids[:60])
     assert text == again.tokenizer.decode(again.train.ids[:60]) and "<|endoftext|>" in text
-    other = prepare_corpus(Recipe(data="tales:60", vocabulary=300, context=32, batch_size=4), tmp_path)
+    other = prepare_corpus(
+        Recipe(data="tales:60", validation_fraction=0.2, vocabulary=300, context=32, batch_size=4), tmp_path
+    )
     assert other.tokenizer.vocab_size == 300
 
 
 def test_batches_of_a_recipe(tmp_path):
-    recipe = Recipe(data="tales:60", vocabulary=400, context=32, batch_size=4)
+    recipe = Recipe(data="tales:60", validation_fraction=0.2, vocabulary=400, context=32, batch_size=4)
     corpus = prepare_corpus(recipe, tmp_path)
     batch = next(batches(recipe, corpus))
     assert batch["ids"].shape == (4, 32) and "segments" in batch
@@ -62,7 +66,7 @@ def test_batches_of_a_recipe(tmp_path):
     assert all(np.array_equal(a["ids"], b["ids"]) for a, b in zip(first, second))
     assert 0 < sum((b["targets"] >= 0).sum() for b in first) <= 50_000 + 4 * 32
     with pytest.raises(ValueError, match="takes"):
-        batches(Recipe(data="tales:60", vocabulary=400, context=32, batch_size=10_000), corpus)
+        batches(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=400, context=32, batch_size=10_000), corpus)
 
 
 def test_an_embedding_may_start_wider(tmp_path):
@@ -75,6 +79,54 @@ def test_an_embedding_may_start_wider(tmp_path):
     assert wide.embedding.weight.dtype == np.float32
     other = wide.layers[0].mixer.query.weight.data
     assert np.array_equal(other, usual.layers[0].mixer.query.weight.data)
+
+
+def test_attention_may_begin_as_a_copier(tmp_path):
+    """A head that looks at one token adds a part of this token, so with tied embeddings it is likelier to be said."""
+    small = {"data": "tales:20", "vocabulary": 300, "validation_fraction": 0.2, "width": 64, "layers": 2, "context": 32}
+    tokenizer = prepare_corpus(Recipe(**small), tmp_path).tokenizer
+    usual = build_model(Recipe(**small, embedding_std=0.2), tokenizer)
+    model = build_model(Recipe(**small, embedding_std=0.2, copying=0.5), tokenizer)
+    for layer, before in zip(model.layers, usual.layers):
+        value, output = layer.mixer.value.weight.data, layer.mixer.output.weight.data
+        assert np.array_equal(output, value.T) and np.isclose(value.std(), np.sqrt(0.5 / 64), rtol=0.05)
+        assert np.array_equal(layer.mixer.query.weight.data, before.mixer.query.weight.data)  # nothing else is touched
+    assert not np.array_equal(*(layer.mixer.value.weight.data for layer in model.layers))
+    shares = {}
+    for name, network in (("as published", usual), ("copying", model)):
+        ids = np.random.default_rng(0).integers(0, 300, (64, 32))
+        logits = network(ids).numpy()[:, -1]
+        read = np.zeros((64, 300), bool)
+        np.put_along_axis(read, ids[:, :-1], True, 1)
+        np.put_along_axis(read, ids[:, -1:], False, 1)  # its own embedding is in the stream anyway
+        shares[name] = logits[read].mean() - logits[~read].mean()
+    assert shares["copying"] > 0.5 and abs(shares["as published"]) < 0.1, shares
+    grouped = build_model(Recipe(**small, heads=4, key_value_heads=2, copying=0.5), tokenizer).layers[0].mixer
+    value, output = grouped.value.weight.data.reshape(64, 2, 16), grouped.output.weight.data.reshape(4, 16, 64)
+    for head in range(4):
+        assert np.array_equal(output[head], value[:, head // 2].T)
+    with pytest.raises(ValueError, match="has none"):
+        build_model(Recipe(**small, family="mamba", copying=0.5), tokenizer)
+
+
+def test_a_tokenizer_may_have_what_its_text_has_not(tmp_path):
+    turns, words = ["<|user|>", "<|end|>"], ["Who", "which", "?"]
+    small = {"data": "tales:60", "validation_fraction": 0.2, "vocabulary": 400, "pattern": "digits"}
+    recipe = Recipe(**small, special_tokens=turns, words=words)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    tokenizer = prepare_corpus(recipe, tmp_path).tokenizer
+    again = prepare_corpus(recipe, tmp_path).tokenizer  # as it was saved
+    plain = prepare_corpus(Recipe(**small), tmp_path / "plain").tokenizer
+    for found in (tokenizer, again):
+        assert [len(found.encode(before + word)) for word in words for before in ("", " ")] == [1] * 6
+        assert [len(found.encode(turn, allowed_special="all")) for turn in turns] == [1, 1]
+        assert found.decode(found.encode("1906")) == "1906" and len(found.encode("1906")) == 4
+    assert any(len(plain.encode(word)) > 1 for word in words) and len(plain.encode("<|user|>")) > 1
+    ordinary = "Once there was a fox named Tom."
+    assert tokenizer.decode(tokenizer.encode(ordinary)) == ordinary
+    for wrong in ("Who", [""], [3]):
+        with pytest.raises(TypeError, match="words must be a list"):
+            Recipe(words=wrong)
 
 
 def test_recipes_speak_the_words_of_their_family():
@@ -96,7 +148,15 @@ def test_recipes_speak_the_words_of_their_family():
 
 
 def test_a_recipe_may_ask_for_pieces_with_scores(tmp_path):
-    recipe = Recipe(data="tales:60", tokenizer="sentencepiece", vocabulary=500, width=32, heads=4, context=64)
+    recipe = Recipe(
+        data="tales:60",
+        validation_fraction=0.2,
+        tokenizer="sentencepiece",
+        vocabulary=500,
+        width=32,
+        heads=4,
+        context=64,
+    )
     corpus = prepare_corpus(recipe, tmp_path)
     assert (
         corpus.tokenizer.kind == "sentencepiece" and prepare_corpus(recipe, tmp_path).tokenizer.kind == "sentencepiece"
@@ -106,12 +166,17 @@ def test_a_recipe_may_ask_for_pieces_with_scores(tmp_path):
         corpus.tokenizer.decode(ids) == "Max the bear" and build_model(recipe, corpus.tokenizer)([ids]).shape[2] == 500
     )
     assert corpus.train.separator == corpus.tokenizer.eos_id  # documents are kept apart as with the other kind
-    assert prepare_corpus(Recipe(data="tales:60", vocabulary=500), tmp_path).tokenizer.kind == "byte-level"
+    assert (
+        prepare_corpus(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=500), tmp_path).tokenizer.kind
+        == "byte-level"
+    )
 
 
 @pytest.mark.parametrize("family", sorted(families.all_families()))
 def test_a_recipe_builds_a_small_model_of_any_family(family, tmp_path):
-    recipe = Recipe(data="tales:60", family=family, vocabulary=400, layers=2, width=32, heads=4, context=48)
+    recipe = Recipe(
+        data="tales:60", validation_fraction=0.2, family=family, vocabulary=400, layers=2, width=32, heads=4, context=48
+    )
     model = build_model(recipe, prepare_corpus(recipe, tmp_path).tokenizer)
     assert len(model.layers) == 2 and model.spec.hidden_size == 32
     assert model.spec.context_length == (2048 if family == "mamba" else 48)  # Mamba's config knows no length
