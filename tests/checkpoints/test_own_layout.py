@@ -359,7 +359,7 @@ def mixer_of(content: dict[str, Any]) -> dict[str, Any]:
         (lambda c: mixer_of(c)["fields"].pop("hidden_size"), r"\['mixer'\]: .*missing.*hidden_size"),
         (lambda c: mixer_of(c)["fields"].update(strength=-1), r"\['mixer'\]: the strength of a blend is at least 0"),
         (lambda c: c["spec"]["fields"].update(hidden_size="8"), "hidden_size must be a positive integer, not '8'"),
-        (lambda c: c["spec"]["fields"].update(hidden_size=9), "the weights do not belong to this config"),
+        (lambda c: c["spec"]["fields"].update(vocab_size=12), "the weights do not belong to this config"),
         (lambda c: c.update(config=[1]), "'config' must be an object"),
     ],
 )  # fmt: skip

@@ -161,7 +161,7 @@ def test_shards_in_threads_and_evaluation_take_such_batches() -> None:
     for (name, one), other in zip(whole.named_parameters(), sharded.parameters(), strict=True):
         np.testing.assert_allclose(other.grad, one.grad, rtol=0, atol=1e-12, err_msg=name)
     assert evaluate(whole, [batch], threads=2)["loss"] == pytest.approx(loss.item(), rel=1e-12)
-    with pytest.raises(ValueError, match=r"prefix_length has the shape \(3,\), expected one number for each of 4 rows"):
+    with pytest.raises(ValueError, match="prefix_length has 3 rows, ids 4"):
         lfs.accumulate_gradients(sharded, **{**batch, "prefix_length": np.zeros(3, int)})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ BEGINNINGS |= {"output_scale", "longest", "frequency"}
 
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_of_the_package_keeps_the_contract(name):
-    check_mixer(PARTS[name], width=4 if isinstance(PARTS[name], MixtureSpec) else None)
+    check_mixer(PARTS[name])
 
 
 def test_every_setting_is_tried_in_two_ways():
@@ -361,6 +361,14 @@ class ChangesItsInput(Smooth):
         return v
 
 
+class ChangesTheContext(Smooth):
+    def __call__(self, x, memory, context):
+        y = super().__call__(x, memory, context)
+        if context.key_bias is not None:
+            context.key_bias[np.isneginf(context.key_bias)] = -1e9
+        return y
+
+
 class ChangesAParameter(Smooth):
     def __call__(self, x, memory, context):
         y = super().__call__(x, memory, context)
@@ -401,6 +409,7 @@ BROKEN = {
     FillsPlaceholders: "takes_no_memory_as_a_placeholder: rate holds 12 bytes",
     KnowsItsInitialValues: "takes_no_memory_as_a_placeholder: loaded into placeholders",
     ChangesItsInput: "leaves_its_inputs_alone: the input was changed in place",
+    ChangesTheContext: "leaves_its_inputs_alone: context.key_bias was changed in place",
     ChangesAParameter: "leaves_its_inputs_alone: the parameter rate was changed",
     RecordsAWrongThing: "can_be_watched: while recorded",
 }
@@ -435,8 +444,12 @@ def test_an_error_inside_is_told_with_what_was_tried():
 
 
 def test_what_may_be_checked():
-    with pytest.raises(ValueError, match="MixtureSpec has no hidden_size: .*width="):
-        check_mixer(PARTS["mixture of experts"])
+    nameless = make_dataclass(
+        "Nameless", ["size"], namespace={"build": lambda self, rng: Smooth(SmoothSpec(Smooth), rng)}
+    )
+    with pytest.raises(ValueError, match="Nameless has no hidden_size: .*width="):
+        check_mixer(nameless(3))
+    check_mixer(nameless(3), width=3)
     with pytest.raises(ValueError, match="65536 numbers, each of which would be moved twice: check a smaller one"):
         check_mixer(FeedForwardSpec(128, 256, bias=False))
     with pytest.raises(ValueError, match="fewer than 4 tokens"):

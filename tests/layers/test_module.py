@@ -107,7 +107,7 @@ def test_frozen_parameters_get_no_gradient_and_the_others_the_same_one():
 def test_modules_say_what_they_hold():
     model = tiny(tie_word_embeddings=True)
     assert model.nbytes == 4 * model.parameter_count == 4 * sum(p.size for p in model.parameters())
-    assert repr(model.layers[0].mixer) == "Attention(1,024 parameters)"
+    assert repr(model.layers[0].mixer) == "Attention(multi-head, 1,024 parameters)"
 
     class Half(StoredWeight):
         shape, nbytes = (3, 5), 30

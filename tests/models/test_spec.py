@@ -26,11 +26,12 @@ H = 12
 ATTENTION = AttentionSpec(H, 3, 3, 4, rotary=Rotary(4), query_norm=NormSpec(4, "rms"), key_norm=NormSpec(12, "rms"))
 FEED_FORWARD = FeedForwardSpec(H, 20, "silu", gated=True, bias=False)
 NORM = NormSpec(H, "rms", 1e-6, eps_outside=True)
+BLOCK = LayerSpec.sequential
 SPEC = lfs.ModelSpec(
     vocab_size=11,
     hidden_size=H,
     layers=(
-        LayerSpec.sequential(ATTENTION, FEED_FORWARD, NORM, norm_after=NORM, norm_branch=NORM),
+        BLOCK(ATTENTION, FEED_FORWARD, NORM, norm_after=NORM, norm_branch=NORM),
         LayerSpec.parallel(ATTENTION, FEED_FORWARD, NORM),
         LayerSpec.parallel(ATTENTION, MixtureSpec(FEED_FORWARD, 3, 2), NORM, NORM, alpha=2.0),
     ),
@@ -163,10 +164,10 @@ def test_map_reaches_every_part_once_inner_ones_first_and_copies_only_what_chang
         ({"hidden_size": 16}, r"layer 0: mixer \(multi-head, query-key norm per head\) is for a hidden size of 12"),
         ({"norm": NormSpec(9)}, "a norm is for a hidden size of 9, the model's is 12"),
         ({"embedding_norm": NormSpec(9)}, "a norm is for a hidden size of 9"),
-        ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, norm_branch=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
-        ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, norm_after=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
-        ({"layers": (LayerSpec.sequential(ATTENTION, FEED_FORWARD, NormSpec(8)),)}, "layer 0: a norm is for .* of 8"),
-        ({"layers": (LayerSpec.sequential(ATTENTION, MixtureSpec(FeedForwardSpec(8, 9)), NORM),)}, "feed_.* of 8"),
+        ({"layers": (BLOCK(ATTENTION, FEED_FORWARD, norm_branch=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
+        ({"layers": (BLOCK(ATTENTION, FEED_FORWARD, norm_after=NormSpec(8)),)}, "layer 0: a norm .* of 8"),
+        ({"layers": (BLOCK(ATTENTION, FEED_FORWARD, NormSpec(8)),)}, "layer 0: a norm is for .* of 8"),
+        ({"layers": (BLOCK(ATTENTION, MixtureSpec(FeedForwardSpec(8, 9)), NORM),)}, "feed_.* of 8"),
     ],
 )  # fmt: skip
 def test_parts_of_another_width_are_named(changes: Any, message: str) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from .checking import Report, check_tale, consistency, consistency_score, summary
 from .dice import Dice
+from .lexicon import PLOTS, vocabulary
 from .telling import Facts, Tale, Teller
-from .vocabulary import PLOTS, vocabulary
 
 SHORTEST, LONGEST = 60, 190  # words with the title; the rare longer telling is told again
 DELIMITER = "<|endoftext|>"  # what stands between two tales in one file
@@ -51,9 +51,9 @@ def tale(seed: int = 0, number: int = 0) -> str:
     """The text of one tale: a title, then paragraphs separated by blank lines; ASCII, no line break at the end.
 
     >>> print(tale(2023, 5).split(".")[0])
-    Tim the lamb and the yellow boat in the field
+    Nora the girl and the golden scarf in the garden
     <BLANKLINE>
-    There once was a fluffy lamb named Tim who lived in a cosy cabin near the village
+    Once there lived a young girl named Nora
     """
     return tell(seed, number).text
 

@@ -40,7 +40,7 @@ def alter(told: Tale, what: str, dice: Dice) -> str | None:
     >>> told = tales.tell(2023, 5)
     >>> before, after = told.text.split(), alter(told, "colour", Dice(4)).split()
     >>> [(a, b) for a, b in zip(before, after) if a != b]
-    [('yellow', 'white')]
+    [('golden', 'yellow')]
     """
     if what not in WHAT:
         raise ValueError(f"what is altered must be one of {', '.join(WHAT)}, got {what!r}")
@@ -59,10 +59,7 @@ def alter(told: Tale, what: str, dice: Dice) -> str | None:
         new = dice.choice([option for option in options if option.lower() != old])
     if mention.group()[0].isupper():
         new = new.capitalize()
-    before = told.text[: mention.start()]
-    if re.search(r"\ban? $", before, re.IGNORECASE):
-        before = re.sub(r"n? $", "n " if new[0] in "aeiou" else " ", before)
-    return before + new + told.text[mention.end() :]
+    return told.text[: mention.start()] + new + told.text[mention.end() :]
 
 
 def _said(told: Tale, what: str) -> list[str]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from . import words
-from .vocabulary import vocabulary
+from .lexicon import vocabulary
 
 PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "not applicable"
 MINIMUM_WORDS = 40  # a shorter text is not a tale, however consistent its one sentence may be

@@ -2,15 +2,15 @@
 
 A template is a sentence or two with slots in braces and choices in square brackets:
 
-    "[one day|soon], {hero} [found|saw] a {thing}."
+    "[one day|soon], {hero} [found|saw] a fine {thing}."
 
 Rules for whoever writes plots, because the checker relies on them, and because they let a small model learn in minutes
 what belongs together: what matters is said early and again, and always in the same words, so that it is copied.
  1. One hero, who alone has a name: "a (trait) (kind) named (Name)", later "(Name) the (kind)" or "little (kind)",
     never "the (kind)". Every he, him, his, she, her means the hero.
  2. One other character, {a_friend}, "a (trait) (kind)" of another sort, then {friend}, "the (kind)" or "dear (kind)".
- 3. One thing with one colour, first "a {thing}", then "the {thing}", never without its colour
-    (so not {noun}). Nothing else in a tale has a colour.
+ 3. One thing with one colour, first "a fine {thing}" ("a" may not depend on the colour), then "the {thing}",
+    never without its colour (so not {noun}). Nothing else in a tale has a colour.
  4. One {place}, one {home_place} (said only with the house: {home}, {back_home}), one {food}, one {elder}.
  5. Each tale has a thing and a place and ends with `remember`: what happened first, what then, and why.
  6. Tales are told in the past tense; only what is spoken may be in the present.
@@ -66,9 +66,9 @@ class Tale:
     >>> from llm_from_scratch.data.tales import tell
     >>> facts = tell(2023, 5).facts
     >>> facts.hero, facts.thing, facts.where
-    ('Tim', 'yellow boat', 'in the field')
+    ('Nora', 'golden scarf', 'in the garden')
     >>> f"Why was {facts.hero} {facts.feeling}?", f"Because {facts.why}."
-    ('Why was Tim proud?', 'Because he had kept a promise.')
+    ('Why was Nora proud?', 'Because she had kept a promise.')
     """
 
     text: str
@@ -172,9 +172,7 @@ class Teller:
     def remember(self, first: str, then: str, feeling: str, why: str) -> None:
         """Begin the last paragraph: what happened first, what then, and why the hero is glad."""
         told = {"first": first, "then": then, "feeling": feeling, "why": why}
-        self.slots.update(
-            {name: _ARTICLE.sub(r"\1n ", template.format_map(self.slots)) for name, template in told.items()}
-        )
+        self.slots.update({name: template.format_map(self.slots) for name, template in told.items()})
         self.paragraph()
         self.say("[so |]first {first}, and then {then}.", "[so |]first {first}. then {then}.")
         self.say(

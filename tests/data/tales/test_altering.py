@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from llm_from_scratch.data.tales import consistency, tell, words
+from llm_from_scratch.data.tales import consistency, tell
 from llm_from_scratch.data.tales.altering import WHAT, alter
 from llm_from_scratch.data.tales.dice import Dice
 
@@ -22,17 +22,15 @@ def test_nearly_all_altered_tales_are_found(what):
 
 
 @pytest.mark.parametrize("what", WHAT)
-def test_exactly_one_mention_changes_and_its_article_with_it(what):
+def test_exactly_one_mention_changes(what):
     places = []
     for n, told in enumerate(TALES):
         before, after = told.text.split(" "), (alter(told, what, Dice(8, n)) or told.text).split(" ")
-        assert len(before) == len(after)
         changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
-        assert len(changed) <= 2 and all(before[i].lower().strip('"') in ("a", "an") for i in changed[:-1])
-        assert not re.search(r"\b(?:[Aa] [aeiou]|[Aa]n [^aeiou])", " ".join(after))
-        places += [changed[-1] / len(before) for _ in changed[:1]]
-        assert all(before[i][0].isupper() == after[i][0].isupper() for i in changed)
-    assert min(places) < 0.2 and max(places) > 0.8  # early and late mentions
+        assert len(changed) <= 1 and all(before[i][0].isupper() == after[i][0].isupper() for i in changed)
+        assert not re.search(r"\b(?:[Aa] [aeiou]|[Aa]n [^aeiou])", " ".join(after))  # no article is in the way
+        places += [i / len(before) for i in changed]
+    assert min(places) < 0.1 and max(places) > 0.8  # early and late mentions
 
 
 def test_titles_outside_words_and_homes_are_among_the_alterations():
@@ -53,10 +51,7 @@ def test_her_becomes_his_or_him():
 
 
 def test_a_tale_with_one_mention_is_left_alone():
-    told = next(t for t in TALES if len(re.findall(rf"\b{t.facts.home.split()[-1]}\b", t.text)) == 1)
-    homes = set(words.HOME_PLACES)
-    for n in range(30):
-        text = alter(told, "place", Dice(n)) or told.text
-        assert told.facts.home in text and homes & set(re.findall("[a-z]+", text))
+    few = [t for t in TALES if len(re.findall(r"\b(?:s?he|hi[ms]|her|hi[ms]self|herself)\b", t.text.lower())) < 2]
+    assert few and {alter(t, "pronoun", Dice(3)) for t in few} == {None}
     with pytest.raises(ValueError, match="one of name, kind, pronoun, colour, thing, place, got 'hat'"):
-        alter(told, "hat", Dice(0))
+        alter(TALES[0], "hat", Dice(0))

@@ -10,8 +10,8 @@ import pytest
 
 from llm_from_scratch.data.tales import DELIMITER, PLOTS, Tale, tale, tales, tell, vocabulary, words
 from llm_from_scratch.data.tales.dice import Dice
+from llm_from_scratch.data.tales.lexicon import templates
 from llm_from_scratch.data.tales.telling import expand, polish
-from llm_from_scratch.data.tales.vocabulary import templates
 
 FROZEN = "7a305a23616ada92c183724e31fa6cbf9a45ccbff9794d1f4c1d88478dceaea0"
 SAMPLE = [tell(0, number) for number in range(2000)]
