@@ -31,7 +31,7 @@ LONGEST = 300  # tokens of a told text
 COMPARED = 20_000  # tales at most among which copies are looked for
 COUNTED = 200  # tales told to measure consistency: a share is then known to about 3 of 100
 MILESTONES = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0)  # shares of the training; early, when the most happens, closer together
-GLIMPSE = 40  # tokens that continue a beginning in the middle of training
+GLIMPSE = 60  # tokens that continue a beginning in the middle of training
 _WIDTH = 96
 
 Say = Callable[[str], None]

@@ -54,23 +54,17 @@ def seconds_per_step(
     return float(np.median(times[1:]))
 
 
-def fit_steps(
-    settings: TrainingSettings, step_seconds: float, minutes: float, most: int | None = None
-) -> TrainingSettings:
-    """The settings with as many steps as fit into the budget, at least 10, at most `most`; the warmup in proportion.
+def fit_steps(settings: TrainingSettings, step_seconds: float, minutes: float) -> TrainingSettings:
+    """The settings with as many steps as fit into the budget, at least 10; the warmup in proportion.
 
     >>> fit_steps(TrainingSettings(steps=100, warmup=10), 0.5, minutes=2.0).steps
     240
-    >>> fit_steps(TrainingSettings(steps=100, warmup=10), 0.5, minutes=2.0, most=100).steps
-    100
     """
     if not (math.isfinite(minutes) and minutes > 0):
         raise ValueError(f"minutes must be a finite number above 0, got {minutes}")
     if not step_seconds > 0:
         raise ValueError(f"step_seconds must be above 0, got {step_seconds}")
     steps = max(10, int(minutes * 60 / step_seconds))
-    if most is not None:
-        steps = min(steps, most)
     warmup = min(steps, max(1, round(settings.warmup * steps / settings.steps))) if settings.warmup else 0
     every: dict[str, Any] = {
         name: 0 if not getattr(settings, name) else max(1, round(getattr(settings, name) * steps / settings.steps))
