@@ -75,9 +75,9 @@ class ModelSpec(Whole):
             for name, part in layer.functions.items():
                 self._check_width(f"layer {i}: {name} ({ask(part, 'words')})", getattr(part, "hidden_size", None))
             for norm in layer.norms:
-                self._check_width(f"layer {i}: a norm", norm.size)
+                self._check_width(f"layer {i}: a norm", getattr(norm, "size", None))
         for outside in (self.norm, self.embedding_norm):
-            self._check_width("a norm", None if outside is None else outside.size)
+            self._check_width("a norm", getattr(outside, "size", None))
 
     def _check_width(self, what: str, width: Any) -> None:
         if width is not None and width != self.hidden_size:

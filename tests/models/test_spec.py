@@ -209,3 +209,19 @@ def test_a_part_of_one_s_own_has_a_line_in_the_table() -> None:
     page = model.summary(IDS)
     assert page.parameters == model.parameter_count
     assert "\nprompt " in repr(model) and " linear " in repr(model)
+
+
+@dataclasses.dataclass(frozen=True)
+class HalvedSpec:
+    """A norm of one's own that says nothing of itself."""
+
+    def build(self, rng: Any) -> Any:
+        return lambda x: x * 0.5
+
+
+def test_a_norm_of_one_s_own_need_not_say_its_width() -> None:
+    spec = lfs.ModelSpec(
+        vocab_size=5, hidden_size=12, layers=(LayerSpec.sequential(ATTENTION, FEED_FORWARD, HalvedSpec()),),
+        norm=HalvedSpec(), context_length=8,
+    )  # type: ignore[arg-type]  # fmt: skip
+    assert lfs.Decoder(spec, np.random.default_rng(0))([[1, 2]]).shape == (1, 2, 5)
