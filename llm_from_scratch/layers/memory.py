@@ -56,6 +56,14 @@ class KeyValueCache:
             self.extend(keys, values)
         self._prefix = keys, values
 
+    def _check_prefix(self, keys: Tensor) -> None:
+        """The first real keys show whether the prefix was made for this layer; NumPy would repeat a single head."""
+        if self._prefix is not None and self._prefix[0].shape[1::2] != keys.shape[1::2]:
+            heads, width = self._prefix[0].shape[1::2]
+            raise ValueError(
+                f"the prefix has {heads} key-value heads of width {width}, the layer {keys.shape[1]} of {keys.shape[3]}"
+            )
+
     def _remembered(self, first: int, column: int) -> tuple[Tensor, Tensor]:
         """Tokens `first` and later, the first of them in this column, while gradients are recorded: constants but for
         a prefix."""
@@ -81,6 +89,7 @@ class KeyValueCache:
 
         When gradients are recorded they flow into the new keys and values; the remembered ones are constants.
         """
+        self._check_prefix(keys)
         start, end = self.length, self.length + keys.shape[2]
         found, recording = (keys, values), self._recording(keys, values)
         if recording and self._keys is not None:
@@ -153,6 +162,7 @@ class RollingCache(KeyValueCache):
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append (B, K, T, D) and return the new ones behind the up to window - 1 before them."""
+        self._check_prefix(keys)
         past, new = min(self._stop - self._start, self.window - 1), keys.shape[2]
         if self._recording(keys, values) or new > self.UNDO:
             found = keys, values

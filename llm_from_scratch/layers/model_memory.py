@@ -23,11 +23,9 @@ class ModelMemory:
     length: int = 0
     mask: np.ndarray | None = None  # (B, length) of booleans; None: no token was padding
     positions: np.ndarray | None = None  # (B or 1, length), of all tokens so far
-    ids: np.ndarray | None = None  # (B, length), kept where the sequence may have to be run again
+    ids: np.ndarray | None = None  # (B, length), kept where the sequence may have to be run again, and if all are known
     run_lengths: np.ndarray | None = None  # (B or 1, 1), how long the rows were when the layers last ran
     packed: bool = False  # whether a row holds several documents
-    begun: int = 0  # how long the learned prefix is
-    nameless: bool = False  # whether some tokens are known by their embeddings only
 
     def _parts(self) -> list[Memory]:
         return [memory for layer in self.layers for memory in layer.values() if memory is not None]
@@ -56,7 +54,7 @@ class ModelMemory:
         the prefix does not fit.
         """
         caches = [memory for memory in self._parts() if isinstance(memory, KeyValueCache)]
-        lengths = {keys.shape[2:3] for keys, _ in keys_values}
+        lengths = {part.shape[2:3] for pair in keys_values for part in pair}
         if self.length:
             raise ValueError(f"this memory holds {self.length} tokens already: a prefix stands before all of them")
         if len(caches) != len(keys_values) or len(lengths) != 1:
@@ -64,11 +62,14 @@ class ModelMemory:
                 f"a prefix is one pair of keys and values, equally long, for each of the {len(caches)} layers that "
                 f"keep them; got {len(keys_values)} pairs of {len(lengths)} lengths"
             )
-        if any(keys.shape[0] != self.batch_size for keys, _ in keys_values):
+        if any(part.shape[:1] != (self.batch_size,) for pair in keys_values for part in pair):
             raise ValueError(f"the memory holds {self.batch_size} rows, and so must the keys and values of a prefix")
+        if any(keys.ndim != 4 or keys.shape != values.shape or not keys.shape[2] for keys, values in keys_values):
+            shapes = ", ".join(f"{keys.shape} and {values.shape}" for keys, values in keys_values)
+            raise ValueError(f"a prefix is keys and values of one shape (rows, heads, tokens, width), not {shapes}")
         for cache, (keys, values) in zip(caches, keys_values):
             cache.begin(keys, values)
-        self.length = self.begun = keys_values[0][0].shape[2]
+        self.length = keys_values[0][0].shape[2]
         self.positions = np.arange(self.length)[None]
 
     def admit(self, ids: np.ndarray | None, context: Context) -> tuple[np.ndarray | None, Context]:
@@ -88,11 +89,9 @@ class ModelMemory:
             return ids, context
         before, after = self.run_lengths, new.max(axis=1, keepdims=True) + 1
         if not self.length:
-            self.ids, self.nameless = ids, ids is None
-        elif ids is None or self.nameless or self.begun:
-            self.ids, self.nameless = None, True
-        else:
-            self.ids = ids if self.ids is None else np.concatenate([self.ids, ids], axis=1)
+            self.ids = ids
+        else:  # without ids from the start (a prefix, embeddings), or from here on, the whole is not known any more
+            self.ids = None if ids is None or self.ids is None else np.concatenate([self.ids, ids], axis=1)
         self.run_lengths = after
         outlived = before is not None and any(
             memory.outlived(before, after) for memory in self._parts() if isinstance(memory, KeyValueCache)
@@ -129,7 +128,7 @@ class ModelMemory:
         self.ids = None if self.ids is None else self.ids[:, :length]
         for memory in self._parts():
             memory.crop(length)
-        self.length, self.packed, self.begun = length, self.packed and length > 0, min(self.begun, length)
+        self.length, self.packed = length, self.packed and length > 0
 
     def select(self, rows: Any) -> None:
         """Keep these rows of the batch, in this order (repeats allowed)."""

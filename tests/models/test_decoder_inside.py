@@ -237,7 +237,31 @@ def test_prefixes_that_do_not_fit_are_refused():
             memory.begin(pairs)
     with pytest.raises(ValueError, match="holds 2 rows"):
         memory.begin([(pair[0][:1], pair[1][:1])] * 3)
-    assert memory.length == 0
+    with pytest.raises(ValueError, match="keys and values of one shape"):  # found in the last layer: none has begun
+        memory.begin([pair, pair, (pair[0], pair[1][:, :1])])
+    assert memory.length == 0 and all(parts["mixer"].length == 0 for parts in memory.layers)
+    narrow = make("window")  # one head would be repeated for two in silence
+    for refusing, heads in ((model, 3), (make("tied"), 1), (narrow, 1)):
+        begun = refusing.new_memory(2)
+        begun.begin([(Tensor(np.zeros((2, heads, 3, 4))), Tensor(np.zeros((2, heads, 3, 4))))] * 3)
+        with pytest.raises(ValueError, match=f"the prefix has {heads} key-value heads of width 4"):
+            refusing(IDS, memory=begun)
     model(IDS, memory=memory)
     with pytest.raises(ValueError, match="already"):
         memory.begin([pair] * 3)
+
+
+@pytest.mark.parametrize("begins", ["prefix", "embeddings"])
+def test_a_rising_rotary_base_says_that_it_cannot_run_unknown_tokens_again(begins):
+    scaling = {"type": "dynamic", "factor": 2.0}
+    model = lfs.build("llama", **SIZES, max_position_embeddings=6, rope_scaling=scaling, dtype=np.float64)
+    memory = model.new_memory(2)
+    if begins == "prefix":
+        memory.begin([(Tensor(np.ones((2, 4, 3, 4))), Tensor(np.ones((2, 4, 3, 4))))] * 3)
+    else:
+        model(embeddings=model.embedding(IDS[:, :3]), memory=memory)
+    model(IDS[:, :2], memory=memory)  # within the trained length
+    with pytest.raises(ValueError, match="rises with the length"):
+        model(IDS[:, 2:], memory=memory)
+    memory.crop(0)
+    np.testing.assert_allclose(model(IDS, memory=memory).data, model(IDS).data, atol=1e-12)
