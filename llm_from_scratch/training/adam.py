@@ -28,6 +28,7 @@ class Adam(Optimizer):
     """
 
     squares = True
+    kernel = staticmethod(optimizers.adam)
 
     def __init__(
         self,
@@ -46,4 +47,4 @@ class Adam(Optimizer):
 
     def _update(self, param: np.ndarray, grad: np.ndarray, kept: list[np.ndarray], step: int, **settings: Any) -> None:
         beta1, beta2 = map(float, settings.pop("betas"))
-        optimizers.adam(param, grad, *kept, step=step, beta1=beta1, beta2=beta2, **settings)
+        self.kernel(param, grad, *kept, step=step, beta1=beta1, beta2=beta2, **settings)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..kernels import optimizers
-from .optimizer import Optimizer
+from .adam import Adam
 
 
-class AdamW(Optimizer):
+class AdamW(Adam):
     """For every weight, a running mean of its gradient (m) and of the gradient's square (v).
 
     The weight moves by m / √v, which is about one learning rate a step whatever the gradient's scale. With g the
@@ -23,6 +21,7 @@ class AdamW(Optimizer):
     params: Tensors, (name, Tensor) pairs, or groups of them with settings of their own (`decay_groups`); these,
     `param_groups` and `.lr` are as in every `Optimizer`.
 
+    >>> import numpy as np
     >>> from llm_from_scratch.autograd import Tensor
     >>> w = Tensor(np.array([1.0, -2.0]), requires_grad=True)
     >>> optimizer = AdamW([w], lr=0.1, weight_decay=0.0)
@@ -34,7 +33,7 @@ class AdamW(Optimizer):
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, with the schedule multiplier part of lr.
     """
 
-    squares = True
+    kernel = staticmethod(optimizers.adamw)
 
     def __init__(
         self,
@@ -46,14 +45,7 @@ class AdamW(Optimizer):
         *,
         threads: int | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}, threads)
-
-    def _keeps(self, settings: Any) -> tuple[str, ...]:
-        return ("m", "v")
-
-    def _update(self, param: np.ndarray, grad: np.ndarray, kept: list[np.ndarray], step: int, **settings: Any) -> None:
-        beta1, beta2 = map(float, settings.pop("betas"))
-        optimizers.adamw(param, grad, *kept, step=step, beta1=beta1, beta2=beta2, **settings)
+        super().__init__(params, lr, betas, eps, weight_decay, threads=threads)
 
 
 def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
