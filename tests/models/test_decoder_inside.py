@@ -265,3 +265,18 @@ def test_a_rising_rotary_base_says_that_it_cannot_run_unknown_tokens_again(begin
         model(IDS[:, 2:], memory=memory)
     memory.crop(0)
     np.testing.assert_allclose(model(IDS, memory=memory).data, model(IDS).data, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_padding_may_come_after_chunks_without_any(name):
+    model, mask = make(name), np.array([[True, True, True], [True, True, False]])
+    memory = model.new_memory(2)
+    first = model(IDS[:, :2], memory=memory).data
+    rest = model(IDS[:, 2:], memory=memory, mask=mask).data
+    expected = model(IDS).data
+    np.testing.assert_allclose(np.concatenate([first, rest], 1)[0], expected[0], atol=1e-12)
+    np.testing.assert_allclose(np.concatenate([first, rest], 1)[1, :4], expected[1, :4], atol=1e-12)
+    if name == "window":  # a window counts places in the row: padding between tokens takes one of them
+        return
+    later = model(np.array([[7], [7]]), memory=memory).data  # the padding stays hidden, and takes no position
+    np.testing.assert_allclose(later[1], model(np.append(IDS[1, :4], 7)[None]).data[0, -1:], atol=1e-12)
