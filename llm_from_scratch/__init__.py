@@ -42,6 +42,8 @@ _HOMES = {
     "TrainingSettings": "training",
 }
 _ROOMS = (
+    "adapters",
+    "alignment",
     "autograd",
     "checkpoints",
     "data",
@@ -55,6 +57,7 @@ _ROOMS = (
     "models",
     "quantization",
     "recipes",
+    "scoring",
     "tokenizers",
     "training",
     "zoo",

@@ -93,9 +93,10 @@ class Decoder(Module):
     ) -> Tensor:
         """What training minimises: the sum of the token losses / normaliser, a single number.
 
-        batch: "ids" and "targets", both (B, T), where targets[:, t] is what position t has to predict and -100 does not
-        count; and, if wanted, "mask", "positions", "segments", "prefix_length". normaliser: default the number of
-        targets that count; shards of one batch pass the batch's, so that their gradients add up.
+        batch: "ids" (or in their place "embeddings", from `embed`) and "targets", both (B, T), where targets[:, t] is
+        what position t has to predict and -100 does not count; and, if wanted, "mask", "positions", "segments",
+        "prefix_length". normaliser: default the number of targets that count; shards of one batch
+        pass the batch's, so that their gradients add up.
         auxiliary: whether layers' own losses (load balancing) are added. By default they are when gradients are
         recorded: under `no_grad` the loss is the bare cross-entropy, which stays comparable. Balance is no sum over
         tokens: each shard adds its own, weighted by its share of the targets.
@@ -114,18 +115,40 @@ class Decoder(Module):
         inputs, targets = self._batch(batch)
         return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
 
-    def _inputs(self, ids: Any, **about: Any) -> Inputs:
+    def states(self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None) -> Tensor:
+        """What the head reads: (B, T, width of the head's rows), normed. batch: as for `loss`; targets may be left out.
+
+        `self.head(states)` are the logits; another head (a reward, a value) may read the same.
+        """
+        return self._hidden(self._inputs(**{k: v for k, v in self._known(batch).items() if k != "targets"}), None, rng)
+
+    def embed(self, ids: Any) -> Tensor:
+        """The rows of the embedding for ids (B, T), to be changed and passed on as "embeddings": (B, T, width)."""
+        inputs = self._inputs(ids)
+        assert inputs.ids is not None
+        return self._looked_up(inputs.ids)
+
+    def _inputs(self, ids: Any = None, **about: Any) -> Inputs:
         return Inputs.of(ids, self.spec.vocab_size, width=self.embedding_width, **about)
 
     def _batch(self, batch: Mapping[str, Any]) -> tuple[Inputs, np.ndarray]:
-        about = {"mask", "positions", "segments", "prefix_length"}
-        if not {"ids", "targets"} <= set(batch) <= {"ids", "targets", *about}:
-            raise ValueError(f"a batch has 'ids' and 'targets', and may have {sorted(about)}; got {sorted(batch)}")
+        if "targets" not in self._known(batch):
+            raise ValueError(f"a batch has 'ids' and 'targets'; got {sorted(batch)}")
         inputs = self._inputs(**{name: value for name, value in batch.items() if name != "targets"})
         targets = np.asarray(batch["targets"])
         if targets.shape != inputs.shape:
             raise ValueError(f"targets have shape {targets.shape}, the ids {inputs.shape}: they must be equal")
         return inputs, targets
+
+    def _known(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The batch itself; ValueError for names that no forward pass knows."""
+        about = {"mask", "positions", "segments", "prefix_length"}
+        if len({"ids", "embeddings"} & set(batch)) != 1 or not set(batch) <= {"ids", "embeddings", "targets", *about}:
+            raise ValueError(
+                f"a batch has 'ids' (or 'embeddings' in their place) and 'targets', and may have {sorted(about)}; "
+                f"got {sorted(batch)}"
+            )
+        return batch
 
     def _looked_up(self, ids: np.ndarray) -> Tensor:
         x = self.embedding(ids)

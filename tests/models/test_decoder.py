@@ -308,3 +308,17 @@ def test_a_70b_model_is_described_without_memory():
     spec = ModelSpec(32000, 8192, (layer,) * 80, norm, 4096, tied=False)
     assert Decoder(spec).parameter_count == 68_976_648_192  # the published count of LLaMA-2 70B
     assert len(spec.scaled(layers=3).layers) == 3
+
+
+def test_the_head_reads_the_states_and_embeddings_stand_for_their_ids():
+    model = Decoder(rotary(), np.random.default_rng(0))
+    ids = np.arange(6).reshape(2, 3)
+    batch = {"ids": ids, "targets": ids}
+    assert np.array_equal(model.head(model.states({"ids": ids})).data, model(ids).data)
+    in_place = {"embeddings": model.embed(ids), "targets": ids}
+    assert model.loss(in_place).item() == model.loss(batch).item()
+    model.loss(in_place).backward()
+    assert np.abs(model.embedding.weight.grad[:6]).min(axis=1).max() > 0
+    for wrong in ({**batch, "embeddings": model.embed(ids)}, {"targets": ids}):
+        with pytest.raises(ValueError, match="in their place"):
+            model.loss(wrong)

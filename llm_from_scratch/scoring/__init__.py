@@ -1,0 +1,1 @@
+"""What a model thinks of texts: likelihoods over a data set, a model as a judge, and how sure a score is."""
