@@ -46,6 +46,7 @@ from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, 
 from .long_filters import long_convolution, modal_filter, modal_scan
 from .lookup import embedding
 from .losses import cross_entropy
+from .low_rank import add_low_rank
 from .norms import layer_norm, rms_norm
 from .probabilities import log_softmax, softmax
 from .projections import linear, linear_cross_entropy
@@ -62,6 +63,7 @@ sine = sin  # by its older name here
 # `max`, `min`, `abs` and `sum` are left out: `from … import *` must not replace Python's own.
 __all__ = [
     "absolute",
+    "add_low_rank",
     "attention",
     "attention_weights",
     "causal_convolution",
