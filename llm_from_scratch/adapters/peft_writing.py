@@ -1,8 +1,8 @@
 """Writing adapters in peft's directory format, all or nothing.
 
 Where a published module fuses several of our matrices, their pairs become one of the summed rank with zeros between,
-and alpha grows so that the scale stays; the header notes who had which ranks. A reparametrised prefix is folded into the
-keys and values that it makes. What has no place there is refused by name, but for bottlenecks, which peft does not
+and alpha grows so that the scale stays; the header notes who had which ranks. A reparametrised prefix is folded into
+the keys and values that it makes. What has no place there is refused by name, but for bottlenecks, which peft does not
 have: they are written under our own names.
 """
 
@@ -164,7 +164,7 @@ def _joined(place: Place, of: list[Any]) -> tuple[np.ndarray, np.ndarray, float,
     there = [part for part in of if part is not None]
     scale = there[0].scale
     if len(of) == 1:
-        return there[0].A.data, np.ascontiguousarray(there[0].B.data.T), scale, None
+        return there[0].A.data, place.join([there[0].B.data]), scale, None
     shared = None not in of and all(np.array_equal(part.A.data, there[0].A.data) for part in there)
     if shared:
         A, offsets = there[0].A.data, [0] * len(of)
