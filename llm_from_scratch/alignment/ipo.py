@@ -54,6 +54,7 @@ def _lengths(name: str, lengths: Any, ratio: Tensor) -> Tensor:
     lengths = np.asarray(lengths)
     if lengths.shape != ratio.shape:
         raise ValueError(f"the lengths of the {name} answers have the shape {lengths.shape}, expected {ratio.shape}")
-    if not (lengths >= 1).all():
-        raise ValueError(f"the lengths of the {name} answers must be at least 1, got {lengths.min()}")
+    fine = np.isfinite(lengths) & (lengths >= 1)
+    if not fine.all():
+        raise ValueError(f"the lengths of the {name} answers must be finite and at least 1, got {lengths[~fine][0]}")
     return Tensor(lengths.astype(ratio.dtype))

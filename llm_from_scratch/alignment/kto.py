@@ -41,6 +41,8 @@ def kto_loss(
     """
     beta = positive("beta", beta)
     weights = not_negative("desirable_weight", desirable_weight), not_negative("undesirable_weight", undesirable_weight)
+    if not any(weights):
+        raise ValueError("both weights are 0: there is nothing to learn from")
     ours, theirs = answers(log_probabilities=log_probabilities, reference_log_probabilities=reference_log_probabilities)
     good = np.asarray(desirable)
     if good.shape != ours.shape or good.dtype != bool:

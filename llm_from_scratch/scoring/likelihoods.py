@@ -65,7 +65,10 @@ def log_likelihoods(
     kept = _kept(path, key, len(rows), report)
     if kept is None:
         kept = _computed(model, rows, batch_tokens, threads)
-        write_safetensors(path, {"sums": kept}, _told(key, kept))
+        try:
+            write_safetensors(path, {"sums": kept}, _told(key, kept))
+        except OSError as error:  # a disk that is full or may not be written: the numbers are there all the same
+            report(f"note: what was computed is not kept in {path} ({error})")
     return kept
 
 
