@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -23,21 +23,29 @@ from ..files.safetensors import SafetensorsFile, write_safetensors
 from ..training.checkpoint import weights
 from ..training.workers import balanced_shares, one_blas_thread, resolve_threads, run_over
 
+Examples = Sequence[Mapping[str, Any]]
+
 _FORMAT = "log-probabilities of examples 1"
 
 
+@overload
+def log_likelihoods(model: Any, examples: Examples, *, per_token: Literal[True], **settings: Any) -> list[np.ndarray]: ...
+@overload
+def log_likelihoods(model: Any, examples: Examples, **settings: Any) -> np.ndarray: ...
 def log_likelihoods(
     model: Any,
-    examples: Sequence[Mapping[str, Any]],
+    examples: Examples,
     *,
+    per_token: bool = False,
     batch_tokens: int = 4096,
     threads: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     report: Callable[[str], None] = print,
-) -> np.ndarray:
+) -> Any:
     """The log-probability of each example's targets, summed over its tokens: (N,) of float64.
 
     examples: {"ids": (T,), "targets": (T,)} each, where targets of -100 do not count; other names are not looked at.
+    per_token: not summed, a list of N rows (T,) instead, 0 where nothing counts.
     batch_tokens: how many tokens, padding among them, pass through the model at once at most (one example in any case).
     threads: batches that are computed side by side; the numbers do not depend on it. cache: a directory; what was
     computed for the very same weights and examples is read from there, and what is computed is left there. report:
@@ -57,16 +65,26 @@ def log_likelihoods(
         raise ValueError("there are no examples")
     if isinstance(batch_tokens, bool) or not isinstance(batch_tokens, (int, np.integer)) or batch_tokens < 1:
         raise ValueError(f"batch_tokens must be a whole number of at least 1, got {batch_tokens!r}")
+    ends = np.cumsum([len(row["ids"]) for row in rows])
+    found = _looked_up(model, rows, batch_tokens, threads, cache, report)
+    parts = np.split(found, ends[:-1])
+    return parts if per_token else np.array([part.sum() for part in parts])
+
+
+def _looked_up(
+    model: Any, rows: list[dict[str, np.ndarray]], batch_tokens: int, threads: int | None, cache: Any, report: Any
+) -> np.ndarray:
+    """The log-probability of every target of every row, one row after the other, as (tokens,) of float64."""
     if cache is None:
         return _computed(model, rows, batch_tokens, threads)
     key = {"model": model_digest(model), "examples": examples_digest(rows)}
     name = hashlib.sha256("".join(key.values()).encode()).hexdigest()[:24]
     path = Path(cache) / f"log-probabilities-{name}.safetensors"
-    kept = _kept(path, key, len(rows), report)
+    kept = _kept(path, key, sum(len(row["ids"]) for row in rows), report)
     if kept is None:
         kept = _computed(model, rows, batch_tokens, threads)
         try:
-            write_safetensors(path, {"sums": kept}, _told(key, kept))
+            write_safetensors(path, {"tokens": kept}, _told(key, kept))
         except OSError as error:  # a disk that is full or may not be written: the numbers are there all the same
             report(f"note: what was computed is not kept in {path} ({error})")
     return kept
@@ -114,22 +132,22 @@ def _computed(model: Any, rows: list[dict[str, np.ndarray]], batch_tokens: int, 
             batches.append([])
         batches[-1].append(k)
     sizes = [len(batch) * len(rows[batch[-1]]["ids"]) for batch in batches]
-    sums = np.empty(len(rows))
+    tokens: list[np.ndarray] = [np.empty(0)] * len(rows)
     with one_blas_thread():  # whatever the number of threads: a product's last digits depend on it
-        work = functools.partial(_sums, model, rows)
+        work = functools.partial(_tokens, model, rows)
         shares = balanced_shares(sizes, resolve_threads(threads, most=len(batches)))
         for batch, found in zip(batches, run_over(batches, shares, work)):
-            sums[batch] = found
-    if not np.isfinite(sums).all():
-        number = int(np.argmin(np.isfinite(sums)))
-        raise ValueError(f"the model gives example {number} the log-probability {sums[number]}: are its weights finite?")
-    return sums
+            for k, values in zip(batch, found):
+                tokens[k] = values[: len(rows[k]["ids"])]
+    for number, values in enumerate(tokens):
+        if not np.isfinite(values).all():
+            raise ValueError(f"the model gives example {number} a log-probability of {values.min()}: is it a number still?")
+    return np.concatenate(tokens)
 
 
-def _sums(model: Any, rows: list[dict[str, np.ndarray]], batch: list[int]) -> np.ndarray:
+def _tokens(model: Any, rows: list[dict[str, np.ndarray]], batch: list[int]) -> np.ndarray:
     with no_grad():  # the switch is per thread
-        tokens = model.token_log_probabilities(collate([rows[k] for k in batch]))
-    return tokens.data.sum(axis=1, dtype=np.float64)
+        return model.token_log_probabilities(collate([rows[k] for k in batch])).data.astype(np.float64)
 
 
 def _kept(path: Path, key: dict[str, str], count: int, report: Callable[[str], None]) -> np.ndarray | None:
@@ -138,16 +156,16 @@ def _kept(path: Path, key: dict[str, str], count: int, report: Callable[[str], N
         return None
     try:
         file = SafetensorsFile(path)
-        sums = np.array(file["sums"])
+        tokens = np.array(file["tokens"])
     except (ValueError, KeyError, OSError) as error:
         report(f"note: {path} cannot be read ({error}): it is computed again")
         return None
-    if file.metadata != _told(key, sums) or sums.shape != (count,):
+    if file.metadata != _told(key, tokens) or tokens.shape != (count,):
         report(f"note: {path} is not what it was when it was written: it is computed again")
         return None
-    return sums
+    return tokens
 
 
-def _told(key: dict[str, str], sums: np.ndarray) -> dict[str, str]:
+def _told(key: dict[str, str], tokens: np.ndarray) -> dict[str, str]:
     """What the file's header says of what is in it."""
-    return {"format": _FORMAT, **key, "sha256": hashlib.sha256(np.ascontiguousarray(sums, "<f8").tobytes()).hexdigest()}
+    return {"format": _FORMAT, **key, "sha256": hashlib.sha256(np.ascontiguousarray(tokens, "<f8").tobytes()).hexdigest()}

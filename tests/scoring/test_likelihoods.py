@@ -52,6 +52,16 @@ def test_is_the_sum_over_each_examples_targets(family):
         np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+def test_per_token_is_what_is_summed(tmp_path):
+    model, rows = build(), examples()
+    sums = log_likelihoods(model, rows, cache=tmp_path)
+    for settings in ({}, {"cache": tmp_path}, {"batch_tokens": 9}):
+        tokens = log_likelihoods(model, rows, per_token=True, **settings)
+        for row, values, total in zip(rows, tokens, sums):
+            assert values.shape == row["ids"].shape and (values[row["targets"] == -100] == 0).all()
+            assert values.sum() == pytest.approx(total, rel=1e-10)
+
+
 def test_threads_and_neighbours_change_no_bit():
     model, rows = lfs.build("llama", **SMALL["llama"], vocab_size=19), examples(23)  # float32
     whole = log_likelihoods(model, rows, batch_tokens=40, threads=1)
@@ -207,5 +217,5 @@ def test_other_errors():
         log_likelihoods(build(), [{"ids": [99], "targets": [1]}])
     broken = build()
     next(broken.parameters()).data[:] = np.nan
-    with pytest.raises(ValueError, match="the model gives example 0 the log-probability nan: are its weights finite"):
+    with pytest.raises(ValueError, match="the model gives example 0 a log-probability of nan"):
         log_likelihoods(broken, examples())
