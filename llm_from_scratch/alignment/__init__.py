@@ -6,6 +6,7 @@ from .dpo import dpo_loss
 from .hinge import hinge_loss
 from .ipo import ipo_loss
 from .kto import kto_loss
+from .pairs import encode_answer, encode_pairs
 from .preference import preference_objective
 from .references import check_reference, implicit_rewards, reference_pairs
 
@@ -15,6 +16,8 @@ __all__ = [
     "check_reference",
     "crlft_loss",
     "dpo_loss",
+    "encode_answer",
+    "encode_pairs",
     "hinge_loss",
     "implicit_rewards",
     "ipo_loss",

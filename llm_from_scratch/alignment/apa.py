@@ -14,7 +14,9 @@ from ..autograd import Tensor
 from .checking import positive, tokens
 
 
-def apa_loss(log_probabilities: Any, initial_log_probabilities: Any, advantages: Any, mask: Any, *, scale: float) -> Tensor:
+def apa_loss(
+    log_probabilities: Any, initial_log_probabilities: Any, advantages: Any, mask: Any, *, scale: float
+) -> Tensor:
     """Mean over real tokens of (log-ratio to the initial policy - advantage / scale)²: (N, T) each -> ().
 
     log_probabilities: of the tokens taken, under the policy; initial_…: under the one it began from. advantages: how

@@ -37,7 +37,9 @@ def tokens(mask: Any, **arrays: Any) -> tuple[np.ndarray, list[Tensor]]:
     tensors = _alike("(N, T)", 2, arrays)
     real = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
     if real.shape != tensors[0].shape:
-        raise ValueError(f"the mask has the shape {real.shape}, {next(iter(arrays))} {tensors[0].shape}: make them equal")
+        raise ValueError(
+            f"the mask has the shape {real.shape}, {next(iter(arrays))} {tensors[0].shape}: make them equal"
+        )
     if not np.isin(real, (0, 1)).all():
         raise ValueError("a mask holds only 0 and 1 (or False and True)")
     real = real.astype(bool)

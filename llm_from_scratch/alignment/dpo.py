@@ -46,4 +46,3 @@ def dpo_loss(
     # (1 - e) softplus(-m) + e softplus(m), and softplus(m) = softplus(-m) + m: one exponential
     losses = F.softplus(-margin)
     return (losses + margin * smoothing if smoothing else losses).mean()
-

@@ -12,9 +12,7 @@ from ..autograd import Tensor
 from .checking import answers
 
 
-def log_ratios(
-    chosen: Any, rejected: Any, reference_chosen: Any, reference_rejected: Any
-) -> tuple[Tensor, Tensor]:
+def log_ratios(chosen: Any, rejected: Any, reference_chosen: Any, reference_rejected: Any) -> tuple[Tensor, Tensor]:
     """The log-ratios of the chosen and of the rejected answers: four times (N,) -> (N,), (N,).
 
     Raises ValueError for another shape, no pair, or a log-probability that is not finite; TypeError for other numbers

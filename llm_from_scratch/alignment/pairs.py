@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.dialogue_batches import dialogue_example
 from ..data.encoding import encode_dialogue
-from ..data.packing import IGNORE
 from ..tokenizers import Tokenizer
 from .references import SIDES
 
@@ -68,7 +68,8 @@ def encode_answer(tokenizer: Tokenizer, prompt: Messages, answer: Messages, *, t
     edges = np.flatnonzero(np.diff(np.concatenate([[False], trained]).astype(np.int8)) == 1)
     turns = sum(message.get("role") == "assistant" for message in (*prompt, *answer))
     if len(edges) != turns:
-        raise ValueError(f"the template shows {len(edges)} of {turns} assistant turns apart: nothing says which to train")
+        raise ValueError(
+            f"the template shows {len(edges)} of {turns} assistant turns apart: nothing says which to train"
+        )
     trained = trained & (np.arange(len(ids)) >= edges[-len(spoken)])  # turns of the prompt are read, not learned
-    targets = np.where(trained[1:], ids[1:], IGNORE)
-    return {"ids": np.asarray(ids[:-1], np.int64), "targets": targets.astype(np.int64)}
+    return dialogue_example(ids, trained)

@@ -68,7 +68,9 @@ def count_pairs(batch: Mapping[str, np.ndarray]) -> int:
         if ids.ndim != 2 or ids.shape != targets.shape:
             raise ValueError(f"{side}_ids {ids.shape} and {side}_targets {targets.shape} must be (pairs, length) both")
         if reference.shape != ids.shape[:1] or not np.isfinite(reference).all():
-            raise ValueError(f"reference_{side} must be a finite number for each of {len(ids)} pairs, got {reference!r:.80}")
+            raise ValueError(
+                f"reference_{side} must be a finite number for each of {len(ids)} pairs, got {reference!r:.80}"
+            )
         empty = np.flatnonzero((targets == IGNORE).all(axis=1))
         if len(empty):
             raise ValueError(f"pair {empty[0]}: the {side} answer has no target, every one is {IGNORE}")

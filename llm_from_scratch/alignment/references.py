@@ -93,7 +93,9 @@ def accuracy(chosen: np.ndarray, rejected: np.ndarray) -> float:
     0.5
     """
     if chosen.shape != rejected.shape or chosen.ndim != 1 or not len(chosen):
-        raise ValueError(f"rewards of as many chosen as rejected answers, at least one; got {chosen.shape}, {rejected.shape}")
+        raise ValueError(
+            f"rewards of as many chosen as rejected answers, at least one; got {chosen.shape}, {rejected.shape}"
+        )
     if not (np.isfinite(chosen).all() and np.isfinite(rejected).all()):
         raise ValueError("rewards must be finite")
     return float(((chosen > rejected) + 0.5 * (chosen == rejected)).mean())

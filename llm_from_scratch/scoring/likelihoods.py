@@ -29,7 +29,9 @@ _FORMAT = "log-probabilities of examples 1"
 
 
 @overload
-def log_likelihoods(model: Any, examples: Examples, *, per_token: Literal[True], **settings: Any) -> list[np.ndarray]: ...
+def log_likelihoods(
+    model: Any, examples: Examples, *, per_token: Literal[True], **settings: Any
+) -> list[np.ndarray]: ...
 @overload
 def log_likelihoods(model: Any, examples: Examples, **settings: Any) -> np.ndarray: ...
 def log_likelihoods(
@@ -119,7 +121,9 @@ def _checked(number: int, example: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
             raise ValueError(f"example {number}: {name} must be a row of integers, got {array.dtype}{array.shape}")
     if row["ids"].shape != row["targets"].shape:
-        raise ValueError(f"example {number} has {len(row['ids'])} ids and {len(row['targets'])} targets: make them equal")
+        raise ValueError(
+            f"example {number} has {len(row['ids'])} ids and {len(row['targets'])} targets: make them equal"
+        )
     if (row["targets"] == IGNORE).all():
         raise ValueError(f"example {number} has no target: every one is {IGNORE}")
     return row
@@ -141,7 +145,9 @@ def _computed(model: Any, rows: list[dict[str, np.ndarray]], batch_tokens: int, 
                 tokens[k] = values[: len(rows[k]["ids"])]
     for number, values in enumerate(tokens):
         if not np.isfinite(values).all():
-            raise ValueError(f"the model gives example {number} a log-probability of {values.min()}: is it a number still?")
+            raise ValueError(
+                f"the model gives example {number} a log-probability of {values.min()}: is it a number still?"
+            )
     return np.concatenate(tokens)
 
 
@@ -168,4 +174,8 @@ def _kept(path: Path, key: dict[str, str], count: int, report: Callable[[str], N
 
 def _told(key: dict[str, str], tokens: np.ndarray) -> dict[str, str]:
     """What the file's header says of what is in it."""
-    return {"format": _FORMAT, **key, "sha256": hashlib.sha256(np.ascontiguousarray(tokens, "<f8").tobytes()).hexdigest()}
+    return {
+        "format": _FORMAT,
+        **key,
+        "sha256": hashlib.sha256(np.ascontiguousarray(tokens, "<f8").tobytes()).hexdigest(),
+    }

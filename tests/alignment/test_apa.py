@@ -38,7 +38,9 @@ def test_apa_is_the_formula_and_its_slope():
 
 def test_apa_is_zero_at_the_policy_it_draws_to():
     ours, initial, advantage = arrays()
-    assert apa_loss(initial + advantage / 0.4, initial, advantage, MASK, scale=0.4).item() == pytest.approx(0, abs=1e-25)
+    assert apa_loss(initial + advantage / 0.4, initial, advantage, MASK, scale=0.4).item() == pytest.approx(
+        0, abs=1e-25
+    )
 
 
 def test_awr_is_the_formula_and_its_slope():

@@ -52,9 +52,7 @@ def test_what_is_masked_or_weighs_nothing_does_not_matter(per_sequence):
         loss = crlft_loss(leaf, MASK, [1.0, 0.0, 0.4], per_sequence=per_sequence)
         loss.backward()
         rows = [0, 2]
-        assert loss.item() == pytest.approx(
-            as_loops(log_p()[rows], MASK[rows], [1.0, 0.4], per_sequence), rel=1e-13
-        )
+        assert loss.item() == pytest.approx(as_loops(log_p()[rows], MASK[rows], [1.0, 0.4], per_sequence), rel=1e-13)
         assert (leaf.grad[~MASK] == 0).all() and (leaf.grad[1] == 0).all()
 
 

@@ -35,7 +35,9 @@ def test_keeps_its_promises():
 
 def test_at_the_margin_and_beyond_it_there_is_nothing_to_learn():
     for gain, slope in ((9.0, 0.0), (4.0, 0.0), (3.0, -0.25), (-1e4, -0.25)):
-        value, gradient = loss_and_gradient(partial(hinge_loss, beta=0.25), *(np.array([x]) for x in (gain, 0.0, 0.0, 0.0)))
+        value, gradient = loss_and_gradient(
+            partial(hinge_loss, beta=0.25), *(np.array([x]) for x in (gain, 0.0, 0.0, 0.0))
+        )
         assert value == max(0.0, 1 - 0.25 * gain)
         assert gradient.tolist() == [slope, -slope]
 

@@ -28,7 +28,9 @@ def test_equals_trl():
 def test_the_gradient_is_the_slope_and_the_dtype_stays():
     ours, theirs, *_ = draw()
     for kl in (0.7, np.array([2.0, -1.0]), -5.0):
-        assert gradcheck(partial(kto_loss, desirable=GOOD, kl=kl, beta=0.3, undesirable_weight=2.0), ours, theirs) < 1e-6
+        assert (
+            gradcheck(partial(kto_loss, desirable=GOOD, kl=kl, beta=0.3, undesirable_weight=2.0), ours, theirs) < 1e-6
+        )
     small = kto_loss(ours.astype(np.float32), theirs.astype(np.float32), GOOD, 0.7)
     assert small.dtype == np.float32
     assert small.item() == pytest.approx(kto_loss(ours, theirs, GOOD, 0.7).item(), rel=1e-5)

@@ -159,9 +159,7 @@ def test_it_learns_and_stops_where_the_model_is_no_number():
     examples = reference_pairs(build(), pairs(8))
     settings = TrainingSettings(steps=30, learning_rate=0.02, weight_decay=0.0, threads=1)
     model = build()
-    outcome = train(
-        model, ExampleSampler(examples, 4, seed=0), settings, objective=objective("dpo"), progress=False
-    )
+    outcome = train(model, ExampleSampler(examples, 4, seed=0), settings, objective=objective("dpo"), progress=False)
     assert outcome.loss < 0.2 < np.log(2) and outcome.tokens == 120
     next(model.parameters()).data[:] = np.nan
     with pytest.raises(Diverged, match="The weights of embedding.weight are not finite any more"):

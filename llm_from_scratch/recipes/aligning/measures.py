@@ -37,7 +37,9 @@ class AnswerMeasures:
 
     def __call__(self, model: Any) -> dict[str, float]:
         digest = model_digest(model)
-        if self._last is None or self._last[0] != digest:  # before the first step, and after the last, it is asked twice
+        if (
+            self._last is None or self._last[0] != digest
+        ):  # before the first step, and after the last, it is asked twice
             self._last = digest, self._measured(model)
         return self._last[1]
 

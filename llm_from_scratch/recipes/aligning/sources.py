@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ... import data as readers
 from ...data import assistant
-from ...data.preferences import read_preferences
 
 # Far from the seeds that supervised tuning draws its dialogues with: other tales.
 TRAINING_SEED, HELD_OUT_SEED = 22_000, 22_999
@@ -55,7 +55,7 @@ class PreferenceFile:
     score = None
 
     def __init__(self, path: str, seed: int, count: int) -> None:
-        rows = list(read_preferences(path))
+        rows = list(readers.read_preferences(path))
         if len(rows) < 5:
             raise ValueError(f"{path} has {len(rows)} preferences: at least 5 are needed, some of them to measure on")
         order = np.random.default_rng(seed).permutation(len(rows)).tolist()
@@ -68,7 +68,7 @@ class PreferenceFile:
 
 
 def open_source(data: str, *, seed: int, held_out: int, noise: float) -> Tales | PreferenceFile:
-    """"tales", or the path of a file; ValueError for noise in a file: it is only the tales that can be made wrong."""
+    """ "tales", or the path of a file; ValueError for noise in a file: it is only the tales that can be made wrong."""
     if data == "tales":
         return Tales(seed, held_out, noise)
     if noise:

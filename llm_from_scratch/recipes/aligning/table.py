@@ -28,4 +28,4 @@ def methods_table() -> str:
 
 
 def _shown(value: object) -> str:
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return "-" if value is None else f"{value:,}" if type(value) is int else str(value)
