@@ -159,7 +159,7 @@ def test_mistakes_are_one_line(capsys, arguments, message):
 def test_another_template_by_name(capsys):
     bare = ["chat", "--model", str(TINY), "--prompt", "in", "--max-new-tokens", "3", "--json"]
     said = []
-    for name in ("chatml", "alpaca"):
+    for name in ("chatml", "zephyr"):
         assert main([*bare, "--template", name]) == 0
         said.append(json.loads(capsys.readouterr().out))
     assert said[0]["tokens"] <= 3 and said[0]["prompt_tokens"] != said[1]["prompt_tokens"]
