@@ -6,6 +6,7 @@ from .apa import apa_loss, awr_loss
 from .best_of import BestOf, best_of_kl, best_of_n, expected_best
 from .constitution import CONSTITUTION, Principle, Revision, revise
 from .crlft import crlft_loss
+from .distillation import cosine_loss, distil, distillation_loss
 from .dpo import dpo_loss
 from .hinge import hinge_loss
 from .ipo import ipo_loss
@@ -40,7 +41,10 @@ __all__ = [
     "best_of_kl",
     "best_of_n",
     "check_reference",
+    "cosine_loss",
     "crlft_loss",
+    "distil",
+    "distillation_loss",
     "dpo_loss",
     "encode_answer",
     "encode_pairs",

@@ -21,6 +21,7 @@ from .rows import (
     linear_cross_entropy,
     log_softmax,
     rms_norm,
+    skew_divergence,
     softmax,
 )
 from .sequences import (
@@ -61,6 +62,7 @@ __all__ = [
     "selective_scan",
     "sigmoid",
     "silu",
+    "skew_divergence",
     "softmax",
     "softplus",
     "swiglu",
