@@ -4,9 +4,9 @@ PUBLISHED     a JSON object: name of a format -> [name of the model, the chat_te
 CONVERSATION  fastchat/conversation.py of the repository lm-sys/FastChat
 TRAIN         train.py of the repository tatsu-lab/stanford_alpaca
 
-The templates are rendered by the transformers library; FastChat's formats by its own code; Alpaca's by its prompt and its
-rule that the target is the output and the end token. Only what comes out is written, with a digest of what was read, to
-fixtures/named_templates.json.
+The templates are rendered by the transformers library; FastChat's formats by its own code; Alpaca's by its prompt and
+its rule that the target is the output and the end token. Only what comes out is written, with a digest of what was
+read, to fixtures/named_templates.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 
 TURNS = [("user", "Why?"), ("assistant", "Because."), ("user", "Oh, so?"), ("assistant", "Yes, so.")]
 SYSTEM = ("system", "Be kind.")
-TALKS = {"asked": TURNS[:3], "answered": TURNS, "asked with system": [SYSTEM, *TURNS[:3]], "answered with system": [SYSTEM, *TURNS]}  # fmt: skip
+TALKS = {
+    "asked": TURNS[:3],
+    "answered": TURNS,
+    "asked with system": [SYSTEM, *TURNS[:3]],
+    "answered with system": [SYSTEM, *TURNS],
+}
 FASTCHAT = {
     "vicuna": "vicuna_v1.1", "xgen": "xgen", "mpt": "mpt-30b-chat", "falcon": "falcon-chat", "qwen": "qwen-7b-chat",
     "yi": "Yi-34b-chat", "starling": "openchat_3.5",
@@ -41,7 +46,7 @@ def main(published: str, conversation: str, train: str) -> None:
                 cases[talk] = template.render(
                     messages=messages, bos_token="<s>", eos_token="</s>", add_generation_prompt=talk.startswith("asked")
                 )
-            except Exception:  # noqa: BLE001: the template refuses
+            except Exception:  # the template refuses
                 cases[talk] = None
         found[name] = {"of": f"{model}, tokenizer_config.json", "sha256": _digest(source), "cases": cases}
     spec = importlib.util.spec_from_file_location("conversation", conversation)

@@ -1,4 +1,4 @@
-"""The formats by name say what others' code makes of them (frozen by make_named_templates.py), and where they differ."""
+"""The formats by name: what others' code makes of them (frozen by make_named_templates.py), and where they differ."""
 
 import json
 import re
@@ -25,7 +25,9 @@ TALKS = {
     "asked once": TURNS[:1],
     "answered once": TURNS[:2],
 }
-NAMES = "llama-2 mistral zephyr chatml qwen yi falcon mpt openchat starling vicuna alpaca solar decilm xgen phi tinyllama"
+NAMES = (
+    "llama-2 mistral zephyr chatml qwen yi falcon mpt openchat starling vicuna alpaca solar decilm xgen phi tinyllama"
+)
 # Published without a token that ends an answer, or before its first: ours is without one where the tokenizer has none.
 ENDLESS = {"solar", "decilm", "falcon", "xgen", "phi"}
 
