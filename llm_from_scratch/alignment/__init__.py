@@ -10,6 +10,7 @@ from .kto import kto_loss
 from .pairs import encode_answer, encode_pairs
 from .preference import preference_objective
 from .references import check_reference, implicit_rewards, reference_pairs
+from .supervised import noisy_next_token
 
 __all__ = [
     "apa_loss",
@@ -26,6 +27,7 @@ __all__ = [
     "implicit_rewards",
     "ipo_loss",
     "kto_loss",
+    "noisy_next_token",
     "preference_objective",
     "reference_pairs",
 ]
