@@ -7,12 +7,16 @@ from .dpo import dpo_loss
 from .hinge import hinge_loss
 from .ipo import ipo_loss
 from .kto import kto_loss
+from .on_policy import Mixture, OnPolicySampler, minillm
 from .pairs import encode_answer, encode_pairs
 from .preference import preference_objective
 from .references import check_reference, implicit_rewards, reference_pairs
 from .supervised import noisy_next_token
+from .teacher_samples import teacher_dialogues
 
 __all__ = [
+    "Mixture",
+    "OnPolicySampler",
     "apa_loss",
     "awr_loss",
     "check_reference",
@@ -27,7 +31,9 @@ __all__ = [
     "implicit_rewards",
     "ipo_loss",
     "kto_loss",
+    "minillm",
     "noisy_next_token",
     "preference_objective",
     "reference_pairs",
+    "teacher_dialogues",
 ]
