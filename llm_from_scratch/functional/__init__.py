@@ -43,6 +43,7 @@ from ..autograd import sum as sum
 from ..checks import check_ids
 from . import plain
 from .activations import geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
+from .divergences import skew_divergence
 from .long_filters import long_convolution, modal_filter, modal_scan
 from .lookup import embedding
 from .losses import cross_entropy
@@ -112,6 +113,7 @@ __all__ = [
     "silu",
     "sin",
     "sine",
+    "skew_divergence",
     "softmax",
     "softplus",
     "sort",

@@ -120,14 +120,17 @@ class Decoder(Module):
         with drawing(rng):
             return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
 
-    def states(self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None) -> Tensor:
+    def states(
+        self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None, hidden: list[Tensor] | None = None
+    ) -> Tensor:
         """What the head reads: (B, T, width of the head's rows), normed. batch: as for `loss`; targets may be left out.
 
-        `self.head(states)` are the logits; another head (a reward, a value) may read the same.
+        `self.head(states)` are the logits; another head (a reward, a value) may read the same. hidden: a list to which
+        the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them.
         """
         inputs = self._inputs(**{name: value for name, value in self._known(batch).items() if name != "targets"})
         with drawing(rng):
-            return self._hidden(inputs, None, rng)
+            return self._hidden(inputs, None, rng, hidden=hidden)
 
     def embed(self, ids: Any) -> Tensor:
         """The rows of the embedding for ids (B, T), to be changed and passed on as "embeddings": (B, T, width)."""
@@ -170,6 +173,7 @@ class Decoder(Module):
         memory: ModelMemory | None,
         rng: np.random.Generator | None,
         auxiliary: list[Any] | None = None,
+        hidden: list[Tensor] | None = None,
     ) -> Tensor:
         """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
         asked = inputs.shape[1]
@@ -196,11 +200,15 @@ class Decoder(Module):
             x = F.dropout(x, rate=self.spec.embedding_dropout, rng=rng)
         for i, layer in enumerate(self.layers):
             x = x if record is None else record.keep("hidden", x)
+            if hidden is not None:
+                hidden.append(x)
             x = layer(x, None if memory is None else memory.layers[i], context)
         if memory is not None:
             memory.length += x.shape[1]
         x = x if self.norm is None else self.norm(x)
         x = x if record is None else record.keep("hidden", x)
+        if hidden is not None:
+            hidden.append(x)
         x = x if x.shape[1] == asked else x[:, -asked:]
         return x if self.head_projection is None else self.head_projection(x)
 

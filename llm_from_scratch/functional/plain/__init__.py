@@ -22,6 +22,7 @@ from .rows import (
     linear_cross_entropy,
     log_softmax,
     rms_norm,
+    skew_divergence,
     softmax,
 )
 from .sequences import (
@@ -63,6 +64,7 @@ __all__ = [
     "selective_scan",
     "sigmoid",
     "silu",
+    "skew_divergence",
     "softmax",
     "softplus",
     "swiglu",
