@@ -24,7 +24,7 @@ from .interrupt import polite_interrupts
 from .log import LOG, open_log
 from .objectives import Objective, next_token
 from .optimizer import Optimizer
-from .run import OnStep, Outcome, Run, Sampler
+from .run import Measures, OnStep, Outcome, Run, Sampler
 from .validation import check_token_bytes
 from .workers import resolve_threads
 
@@ -40,6 +40,7 @@ def train(
     directory: str | os.PathLike[str] | None = None,
     validation: Callable[[], Iterable[dict[str, np.ndarray]]] | None = None,
     token_bytes: np.ndarray | None = None,
+    measures: Measures | None = None,
     resume: bool = False,
     progress: bool = True,
     title: str = "",
@@ -52,7 +53,8 @@ def train(
     sampler: yields batches as the objective wants them, and has `state()` and `restore()`. objective: what is made
     small, see `objectives`; by default the cross-entropy of {"ids", "targets", …}. optimizer: makes it from
     the groups of `decay_groups`; by default the one that the settings name. validation: called for the batches of each
-    evaluation. token_bytes: bytes a token stands for, for bits per byte. directory: where checkpoints, log,
+    evaluation. token_bytes: bytes a token stands for, for bits per byte. measures: called with the model for each
+    evaluation; the numbers that it gives by name are logged, too. directory: where checkpoints, log,
     curve and (by its `save_pretrained`, if it has one) the finished model go; None keeps nothing. Checkpoints hold what
     trains, so any model will do; its `check_saving`, if it has one, is asked before the first step. resume: go on from
     `directory`'s latest checkpoint, if it has one; without it a directory that has one is refused. identity: what else
@@ -76,7 +78,19 @@ def train(
     settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
     groups = decay_groups(model, settings.weight_decay)
     made = settings.make_optimizer(groups) if optimizer is None else optimizer(groups)
-    run = Run(model, sampler, settings, made, objective, on_step, validation, token_bytes, dict(identity or {}), report)
+    run = Run(
+        model,
+        sampler,
+        settings,
+        made,
+        objective,
+        on_step,
+        validation,
+        token_bytes,
+        measures,
+        dict(identity or {}),
+        report,
+    )
     if directory is None:
         with polite_interrupts() as stop:
             return run.loop(stop, None, None, progress)

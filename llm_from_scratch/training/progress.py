@@ -48,8 +48,9 @@ class Progress:
         self.bar.update()
 
     def show(self, evaluation: dict[str, Any]) -> None:
-        """Show the newest validation loss from now on."""
-        self.validation = f", validation {evaluation['loss']:.3f}"
+        """Show the newest validation loss from now on, or without one the first of what else was measured."""
+        name = "loss" if "loss" in evaluation else next(iter(evaluation), "")
+        self.validation = f", {'validation' if name == 'loss' else name} {evaluation[name]:.3f}" if name else ""
 
     def __enter__(self) -> Progress:
         return self

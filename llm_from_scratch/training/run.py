@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,10 +27,14 @@ from .progress import Progress, Timing
 from .validation import evaluate
 
 OnStep = Callable[[int, float, Any], Any]
+Measures = Callable[[Any], Mapping[str, float]]
 
 
 class Sampler(Protocol):
-    """Batches without end, from a place that can be saved."""
+    """Batches without end, from a place that can be saved.
+
+    It may have `figures`, numbers by name that say what the last batch was about; they are logged with its step.
+    """
 
     def __next__(self) -> dict[str, np.ndarray]: ...
     def state(self) -> dict[str, Any]: ...
@@ -71,12 +75,15 @@ class Run:
         on_step: OnStep | None,
         validation: Callable[[], Iterable[dict[str, np.ndarray]]] | None,
         token_bytes: np.ndarray | None,
+        measures: Measures | None,
         identity: dict[str, Any],
         report: Callable[[str], None],
     ) -> None:
         self.model, self.sampler, self.settings, self.optimizer = model, sampler, settings, optimizer
         self.objective, self.on_step = objective, on_step
-        self.validation, self.token_bytes, self.identity, self.report = validation, token_bytes, identity, report
+        self.validation, self.token_bytes, self.measures = validation, token_bytes, measures
+        self.identity, self.report = identity, report
+        self.looks = validation is not None or measures is not None
         self.params = [p for _, p in model.named_parameters() if p.requires_grad]
         self.step = 0
         self.tokens: float = 0
@@ -94,8 +101,8 @@ class Run:
         tokens = json_entry(state, "tokens", "a number", path, least=0)
         log_bytes = json_entry(state, "log_bytes", "a whole number", path, least=0)
         loss = json_entry(state, "loss", "a number or null", path)
-        if evaluation:
-            json_entry(evaluation, "loss", "a number", f"{path}, evaluation")
+        for name in evaluation:
+            json_entry(evaluation, name, "a number", f"{path}, evaluation")
         try:
             begun = TrainingSettings.from_json(settings)
         except (ValueError, TypeError) as error:
@@ -123,7 +130,7 @@ class Run:
     def loop(self, stop: Any, directory: Path | None, log: RunLog | None, progress: bool) -> Outcome:
         started = time.perf_counter()
         settings, first = self.settings, self.step
-        if self.step == 0 and self.validation is not None and settings.evaluate_every:
+        if self.step == 0 and self.looks and settings.evaluate_every:
             self._evaluate(log)
         with Progress(settings.steps, self.step, progress) as bar, Timing(directory, self.report) as timing:
             stopping = stop.requested
@@ -132,13 +139,12 @@ class Run:
                 tokens_before = self.tokens
                 lr, norm = self._update()
                 if log is not None:
-                    log.write(
-                        {"step": self.step, "loss": self.loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
-                    )
+                    about = {"step": self.step, "loss": self.loss, "lr": lr, "grad_norm": norm, "tokens": self.tokens}
+                    log.write({**about, **getattr(self.sampler, "figures", {})})
                 timing.note(self.step, self.tokens - tokens_before)
                 bar.advance(self.loss, self.tokens - tokens_before)
                 last = self.step == settings.steps
-                if self.validation is not None and (last or _due(self.step, settings.evaluate_every)):
+                if self.looks and (last or _due(self.step, settings.evaluate_every)):
                     self._evaluate(log)
                     bar.show(self.evaluation)
                 stopping = stop.requested  # asked once a step: whoever asks after this waits for the next checkpoint
@@ -191,21 +197,31 @@ class Run:
             self.on_step(self.step, self.loss, self.model)
 
     def _evaluate(self, log: RunLog | None) -> None:
-        assert self.validation is not None
-        with np.errstate(all="ignore"):
-            self.evaluation = evaluate(
-                self.model,
-                self.validation(),
-                objective=self.objective,
-                token_bytes=self.token_bytes,
-                threads=self.settings.threads,
-            )
-        if not math.isfinite(self.evaluation["loss"]):
-            raise Diverged(self._divergence(self.settings.lr(max(0, self.step - 1)), math.nan, "the validation loss"))
-        if log is not None:
-            entry = {"step": self.step, "validation_loss": self.evaluation["loss"]}
+        entry: dict[str, Any] = {"step": self.step}
+        self.evaluation = {}
+        if self.validation is not None:
+            with np.errstate(all="ignore"):
+                self.evaluation = evaluate(
+                    self.model,
+                    self.validation(),
+                    objective=self.objective,
+                    token_bytes=self.token_bytes,
+                    threads=self.settings.threads,
+                )
+            if not math.isfinite(self.evaluation["loss"]):
+                lr = self.settings.lr(max(0, self.step - 1))
+                raise Diverged(self._divergence(lr, math.nan, "the validation loss"))
+            entry["validation_loss"] = self.evaluation["loss"]
             if "bits_per_byte" in self.evaluation:
                 entry["bits_per_byte"] = self.evaluation["bits_per_byte"]
+        if self.measures is not None:
+            measured = {name: float(value) for name, value in self.measures(self.model).items()}
+            for name, value in measured.items():
+                if not math.isfinite(value):
+                    raise ValueError(f"after step {self.step} {name} was measured as {value}: a number was expected")
+            self.evaluation |= measured
+            entry |= measured
+        if log is not None:
             log.write(entry)
 
     def _save(self, directory: Path, log: RunLog) -> None:

@@ -177,3 +177,36 @@ def test_a_corpus_without_targets_is_an_error():
         train(StandIn(), Empty(), short(), progress=False)
     with pytest.raises(ValueError, match="no target"):
         accumulate_gradients(StandIn(), **next(Empty()))
+
+
+def test_what_is_measured_beside_the_loss_is_logged_and_resumed(tmp_path):
+    def figured():
+        batches = sampler()
+        batches.figures = {"kl": 0.25}
+        return batches
+
+    def measure(model):
+        return {"size": np.abs(model.head.data).sum()}
+
+    def go(name, stop_at=None, **more):
+        def stop(step, loss, model):
+            if step == stop_at:
+                raise KeyboardInterrupt
+
+        about = {"progress": False, "measures": measure, "on_step": stop, "directory": tmp_path / name, **more}
+        return train(StandIn(seed=1), figured(), short(evaluate_every=2), **about)
+
+    outcome = go("whole")
+    entries = read_log(tmp_path / "whole")
+    assert [e["step"] for e in entries if "size" in e] == [0, 2, 4, 6]
+    assert all(e["kl"] == 0.25 for e in entries if "loss" in e)
+    assert outcome.validation == {"size": entries[-1]["size"]}
+    with contextlib.suppress(KeyboardInterrupt):
+        go("again", stop_at=4)
+    go("again", resume=True)
+    assert (tmp_path / "again" / "log.jsonl").read_bytes() == (tmp_path / "whole" / "log.jsonl").read_bytes()
+
+
+def test_a_measure_that_is_no_number_is_named(tmp_path):
+    with pytest.raises(ValueError, match="after step 0 reward was measured as nan"):
+        run(tmp_path / "run", short(evaluate_every=2), measures=lambda model: {"reward": float("nan")})

@@ -1,0 +1,114 @@
+"""What a model answers: conversations in, texts out, as many at once as fit.
+
+Each prompt is rendered by the chat template, up to where an answer begins; prompts of similar length share a batch,
+padded on the left. A prompt gets the same answer whichever others stand beside it: it has random numbers of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..generation import end_tokens, generate
+from ..tokenizers import Tokenizer
+from ..tokenizers.chat_template import ChatTemplate
+
+Prompt = Sequence[Mapping[str, Any]]  # messages, as a chat template takes them
+
+_TALES = (
+    "{{ '<|endoftext|>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% else %}"
+    "{{ '<|' + m.role + '|>' }}{{ m.content }}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def answer(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    template: ChatTemplate | str | None = None,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Callable[[int], object] | None = None,
+) -> list[str]:
+    """One answer to each prompt, in the order of the prompts, without white space around it.
+
+    prompts: lists of messages, the last of which is not the assistant's. template: how they are written.
+    max_new_tokens: where an answer is cut off that has not ended. temperature: 0 takes the likeliest token each time.
+    seed: prompt k draws from `default_rng(seed + k)`. progress: called with the number of answers after each batch.
+
+    Raises TypeError or ValueError, naming the prompt, before anything is computed: for a conversation that is none or
+    ends with an answer, and for one that leaves no room for `max_new_tokens` in the model's context.
+
+    >>> class Parrot:                                     # whatever it is asked, it says "no" and stops
+    ...     def new_memory(self, batch_size):
+    ...         return iter([*tokenizer.encode("no"), tokenizer.eos_id])
+    ...     def step(self, ids, memory, mask=None):
+    ...         return np.eye(tokenizer.vocab_size)[[next(memory)] * len(ids)]
+    >>> tokenizer = Tokenizer.train("a", 260, special_tokens=["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"])
+    >>> answer(Parrot(), tokenizer, [[{"role": "user", "content": "Is it?"}], [{"role": "user", "content": "Why?"}]])
+    ['no', 'no']
+    """
+    for name, number in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+    template = _resolved(template, tokenizer)
+    encoded = _encoded(model, tokenizer, prompts, template, max_new_tokens)
+    stops = end_tokens(model, tokenizer)
+    if template.eos in tokenizer.special_tokens:
+        stops.append(tokenizer.special_tokens[template.eos])
+    answers = [""] * len(encoded)
+    order = sorted(range(len(encoded)), key=lambda k: len(encoded[k]))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        length = len(encoded[chosen[-1]])
+        ids, real = np.zeros((len(chosen), length), np.int64), np.zeros((len(chosen), length), bool)
+        for row, k in enumerate(chosen):
+            ids[row, length - len(encoded[k]) :], real[row, length - len(encoded[k]) :] = encoded[k], True
+        out = generate(
+            model, ids, mask=real, max_new_tokens=max_new_tokens, temperature=temperature, stop_tokens=stops,
+            seed=[seed + k for k in chosen],
+        )  # fmt: skip
+        for new, k in zip(out[:, length:].tolist(), chosen):
+            end = next((n for n, token in enumerate(new) if token in stops), len(new))
+            answers[k] = tokenizer.decode(new[:end]).strip()
+        if progress is not None:
+            progress(start + len(chosen))
+    return answers
+
+
+def _encoded(
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], template: ChatTemplate, room: int
+) -> list[list[int]]:
+    """The ids of each prompt, up to where the answer begins."""
+    context = getattr(getattr(model, "spec", None), "context_length", None)
+    encoded = []
+    for number, prompt in enumerate(prompts):
+        try:
+            ids = template.encode(tokenizer, prompt)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"prompt {number}: {error}") from None
+        if not len(prompt) or prompt[-1]["role"] == "assistant":
+            what = "ends with an answer" if len(prompt) else "has no messages"
+            raise ValueError(f"prompt {number} {what}: a prompt ends where the assistant is to speak")
+        if context is not None and len(ids) + room > context:
+            raise ValueError(
+                f"prompt {number} has {len(ids)} tokens, and an answer of {room} would exceed the model's context of "
+                f"{context}: shorten it, or lower max_new_tokens"
+            )
+        encoded.append(ids)
+    return encoded
+
+
+def _resolved(template: ChatTemplate | str | None, tokenizer: Tokenizer) -> ChatTemplate:
+    if isinstance(template, ChatTemplate):
+        return template
+    if template in (None, "tales"):
+        return ChatTemplate(_TALES, eos="<|end|>")
+    roles = tokenizer.roles
+    return ChatTemplate(str(template), bos=roles.get("bos", ""), eos=roles.get("eos", ""))
