@@ -1,0 +1,50 @@
+"""What the presets read: dialogues about tales, whose author, a computed one, plays the part of the year's teachers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ...data import assistant
+from ...data.assistant import SYSTEMS, Task
+from .preset import Message
+
+TRAINING = 31_000  # + the run's seed: the tales that presets are trained on; a stage adds a number of its own
+EXPLAINS = "full"  # the style of an answer that says what it rests on
+
+
+def talks(seed: int, *, turns: int, system: float = 0.0, kinds: Sequence[str] | None = None) -> Iterator[list[Message]]:
+    """Dialogues of so many turns of the user, without end."""
+    return ([*map(dict, talk)] for talk in assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system))
+
+
+def asked(seed: int, kinds: Sequence[str] | None = None) -> Iterator[Task]:
+    """Tasks, without end."""
+    return assistant.tasks(TRAINING + seed, kinds=kinds)
+
+
+def prompt_of(task: Task) -> list[Message]:
+    """What is asked, as messages."""
+    return [dict(message) for message in task.messages]
+
+
+def told(prompt: Sequence[Message], text: str) -> list[Message]:
+    """The prompt and an answer."""
+    return [*prompt, {"role": "assistant", "content": text}]
+
+
+def author(tasks: Iterable[Task]) -> Callable[[list[list[Message]]], list[str]]:
+    """A teacher who answers the tasks in order, as the system message wishes; without one, in a plain sentence."""
+    queue = iter(tasks)
+    styles = {wish: style for style, wish in SYSTEMS.items()}
+
+    def respond(prompts: list[list[Message]]) -> list[str]:
+        return [task.variants[styles.get(prompt[0]["content"], "plain")] for prompt, task in zip(prompts, queue)]
+
+    return respond
+
+
+def batches(tasks: Iterator[Task], size: int = 64) -> Iterator[list[Task]]:
+    """The tasks, so many at once."""
+    while batch := list(itertools.islice(tasks, size)):
+        yield batch
