@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-HELP = "talk with a real pretrained model, such as smollm2"
+HELP = "talk with a model: a real pretrained one such as smollm2, or one of your own"
 EPILOG = """
 examples:
   python -m llm_from_scratch chat --model smollm2                      fetches it (93 MB) the first time
   python -m llm_from_scratch chat --model smollm2 --system "You answer in one sentence."
   python -m llm_from_scratch chat --model smollm2 --prompt "Name three rivers." --temperature 0
   python -m llm_from_scratch chat --model path/to/model.gguf           any llama-architecture GGUF with a template
+  python -m llm_from_scratch chat --model runs/quickstart --template tales    a model that was never taught to chat
 
 In the conversation: Ctrl-C stops an answer, /clear begins anew, Ctrl-D (Ctrl-Z Enter on Windows) or /quit ends.
 A model of 135 million parameters writes good English and knows little: do not believe it.
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="smollm2", metavar="MODEL", help="smollm2, a .gguf file, or a model's directory"
     )
+    parser.add_argument("--template", metavar="NAME", help="chat template by name (default: the model's own)")
     parser.add_argument("--system", metavar="TEXT", help="how the model shall behave (default: the template's own)")
     parser.add_argument("--prompt", metavar="TEXT", help="ask once and end; - reads it from standard input")
     parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default 512)")
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--seed must not be negative, got {args.seed}")
     sampling = Sampling(args.temperature, None, args.top_p, args.repetition_penalty)
     began = time.perf_counter()
-    model, tokenizer, template = load(find_model(args.model), packed=not args.expand)
+    model, tokenizer, template = load(find_model(args.model), packed=not args.expand, template=args.template)
     loaded = time.perf_counter() - began
     chat = Conversation(model, tokenizer, template, sampling, system=args.system, seed=args.seed)
     write = print_stream()
@@ -92,15 +94,20 @@ def find_model(name: str) -> Path:
     return fetch(name)
 
 
-def load(path: Path, *, packed: bool) -> tuple[Any, Any, Any]:
-    """Model, tokenizer and chat template from one place; the template first, because it may not be there."""
+def load(path: Path, *, packed: bool, template: str | None = None) -> tuple[Any, Any, Any]:
+    """Model, tokenizer and chat template from one place; the template first, because it may not be there.
+
+    template: the name of another one.
+    """
     from ..checkpoints import from_pretrained
     from ..tokenizers import Tokenizer
     from ..tokenizers.chat_template import ChatTemplate
+    from ..tokenizers.templates import named_template
 
-    template = ChatTemplate.from_pretrained(path)
+    own = ChatTemplate.from_pretrained(path) if template is None else None
     tokenizer = Tokenizer.from_pretrained(path)
-    return from_pretrained(path, packed=packed and path.suffix.lower() == ".gguf"), tokenizer, template
+    chosen = named_template(template, tokenizer) if template is not None else own
+    return from_pretrained(path, packed=packed and path.suffix.lower() == ".gguf"), tokenizer, chosen
 
 
 class Conversation:

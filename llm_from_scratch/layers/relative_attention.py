@@ -113,7 +113,7 @@ class RelativeAttention(Module):
         if memory is not None:
             k, v = memory.extend(k, v)
         seen = k.shape[2]
-        if memory is None or (grad_enabled() and self.distance.weight.requires_grad):
+        if memory is None or (grad_enabled() and any(p.requires_grad for p in self.distance.parameters())):
             relative = self._distances(0, seen, x.dtype)
         else:
             relative = Tensor(memory.distances(seen, lambda a, b: self._distances(a, b, x.dtype).data))

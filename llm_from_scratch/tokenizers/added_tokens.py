@@ -38,6 +38,9 @@ class AddedToken:
 Segment = tuple[str, int]
 """A stretch of plain text and -1, or the text at which an added token was found and its id."""
 
+Span = tuple[int, int]
+"""Where in a text something begins and ends."""
+
 Accept = Callable[[int, int], bool]
 """Given where a special token was found in a text (start, end): may it be one here?"""
 
@@ -103,21 +106,32 @@ class AddedTokens:
         accept: asked about each special token found, by its place in the text; where it says no, a shorter token may
         begin there, or the text is plain. The place of a `normalized` token is what it was made of.
         """
-        found: list[Segment] = []
+        return [(plain, number) for plain, number, _ in self._found(text, contents, accept, accept is not None)]
+
+    def located(
+        self, text: str, contents: frozenset[str], accept: Accept | None = None
+    ) -> Iterator[tuple[str, int, list[Span]]]:
+        """`segments`, with the place in the text that each character of a segment was made of."""
+        for plain, number, spans in self._found(text, contents, accept, True):
+            assert spans is not None
+            yield plain, number, spans
+
+    def _found(
+        self, text: str, contents: frozenset[str], accept: Accept | None, places: bool
+    ) -> Iterator[tuple[str, int, list[Span] | None]]:
         for start, end, number in self._cut(text, contents, False, accept):
+            spans: list[Span] | None = [(i, i + 1) for i in range(start, end)] if places else None
             if number >= 0:
-                found.append((text[start:end], number))
+                yield text[start:end], number, spans
                 continue
-            plain, inside = text[start:end], None
-            if accept is not None:
-                spans = [(i, i + 1) for i in range(start, end)]
-                if self.normalizer is not None:
-                    plain, spans = self.normalizer.aligned(plain, start)
-                inside = _through(accept, spans)
+            plain = text[start:end]
+            if self.normalizer is not None and places:
+                plain, spans = self.normalizer.aligned(plain, start)
             elif self.normalizer is not None:
                 plain = self.normalizer(plain)
-            found += [(plain[a:b], number) for a, b, number in self._cut(plain, contents, True, inside)]
-        return found
+            inside = None if accept is None or spans is None else _through(accept, spans)
+            for a, b, known in self._cut(plain, contents, True, inside):
+                yield plain[a:b], known, None if spans is None else spans[a:b]
 
     def longest(self, contents: frozenset[str]) -> int:
         """How many characters must be seen from a position on to know what begins there."""

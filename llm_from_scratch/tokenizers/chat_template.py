@@ -8,19 +8,18 @@ the transformers library.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..files.atomic import write_text
 from ..files.gguf import GgufFile
 from ..files.strict_json import read_json_object
 from .formats.surroundings import Surroundings
 from .template_sandbox import Sandbox
 from .template_source import explained, parse
-from .template_text import marked, origin
-
-if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+from .template_text import from_messages, marked
 
 Messages = Iterable[Mapping[str, Any]]
 
@@ -77,11 +76,28 @@ class ChatTemplate:
 
         Raises ValueError where there is none, or it cannot be read.
         """
-        path = Path(path)
-        sources, tokens = _from_gguf(path) if path.suffix.lower() == ".gguf" else _from_directory(path)
-        if not sources:
+        found = cls.beside(path)
+        if found is None:
             raise ValueError(f"{path} has no chat template: it is not a chat model, or its template was lost")
+        return found
+
+    @classmethod
+    def beside(cls, path: str | Path) -> ChatTemplate | None:
+        """`from_pretrained`, or None where there is none; a file that is no GGUF stands for its directory."""
+        path = Path(path)
+        if path.suffix.lower() == ".gguf":
+            sources, tokens = _from_gguf(path)
+        else:
+            sources, tokens = _from_directory(path.parent if path.is_file() else path)
+        if not sources:
+            return None
         return cls(sources, bos=tokens.pop("bos", ""), eos=tokens.pop("eos", ""), tokens=tokens)
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write `chat_template.jinja`, and further templates to `additional_chat_templates/NAME.jinja`."""
+        for name, source in self.sources.items():
+            file = "chat_template.jinja" if name == "default" else f"additional_chat_templates/{name}.jinja"
+            write_text(Path(directory) / file, source)
 
     def render(
         self,
@@ -105,30 +121,20 @@ class ChatTemplate:
         Raises ValueError when the template refuses the conversation, fails, or exceeds its limits; TypeError for
         messages that are none.
         """
-        return str(self._rendered(messages, add_generation_prompt, tools, documents, template, variables))
+        return str(self.rendered(messages, add_generation_prompt=add_generation_prompt, tools=tools,
+                                 documents=documents, template=template, **variables))  # fmt: skip
 
-    def encode(
+    def rendered(
         self,
-        tokenizer: Tokenizer,
         messages: Messages,
         *,
-        add_generation_prompt: bool = True,
+        add_generation_prompt: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         template: str | None = None,
         **variables: Any,
-    ) -> list[int]:
-        """The ids of what `render` gives. A special token counts only where the template wrote all of it: one that has
-        a character of a message in it, or of another variable that was passed, is encoded as plain text."""
-        text = self._rendered(messages, add_generation_prompt, tools, documents, template, variables)
-        whose = origin(text)
-        added = tokenizer.added_tokens
-        found = added.segments(str(text), added.choose("all"), lambda start, end: 1 not in whose[start:end])
-        return [number for ids in tokenizer.encode_segments(found) for number in ids.tolist()]
-
-    def _rendered(
-        self, messages: Messages, prompt: bool, tools: Any, documents: Any, template: str | None, variables: dict
     ) -> str:
+        """`render`, with the origin of each character (`template_text`): 2 + the number of its message, modulo 60."""
         if template is None:
             template = "tool_use" if tools is not None and "tool_use" in self._parsed else "default"
         if template not in self._parsed:
@@ -143,8 +149,41 @@ class ChatTemplate:
         with explained("failed"):
             return Sandbox().render(
                 self._parsed[template],
-                {**self._tokens, **given, "messages": checked, "add_generation_prompt": bool(prompt)},
+                {**self._tokens, **given, "messages": checked, "add_generation_prompt": bool(add_generation_prompt)},
             )
+
+    def encode(
+        self,
+        tokenizer: Any,
+        messages: Messages,
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        **variables: Any,
+    ) -> list[int]:
+        """The ids of what `render` gives, by a `Tokenizer`.
+
+        A special token counts only where the template wrote all of it: one that has a character of a message in it, or
+        of another variable that was passed, is encoded as plain text.
+        """
+        text = self.rendered(messages, add_generation_prompt=add_generation_prompt, tools=tools,
+                             documents=documents, template=template, **variables)  # fmt: skip
+        added = tokenizer.added_tokens
+        found = added.segments(str(text), added.choose("all"), written_by_template(text))
+        return [number for ids in tokenizer.encode_segments(found) for number in ids.tolist()]
+
+
+def message_number(place: int) -> int:
+    """The origin of what comes out of the message at this place of a conversation."""
+    return 2 + place % 60
+
+
+def written_by_template(text: str) -> Callable[[int, int], bool]:
+    """The question about a place in a rendered text: is none of it from a message?"""
+    said = from_messages(text)
+    return lambda start, end: 1 not in said[start:end]
 
 
 def _checked(messages: Any) -> list[dict[str, Any]]:
@@ -158,7 +197,7 @@ def _checked(messages: Any) -> list[dict[str, Any]]:
         if not isinstance(message.get("content"), (str, list, tuple, type(None))):
             raise TypeError(f"message {number} must have a text or a list as 'content', got {message!r:.80}")
         try:
-            copy = marked(message)
+            copy = marked(message, message_number(number))
         except (TypeError, RecursionError) as error:
             raise TypeError(f"message {number}: {error}") from None
         if message["role"] in ROLES:

@@ -52,6 +52,7 @@ class Sandbox(Expressions):
         self._depth = 0
         self._out: list[str] = []  # what is printed
         self._length = 0
+        self._generated = 0  # generation blocks so far
         self._globals = Scope({
             "range": Function(_range),
             "dict": Function(lambda *pairs, **named: dict(*map(self._pairs, pairs), **named)),
@@ -164,6 +165,14 @@ class Sandbox(Expressions):
     def _block(self, node: nodes.Scope, scope: Scope) -> None:
         self._run(node.body, Scope({}, scope))
 
+    def _generation(self, node: nodes.Scope, scope: Scope) -> None:
+        before, number = len(self._out), self._generated
+        self._generated += 1
+        try:
+            self._block(node, scope)
+        finally:  # also where a {% break %} leaves the block
+            self._out[before:] = [tt.generated(part, number) for part in self._out[before:]]
+
     def _set_block(self, node: nodes.AssignBlock, scope: Scope) -> None:
         text = self._captured(lambda: self._block(node, scope))  # type: ignore[arg-type]
         self._assign(node.target, text if node.filter is None else self._filter(node.filter, scope, text), scope)
@@ -245,7 +254,7 @@ _STATEMENTS: dict[type, Callable[[Sandbox, Any, Scope], None]] = {
     nodes.Continue: Sandbox._continue,
     nodes.Assign: Sandbox._set,
     nodes.AssignBlock: Sandbox._set_block,
-    nodes.Scope: Sandbox._block,
+    nodes.Scope: Sandbox._generation,
     nodes.With: Sandbox._with,
     nodes.FilterBlock: Sandbox._filter_block,
     nodes.Macro: Sandbox._macro,

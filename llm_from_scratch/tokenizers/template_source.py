@@ -10,9 +10,9 @@ from jinja2.ext import Extension
 
 
 class _Generation(Extension):
-    """{% generation %} … {% endgeneration %} stands around what the model is to learn; it changes nothing here.
+    """{% generation %} … {% endgeneration %} stands around what the model is to learn; it changes nothing in the text.
 
-    Nothing else in a template becomes a `Scope`, so that the place is known to whoever wants to mark what is inside.
+    Nothing else in a template becomes a `Scope`: the sandbox marks what is written inside.
     """
 
     tags = {"generation"}

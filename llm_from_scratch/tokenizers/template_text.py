@@ -7,6 +7,10 @@ with text; afterwards a special token counts only where all of its characters ar
 
 A text without any character of a message is a plain `str`; the functions here take both. Where an operation does not
 say which character became which, all of its result counts as the message's if any part of what went in was.
+
+The origin also tells messages apart, and what stands in {% generation %} … {% endgeneration %}: a character's byte is
+0 for the template's own, SOME for a message's, or a number above that if the caller numbers them (`WHOSE` masks it),
+plus BLOCK times 1, 2 or 3 inside such a block, so that one block differs from the next.
 """
 
 from __future__ import annotations
@@ -18,6 +22,10 @@ from typing import Any
 import regex
 
 from .template_limits import WIDTH, LimitError, check_entries, check_size
+
+SOME, WHOSE, BLOCK = 1, 63, 64
+_OF_MESSAGE = bytes(bool(byte & WHOSE) for byte in range(256))
+_GENERATED = [bytes(byte & WHOSE | BLOCK * (1 + number) for byte in range(256)) for number in range(3)]
 
 
 class Text(str):
@@ -49,16 +57,26 @@ class MessageFloat(float):
 
 def with_origin(text: str, origin: bytes) -> str:
     """A Text, or a plain str if nothing in it is from a message."""
-    if 1 not in origin:
+    if not any(origin):
         return str(text)
     made = Text(text)
     made.origin = origin
     return made
 
 
-def of_message(text: str) -> str:
+def of_message(text: str, whose: int = SOME) -> str:
     """A text all of whose characters are a message's."""
-    return with_origin(text, b"\1" * len(text))
+    return with_origin(text, bytes([whose]) * len(text))
+
+
+def generated(text: str, number: int) -> str:
+    """A text that stands in the template's generation block of this number."""
+    return with_origin(text, origin(text).translate(_GENERATED[number % 3]))
+
+
+def from_messages(text: str) -> bytes:
+    """For each character 1 if it came out of a message, else 0."""
+    return origin(text).translate(_OF_MESSAGE)
 
 
 def origin(text: str) -> bytes:
@@ -75,18 +93,19 @@ def is_marked(value: Any) -> bool:
     return isinstance(value, (Text, MessageInt, MessageFloat))
 
 
-def marked(value: Any) -> Any:
+def marked(value: Any, whose: int = SOME) -> Any:
     """A copy of what a message holds, all of it marked. TypeError for what JSON has no word for."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return of_message(value)
+        return of_message(value, whose)
     if isinstance(value, (int, float)):
         return MessageInt(value) if isinstance(value, int) else MessageFloat(value)
     if isinstance(value, Mapping):
-        return {marked(key): marked(inner) for key, inner in value.items()}
+        return {marked(key, whose): marked(inner, whose) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(map(marked, value)) if type(value) in (list, tuple) else list(map(marked, value))
+        made = [marked(inner, whose) for inner in value]
+        return tuple(made) if type(value) is tuple else made
     raise TypeError(f"a template gets texts, numbers, lists and dictionaries, not {type(value).__name__}")
 
 

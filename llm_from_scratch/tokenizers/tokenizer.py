@@ -6,6 +6,7 @@ SentencePiece's BPE (`sentencepiece.py`), or what a `tokenizer.json` spells out 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from . import byte_bpe, formats, sentencepiece
 from .added_tokens import AddedToken, Segment
+from .chat_template import ChatTemplate
 from .checks import check_ids, check_text, check_training
 from .parts import Parts
 from .pre_tokenizer import PreTokenizer
@@ -61,6 +63,7 @@ class Tokenizer:
         self.parts = parts
         self.added_tokens, self.pre_tokenizer, self.merges = parts.added, parts.splitter, parts.encoder.merges
         self.roles, self.post_processor = parts.ends.roles, parts.ends.post_processor
+        self._home: Path | None = None
 
     def __init_subclass__(cls) -> None:
         if "kind" in cls.__dict__:
@@ -140,14 +143,19 @@ class Tokenizer:
 
         ValueError names what in the file is damaged or not supported; FileNotFoundError what is missing.
         """
-        return Tokenizer.of(formats.load(Path(path)))
+        made = Tokenizer.of(formats.load(Path(path)))
+        made._home = Path(path)
+        return made
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write `tokenizer.json`, which the library `tokenizers` opens, and `tokenizer_config.json`.
 
-        What began as `tokenizer.model` is written as such, too.
+        What began as `tokenizer.model` is written as such, too, and a chat template beside them.
         """
+        template = self.chat_template
         formats.save(self.parts, Path(directory))
+        if template is not None:
+            template.save(directory)
 
     save_pretrained = save
 
@@ -293,6 +301,14 @@ class Tokenizer:
     def pad_id(self) -> int | None:
         """The id of the padding token, or None."""
         return self.parts.ends.ids.get("pad")
+
+    @functools.cached_property
+    def chat_template(self) -> ChatTemplate | None:
+        """The template that stands beside the tokenizer's file, or in it; it may be set to another.
+
+        ValueError for one that cannot be read.
+        """
+        return None if self._home is None else ChatTemplate.beside(self._home)
 
     def __repr__(self) -> str:
         pattern, special = self.pre_tokenizer.pattern, list(self.special_tokens)

@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+from .asking import Ask
 from .corpora import BIASES, STYLE_SHARES, SYSTEMS, classes, dialogues, preferences, rankings, ratings
+from .evolving import Evolved, evolve
+from .explaining import EXPLAIN, Explained, explain
+from .feedback import Feedback, binarize, rate
+from .growing import Grown, grow
 from .marking import Mark, Measures, measure
+from .rouge import rouge_l
 from .task import KINDS, OTHER_KINDS, QUESTION_KINDS, SAFETY_KINDS, STYLES, Message, Task, tasks
 
 __all__ = [
     "BIASES",
+    "EXPLAIN",
     "KINDS",
     "OTHER_KINDS",
     "QUESTION_KINDS",
@@ -18,15 +25,26 @@ __all__ = [
     "STYLES",
     "STYLE_SHARES",
     "SYSTEMS",
+    "Ask",
+    "Evolved",
+    "Explained",
+    "Feedback",
+    "Grown",
     "Mark",
     "Measures",
     "Message",
     "Task",
+    "binarize",
     "classes",
     "dialogues",
+    "evolve",
+    "explain",
+    "grow",
     "measure",
     "preferences",
     "rankings",
+    "rate",
     "ratings",
+    "rouge_l",
     "tasks",
 ]

@@ -98,8 +98,8 @@ def preferences(
         better = dice.choice([answer for answer in scores if scores[answer] > min(scores.values())])
         worse = dice.choice([answer for answer in scores if scores[answer] < scores[better]])
         if dice.flip(round(noise * PARTS), PARTS):
-            feature = BIASES[bias] if bias else lambda text: -scores[text]
-            better, worse = sorted((better, worse), key=feature, reverse=True)
+            worth = {answer: BIASES[bias](answer) if bias else -scores[answer] for answer in (better, worse)}
+            better, worse = sorted(worth, key=worth.__getitem__, reverse=True)
         yield {"prompt": list(task.messages), "chosen": [_says(better)], "rejected": [_says(worse)]}
 
 

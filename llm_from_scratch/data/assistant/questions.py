@@ -52,10 +52,10 @@ def _ask(
     rivals: frozenset[str],
     spared: Sequence[str] = (),
 ) -> Question:
-    """`template` is the whole sentence around {}; `other` is a wrong answer; words of `spared` are no rivals."""
-    words = tuple(words_of(key))
-    mark = Mark(words, rivals - {*words, *(word.lower() for word in spared)}, template.format(bare), p.sentences[detail],
-                p.known)  # fmt: skip
+    """`template` is the sentence around {}, `other` is wrong, `detail` names a sentence, `spared` are no rivals."""
+    said = tuple(words_of(key))
+    rivals = rivals - {*said, *(word.lower() for word in spared)}
+    mark = Mark(said, rivals, template.format(bare), p.sentences[detail], p.known)
     return question(text, sentence_case(bare), template.format(other), mark)
 
 
@@ -64,10 +64,12 @@ def _other(dice: Dice, options: Sequence[str], *taken: str) -> str:
 
 
 def who(p: Passage, dice: Dice) -> Question:
+    """The hero."""
     f = p.facts
     name = _other(dice, words.HE_NAMES if f.pronoun == "he" else words.SHE_NAMES, f.hero)
-    return _ask(p, "Who is the tale about?", f.hero, "The tale is about {}.", dice.choice((name, f"the {f.friend}")),
-                "hero", f.hero, NAMES | KINDS, (f.kind,))  # fmt: skip
+    other = dice.choice((name, f"the {f.friend}"))
+    return _ask(p, "Who is the tale about?", f.hero, "The tale is about {}.", other, "hero", f.hero, NAMES | KINDS,
+                (f.kind,))  # fmt: skip
 
 
 def friend(p: Passage, dice: Dice) -> Question:
@@ -112,10 +114,10 @@ def where(p: Passage, dice: Dice) -> Question:
 
 def home(p: Passage, dice: Dice) -> Question:
     f = p.facts
-    own = f.home.split()[-1]
-    other = f.home.removesuffix(own) + _other(dice, words.HOME_PLACES, own)
-    return _ask(p, f"Where did {f.hero} live?", f.home, f"{f.hero} lived {{}}.", dice.choice((other, f.where)), "hero",
-                f.home, PLACES)  # fmt: skip
+    own = p.home.split()[-1]
+    other = p.home.removesuffix(own) + _other(dice, words.HOME_PLACES, own)
+    return _ask(p, f"Where did {f.hero} live?", p.home, f"{f.hero} lived {{}}.", dice.choice((other, f.where)), "hero",
+                p.home, PLACES)  # fmt: skip
 
 
 def first(p: Passage, dice: Dice) -> Question:

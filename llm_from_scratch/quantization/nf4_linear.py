@@ -1,0 +1,145 @@
+"""A linear layer whose matrix is held in NF4: QLoRA's frozen base.
+
+A product makes numbers of a few hundred rows of the matrix at a time, uses them and throws them away, backward as
+forward: memory stays that of the codes, and no gradient arrives at them. Embeddings, heads, norms, biases and
+what is no matrix stay as they are, in float32. Saving such a model writes the numbers that the codes stand for: an
+ordinary checkpoint, whose weights are the rounded ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..kernels.four_bit import four_bit_decode
+from ..layers import Linear, Module, StoredWeight
+from ..layers.module import Predicate
+from . import nf4
+from .packed import PackedLinear
+
+_PANEL = 2**19  # numbers made at a time: 2 MB in float32
+
+
+@dataclass(frozen=True, eq=False)
+class NF4Weight(StoredWeight):
+    """A matrix (inputs, outputs) in NF4; blocks run over it as it is published, (outputs, inputs).
+
+    absmax: (blocks,) float32, or under double quantisation their codes uint8, read with `scales` and `offset`.
+
+    >>> weight = NF4Weight.of(np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32))
+    >>> weight.shape, weight.nbytes, round(8 * weight.nbytes / (64 * 256), 3)       # bits a weight
+    ((256, 64), 8456, 4.129)
+    """
+
+    packed: np.ndarray
+    absmax: np.ndarray
+    scales: np.ndarray | None
+    offset: float
+    outputs: int
+    inputs: int
+    block_size: int
+
+    @classmethod
+    def of(cls, matrix: Any, *, block_size: int = 64, double: bool = True) -> NF4Weight:
+        """Quantise a matrix (outputs, inputs); double: its magnitudes in 8 bits as well. Raises as `nf4.quantize`."""
+        if np.ndim(matrix) != 2 or not np.size(matrix):
+            raise ValueError(f"a matrix (outputs, inputs) was expected, not {np.shape(matrix)}")
+        packed, absmax = nf4.quantize(matrix, block_size)
+        codes, scales, offset = nf4.double_quantize(absmax) if double else (absmax, None, 0.0)
+        outputs, inputs = np.shape(matrix)
+        return cls(packed, codes, scales, offset, outputs, inputs, block_size)
+
+    @property
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+        """(inputs, outputs)."""
+        return self.inputs, self.outputs
+
+    @property
+    def nbytes(self) -> int:  # type: ignore[override]
+        """Bytes held."""
+        return self.packed.nbytes + self.absmax.nbytes + (0 if self.scales is None else self.scales.nbytes + 4)
+
+    def _rows(self, first: int, last: int, dtype: np.dtype) -> np.ndarray:
+        """The numbers of some outputs, (last - first, inputs)."""
+        start, stop, size = first * self.inputs, last * self.inputs, self.block_size
+        block = start // size
+        block -= block * size % 2  # begin at a whole byte
+        blocks = slice(block, -(-stop // size))
+        absmax = self.absmax[blocks]
+        if self.scales is not None:
+            absmax = nf4.decode_statistics(absmax, self.scales, self.offset, block)
+        packed = self.packed[block * size // 2 : -(-stop // 2)]
+        table = nf4.CODES.astype(dtype, copy=False)
+        numbers = four_bit_decode(packed, absmax.astype(dtype, copy=False), table, size, stop - block * size)
+        return numbers[start - block * size :].reshape(-1, self.inputs)
+
+    def _panels(self) -> range:
+        return range(0, self.outputs, max(1, _PANEL // self.inputs))
+
+    def expand(self, dtype: Any = np.float32) -> np.ndarray:
+        """The numbers, (inputs, outputs)."""
+        return self._rows(0, self.outputs, np.dtype(dtype)).T
+
+    def matmul(self, x: np.ndarray) -> np.ndarray:
+        """x (N, inputs) -> (N, outputs)."""
+        y = np.empty((len(x), self.outputs), x.dtype)
+        for first in (panels := self._panels()):
+            last = min(first + panels.step, self.outputs)
+            np.matmul(x, self._rows(first, last, x.dtype).T, out=y[:, first:last])
+        return y
+
+    def transposed_matmul(self, y: np.ndarray) -> np.ndarray:
+        """y (N, outputs) times the transposed matrix -> (N, inputs): the gradient for the input of a product."""
+        x = np.zeros((len(y), self.inputs), y.dtype)
+        for first in (panels := self._panels()):
+            last = min(first + panels.step, self.outputs)
+            x += y[:, first:last] @ self._rows(first, last, y.dtype)
+        return x
+
+
+class NF4Linear(PackedLinear):
+    """x (..., in) -> (..., out) with a matrix in NF4, in place of a `Linear`. Its only parameter is a bias.
+
+    >>> layer = Linear(64, 32, rng=np.random.default_rng(0))
+    >>> small = NF4Linear.of(layer)
+    >>> x = Tensor(np.ones((2, 64), np.float32))
+    >>> layer.nbytes, small.nbytes, bool(np.abs(small(x).data - layer(x).data).max() < 0.1)
+    (8320, 1192, True)
+    """
+
+    weight: NF4Weight  # type: ignore[assignment]
+
+    def __init__(self, weight: NF4Weight, bias: Tensor | None = None) -> None:
+        super().__init__(weight, bias)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, layer: Linear | PackedLinear, *, block_size: int = 64, double: bool = True) -> NF4Linear:
+        """The same layer with its matrix quantised. Raises ValueError for weights that are not finite."""
+        matrix = layer.weight.data if isinstance(layer.weight, Tensor) else layer.weight.expand()
+        return cls(NF4Weight.of(matrix.T, block_size=block_size, double=double), layer.bias)
+
+
+def to_nf4(model: Module, picked: Predicate | None = None, *, block_size: int = 64, double: bool = True) -> list[str]:
+    """Replace linear layers, packed ones too, by `NF4Linear`; the paths of those replaced.
+
+    picked: as in `Module.replace`; by default every linear layer but heads and routers (an expert is chosen by small
+    differences). Embeddings, norms and biases are not touched. Only float32 models: what is packed computes in float32.
+    """
+    if model.dtype != np.float32:
+        raise TypeError(f"an NF4 base computes in float32, the model is {model.dtype}: model.astype(np.float32) first")
+
+    def by_default(path: str, module: Any) -> bool:
+        return type(module) in (Linear, PackedLinear) and not path.endswith(".router")
+
+    def make(module: Any) -> NF4Linear:
+        if not isinstance(module, (Linear, PackedLinear)):
+            raise TypeError(f"only linear layers have a matrix to quantise, not {type(module).__name__}")
+        return NF4Linear.of(module, block_size=block_size, double=double)
+
+    paths = model.replace(by_default if picked is None else picked, make)
+    if not paths:
+        raise ValueError(f"no linear layer was found by {'default' if picked is None else repr(picked)}")
+    return paths
