@@ -10,11 +10,12 @@ from .preset import Message, Preset
 from .supervised import Supervised
 
 TURNS = 3
-FEW = 15  # times fewer examples than Hermes had: 20k to 300k
+EPOCHS = 3
+TOKENS = 120_000  # that 160 conversations have, three times: a fifteenth of the examples that Hermes has
 
 
 def grown(start: Start, seed: int) -> Iterator[list[Message]]:
-    """Seeds of one turn, carried on for two more; deterministic, and never more than a fifteenth of the tales."""
+    """Seeds of one turn, carried on for two more."""
     return talks(seed, turns=TURNS)
 
 
@@ -24,5 +25,9 @@ PRESET = Preset(
     particular="a fifteenth of the examples that Hermes had, each with further turns grown out of a first one",
     here="a task is the seed, and further questions about its tale are the turns that are grown",
     template="vicuna",
-    stages=(Supervised("sft", "Few conversations of several turns, read several times.", grown),),
+    stages=(
+        Supervised(
+            "sft", "Few conversations, read three times, loss on every answer.", grown, tokens=TOKENS, epochs=EPOCHS
+        ),
+    ),
 )

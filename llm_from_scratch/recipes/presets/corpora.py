@@ -15,7 +15,8 @@ EXPLAINS = "full"  # the style of an answer that says what it rests on
 
 def talks(seed: int, *, turns: int, system: float = 0.0, kinds: Sequence[str] | None = None) -> Iterator[list[Message]]:
     """Dialogues of so many turns of the user, without end."""
-    return ([*map(dict, talk)] for talk in assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system))
+    drawn = assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system)
+    return (plain(talk) for talk in drawn)
 
 
 def asked(seed: int, kinds: Sequence[str] | None = None) -> Iterator[Task]:
@@ -25,7 +26,12 @@ def asked(seed: int, kinds: Sequence[str] | None = None) -> Iterator[Task]:
 
 def prompt_of(task: Task) -> list[Message]:
     """What is asked, as messages."""
-    return [dict(message) for message in task.messages]
+    return plain(task.messages)
+
+
+def plain(messages: Iterable[assistant.Message]) -> list[Message]:
+    """Messages as ordinary dictionaries."""
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
 def told(prompt: Sequence[Message], text: str) -> list[Message]:

@@ -11,7 +11,12 @@ from .preset import Message, Preset
 from .supervised import Supervised
 
 # A collection each, and how often it is drawn from: general instructions, physics and mathematics, rewriting, stories.
-COLLECTIONS = ((QUESTION_KINDS, 4), (("arithmetic", "problem"), 2), (("rewriting",), 1), (("continuing", "harmless"), 1))
+COLLECTIONS = (
+    (QUESTION_KINDS, 4),
+    (("arithmetic", "problem"), 2),
+    (("rewriting",), 1),
+    (("continuing", "harmless"), 1),
+)
 
 
 def collected(start: Start, seed: int) -> Iterator[list[Message]]:

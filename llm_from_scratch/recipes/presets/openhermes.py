@@ -24,5 +24,9 @@ PRESET = Preset(
     particular="whatever refuses is filtered out; every conversation has a system prompt, in ChatML",
     here="the author's refusals to tell of harm stand for 'As an AI …'",
     template="chatml",
-    stages=(Supervised("sft", "Filtered instructions with system prompts, loss on the answer.", filtered),),
+    stages=(
+        Supervised(
+            "sft", "Filtered instructions with system prompts, loss on the answer.", filtered, packed=True, batch=2
+        ),
+    ),
 )

@@ -11,10 +11,11 @@ import numpy as np
 from ...alignment.safety import count_safety
 from ...checkpoints import from_pretrained
 from ...data.assistant import Task, tasks
-from ...data.encoding import find_template
+from ...data.encoding import encode_dialogue, find_template
 from ...scoring.answers import answer
 from ...tokenizers import Tokenizer
 from ...tokenizers.chat_template import ChatTemplate
+from .corpora import prompt_of, told
 from .preset import Asks, plainly
 
 HELD_OUT = 2_911  # the seed of the tasks that every preset is measured on, and none is trained on
@@ -27,13 +28,25 @@ _SHOWN = 2
 def open_start(path: str, template: str | None, own: str) -> tuple[Any, Tokenizer, ChatTemplate]:
     """Model, tokenizer and template: the one asked for; else that which the model came with; else the preset's `own`.
 
-    A preset's own template is of no use to a tokenizer that has no token for the end of its turns: then it is "tales".
+    A preset's own template is of no use to a tokenizer without the token that it ends answers with: then it is "tales".
+    ValueError where that is of no use either.
     """
     model, tokenizer = from_pretrained(path), Tokenizer.from_pretrained(path)
-    if template is None and tokenizer.chat_template is not None:
-        return model, tokenizer, tokenizer.chat_template
-    found = find_template(tokenizer, own if template is None else template)
-    return model, tokenizer, found
+    if template is not None or tokenizer.chat_template is not None:
+        return model, tokenizer, find_template(tokenizer, template)
+    for name in (own, "tales"):
+        if ends_with_a_token(tokenizer, found := find_template(tokenizer, name)):
+            return model, tokenizer, found
+    raise ValueError(
+        f"{path}: the tokenizer has no token for the end of an answer as the recipe's template writes it; name another "
+        "with --template, such as alpaca, vicuna or zephyr, which write the tokenizer's own end"
+    )
+
+
+def ends_with_a_token(tokenizer: Tokenizer, template: ChatTemplate) -> bool:
+    """Whether what ends an answer is a special token, at which a model can stop."""
+    ids, trained = encode_dialogue(tokenizer, told([{"role": "user", "content": "a"}], "b"), template=template)
+    return int(ids[trained][-1]) in tokenizer.special_tokens.values()
 
 
 class Look:
@@ -47,7 +60,7 @@ class Look:
 
     def answers(self, model: Any, count: int | None = None) -> list[str]:
         """The likeliest answers to the tasks, or to the first few of them."""
-        prompts = [self.asks([dict(m) for m in task.messages]) for task in self.tasks[:count]]
+        prompts = [self.asks(prompt_of(task)) for task in self.tasks[:count]]
         return answer(model, self.tokenizer, prompts, template=self.template, max_new_tokens=LONGEST)
 
     def __call__(self, model: Any) -> dict[str, float]:
@@ -75,6 +88,11 @@ class Look:
 def count_for(model: Any) -> int:
     """How many tasks a model of this size is asked."""
     return ASKED if model.parameter_count < LARGE else ASKED_OF_LARGE
+
+
+def rate_for(model: Any, rate: float) -> float:
+    """The learning rate for a model of this size, where `rate` is that for a model of tales."""
+    return rate if model.parameter_count < LARGE else rate / 60
 
 
 def _last_line(message: Mapping[str, Any]) -> str:

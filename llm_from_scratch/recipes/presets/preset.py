@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..stages import Stage
 
@@ -23,7 +24,7 @@ class Preset:
     releases: its rows on the map of 2023 (`zoo assistants`), where one can read what the original did. particular: what
     makes it this recipe and no other; here: who plays whose part at our scale. template: the original's way to write a
     conversation, a name or Jinja. asks: what becomes of a prompt before this model is asked (Koala's wish for a helpful
-    answer, SteerLM's attributes).
+    answer, SteerLM's attributes). Template and asks hold for every stage that has none of its own.
     """
 
     name: str
@@ -35,7 +36,12 @@ class Preset:
     asks: Asks = plainly
 
     def __post_init__(self) -> None:
-        for stage in self.stages:  # what a stage leaves open is the preset's
-            for field in ("template", "asks"):
-                if getattr(stage, field, "") is None:
-                    object.__setattr__(stage, field, getattr(self, field))
+        own: dict[str, Any] = {"template": self.template, "asks": self.asks}
+        object.__setattr__(self, "stages", tuple(_completed(stage, own) for stage in self.stages))
+
+
+def _completed(stage: Stage, own: dict[str, Any]) -> Stage:
+    """The stage with the preset's template and question where it has none of its own."""
+    bare = {"template": "", "asks": plainly}
+    left_open = {name: own[name] for name, value in bare.items() if getattr(stage, name, None) == value}
+    return dataclasses.replace(stage, **left_open) if left_open else stage  # type: ignore[type-var]

@@ -1,0 +1,32 @@
+"""The year's recipes at small scale, a file each: what was particular to them, on models that fit at home."""
+
+from __future__ import annotations
+
+from . import (
+    alpaca,
+    capybara,
+    dolly,
+    guanaco,
+    hermes,
+    koala,
+    openhermes,
+    orca,
+    orca_2,
+    ultralm,
+    vicuna,
+)
+from .preset import Preset
+
+__all__ = ["PRESETS", "Preset", "find_preset"]
+
+PRESETS: dict[str, Preset] = {
+    module.PRESET.name: module.PRESET
+    for module in (alpaca, vicuna, guanaco, koala, dolly, ultralm, orca, hermes, capybara, openhermes, orca_2)
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name; ValueError with those that there are."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no recipe {name!r}; the recipes are {', '.join(PRESETS)}")
+    return PRESETS[name]
