@@ -7,7 +7,7 @@ padded on the left. A prompt gets the same answer whichever others stand beside 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,42 @@ def answer(
     >>> answer(Parrot(), tokenizer, [[{"role": "user", "content": "Is it?"}], [{"role": "user", "content": "Why?"}]])
     ['no', 'no']
     """
+    sampled = sample(
+        model, tokenizer, prompts, template=template, max_new_tokens=max_new_tokens, temperature=temperature,
+        seed=seed, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    return [one.text for one in sampled]
+
+
+class Sampled(NamedTuple):
+    """One answer: the ids that were asked with, those that came (with the token that ended it, if it ended), its text."""
+
+    prompt: list[int]
+    ids: list[int]
+    text: str
+
+    @property
+    def example(self) -> dict[str, np.ndarray]:
+        """What the model chose, as {"ids", "targets"}: for the log-probability of the very tokens that were drawn."""
+        ids = np.array(self.prompt + self.ids)
+        targets = ids[1:].copy()
+        targets[: len(self.prompt) - 1] = -100
+        return {"ids": ids[:-1], "targets": targets}
+
+
+def sample(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    template: ChatTemplate | str | None = None,
+    max_new_tokens: int = 128,
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Callable[[int], object] | None = None,
+) -> list[Sampled]:
+    """As `answer`, with the tokens themselves; by default from the model's own probabilities."""
     for name, number in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
@@ -62,7 +98,7 @@ def answer(
     stops = end_tokens(model, tokenizer)
     if template.eos in tokenizer.special_tokens:
         stops.append(tokenizer.special_tokens[template.eos])
-    answers = [""] * len(encoded)
+    answers: list[Any] = [None] * len(encoded)
     order = sorted(range(len(encoded)), key=lambda k: len(encoded[k]))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
@@ -76,7 +112,7 @@ def answer(
         )  # fmt: skip
         for new, k in zip(out[:, length:].tolist(), chosen):
             end = next((n for n, token in enumerate(new) if token in stops), len(new))
-            answers[k] = tokenizer.decode(new[:end]).strip()
+            answers[k] = Sampled(encoded[k], new[: end + 1], tokenizer.decode(new[:end]).strip())
         if progress is not None:
             progress(start + len(chosen))
     return answers

@@ -1,0 +1,98 @@
+"""What the losses over answers ask of their arguments: numbers in their range, arrays of one shape, finite, not empty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor, as_tensor
+from ..autograd.tensor import FLOATS
+
+
+def answers(**arrays: Any) -> list[Tensor]:
+    """One number an answer, (N,) each, as Tensors; ValueError or TypeError naming the array that does not fit.
+
+    >>> answers(chosen=[-1.0, -2.0], rejected=[-3.0])
+    Traceback (most recent call last):
+    ValueError: rejected has the shape (1,), chosen (2,): they must be equal
+    """
+    tensors = _alike("(N,)", 1, arrays)
+    for name, x in zip(arrays, tensors):
+        _finite(name, x, np.isfinite(x.data))
+    return tensors
+
+
+def tokens(mask: Any, **arrays: Any) -> tuple[np.ndarray, list[Tensor]]:
+    """One number a token, (N, T) each, and a mask (N, T) -> the mask as booleans, and of each array its real entries.
+
+    What stands in masked places does not matter. ValueError or TypeError naming the array, or the row without a token.
+
+    >>> tokens([[1, 0], [0, 0]], log_probabilities=[[-1.0, 0.0], [-1.0, 0.0]])
+    Traceback (most recent call last):
+    ValueError: row 1 is masked altogether: an answer has at least one token
+    """
+    tensors = _alike("(N, T)", 2, arrays)
+    real = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
+    if real.shape != tensors[0].shape:
+        raise ValueError(
+            f"the mask has the shape {real.shape}, {next(iter(arrays))} {tensors[0].shape}: make them equal"
+        )
+    if not np.isin(real, (0, 1)).all():
+        raise ValueError("a mask holds only 0 and 1 (or False and True)")
+    real = real.astype(bool)
+    empty = np.flatnonzero(~real.any(axis=1))
+    if len(empty):
+        raise ValueError(f"row {empty[0]} is masked altogether: an answer has at least one token")
+    for name, x in zip(arrays, tensors):
+        _finite(name, x, np.isfinite(x.data) | ~real)
+    return real, [x[real] for x in tensors]
+
+
+def _alike(expected: str, axes: int, arrays: dict[str, Any]) -> list[Tensor]:
+    tensors = [as_tensor(array) for array in arrays.values()]
+    (first, one), *_ = zip(arrays, tensors)
+    for name, x in zip(arrays, tensors):
+        if x.ndim != axes or not x.size:
+            raise ValueError(f"{name} must have the shape {expected}, none of it 0; got {x.shape}")
+        if x.shape != one.shape:
+            raise ValueError(f"{name} has the shape {x.shape}, {first} {one.shape}: they must be equal")
+        if x.dtype not in FLOATS or x.dtype != one.dtype:
+            raise TypeError(f"{name} is {x.dtype}, {first} {one.dtype}: give all as float32, or all as float64")
+    return tensors
+
+
+def _finite(name: str, x: Tensor, fine: np.ndarray) -> None:
+    if not fine.all():
+        place = tuple(int(i) for i in np.argwhere(~fine)[0])
+        raise ValueError(f"{name}{list(place)} is {x.data[place]}: every entry must be finite")
+
+
+def positive(name: str, value: Any) -> float:
+    """`value`, if it is a finite number above 0.
+
+    >>> positive("beta", -0.1)
+    Traceback (most recent call last):
+    ValueError: beta must be a finite number above 0, got -0.1
+    """
+    return _number(name, value, "above 0", lambda x: x > 0)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """`value`, if it is a finite number of at least 0."""
+    return _number(name, value, "of at least 0", lambda x: x >= 0)
+
+
+def minority(name: str, value: Any) -> float:
+    """`value`, if it is a share in [0, 0.5)."""
+    return _number(name, value, "in [0, 0.5)", lambda x: 0 <= x < 0.5)
+
+
+def _number(name: str, value: Any, what: str, fits: Callable[[float], bool]) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a finite number {what}, got {value!r}")
+    if not (math.isfinite(value) and fits(value)):
+        raise ValueError(f"{name} must be a finite number {what}, got {value}")
+    return float(value)

@@ -1,0 +1,69 @@
+"""`python -m llm_from_scratch align`: let a model learn from preferences, with any of the year's methods."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from . import _tuning
+
+HELP = "align a chat model with preferences: DPO and its relatives, reward models, PPO"
+EPILOG = """
+examples:
+  python -m llm_from_scratch align --methods
+  python -m llm_from_scratch align --method dpo --data tales --model runs/chat --out runs/dpo
+  python -m llm_from_scratch align --method ipo --set tau=0.05 --data pairs.jsonl --model runs/chat --out runs/ipo
+  python -m llm_from_scratch align --resume --out runs/dpo
+
+DATA is a file of preferences (JSON, JSONL or Parquet; a prompt with a chosen and a rejected answer, in any of the usual
+shapes), or tales: preferences about tales, where the true score of an answer can be computed. What the model says of the
+answers before training is computed once and kept beside the data (FILE.log-probabilities).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.epilog = EPILOG
+    parser.add_argument("--method", metavar="NAME", help="how to learn; --methods shows the table (default dpo)")
+    parser.add_argument("--methods", action="store_true", help="print the methods with their settings, and stop")
+    _tuning.add_arguments(parser, data="a file of preferences, or tales (default tales)")
+    parser.add_argument("--beta", type=float, metavar="X", help="how dear it is to leave the model as it was")
+    parser.add_argument("--noise", type=float, metavar="SHARE", help="of the tales' preferences: so many are wrong")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="any other setting of the method, as tau=0.05; may be given several times",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the command; the exit code."""
+    from ..recipes import aligning
+
+    if args.methods:
+        print(aligning.methods_table())
+        return 0
+    return _tuning.run(args, "align", settings_of, aligning.prepare_run)
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a new run."""
+    from ..recipes import aligning
+
+    names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "beta", "noise")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given |= dict(_name_value(text) for text in args.set or [])
+    data = "tales" if args.data is None else args.data
+    return aligning.resolved(args.method or "dpo", model=args.model, data=data, template=args.template, **given)
+
+
+def _name_value(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"--set wants NAME=VALUE, got {text!r}")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value  # a plain word is a text

@@ -1,0 +1,73 @@
+"""What every method of alignment is measured by, so that their curves can lie in one picture.
+
+On held-out pairs: the accuracy and the margin of the reward that the model implies. On answers that it samples: their
+length, their KL from the reference in nats an answer, and their true score where that can be computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...alignment.references import accuracy, implicit_rewards
+from ...scoring.answers import answer, sample
+from ...scoring.likelihoods import log_likelihoods, model_digest
+
+if TYPE_CHECKING:
+    from .method import Setup
+
+_SHOWN = 2  # answers before and after
+
+
+class AnswerMeasures:
+    """Called with a model: {"accuracy", "margin", "kl", "length", and of the tales "true_score"}.
+
+    Answers are sampled with the same random numbers each time, so that a difference is the model's.
+    """
+
+    def __init__(self, setup: Setup, *, asked: Callable[[Any], Any] = lambda prompt: prompt) -> None:
+        self.setup = setup
+        self.beta = float(setup.settings.get("beta", 1.0))
+        held_out = setup.source.held_out
+        self.pairs = setup.encoded([{**pair, "prompt": asked(pair["prompt"])} for pair in held_out])
+        self.prompts = [asked(pair["prompt"]) for pair in held_out[: setup.settings["prompts"]]]
+        self._last: tuple[str, dict[str, float]] | None = None
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        digest = model_digest(model)
+        if (
+            self._last is None or self._last[0] != digest
+        ):  # before the first step, and after the last, it is asked twice
+            self._last = digest, self._measured(model)
+        return self._last[1]
+
+    def _measured(self, model: Any) -> dict[str, float]:
+        setup = self.setup
+        chosen, rejected = implicit_rewards(model, self.pairs, beta=self.beta, threads=setup.threads)
+        settings = {"max_new_tokens": setup.settings["max_new_tokens"], "template": setup.template}
+        found = sample(model, setup.tokenizer, self.prompts, temperature=1.0, seed=setup.settings["seed"], **settings)
+        examples = [one.example for one in found]
+        ours, theirs = (log_likelihoods(one, examples, threads=setup.threads) for one in (model, setup.reference))
+        figures = {
+            "accuracy": accuracy(chosen, rejected),
+            "margin": float((chosen - rejected).mean()),
+            "kl": float((ours - theirs).mean()),
+            "length": float(np.mean([len(one.ids) for one in found])),
+        }
+        if setup.source.score is not None:
+            figures["true_score"] = float(np.mean([setup.source.score(k, one.text) for k, one in enumerate(found)]))
+        return figures
+
+    def samples(self, model: Any) -> list[dict[str, str]]:
+        """The likeliest answers to the first held-out prompts."""
+        setup, prompts = self.setup, self.prompts[:_SHOWN]
+        limit = setup.settings["max_new_tokens"]
+        texts = answer(model, setup.tokenizer, prompts, max_new_tokens=limit, template=setup.template)
+        return [{"asked": _last_line(prompt), "answer": text} for prompt, text in zip(prompts, texts)]
+
+
+def _last_line(prompt: Sequence[Mapping[str, Any]]) -> str:
+    lines = [line for line in str(prompt[-1]["content"]).splitlines() if line.strip()]
+    return lines[-1] if lines else ""

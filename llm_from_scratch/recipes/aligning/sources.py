@@ -1,0 +1,76 @@
+"""Where preferences come from: a file that people have, or the tales, where what is right can be computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ... import data as readers
+from ...data import assistant
+
+# Far from the seeds that supervised tuning draws its dialogues with: other tales.
+TRAINING_SEED, HELD_OUT_SEED = 22_000, 22_999
+Preference = dict[str, Any]
+
+
+class Source(Protocol):
+    """Preferences to learn from, without end or not, and others to be measured on."""
+
+    def preferences(self) -> Iterator[Preference]: ...
+
+    @property
+    def held_out(self) -> Sequence[Preference]: ...
+
+    @property
+    def score(self) -> Callable[[int, str], float] | None:
+        """The true reward of an answer to held-out prompt k, where there is one."""
+
+
+@dataclasses.dataclass
+class Tales:
+    """Preferences about tales, of which a share `noise` is the wrong way round; held-out ones have none."""
+
+    seed: int
+    count: int
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.held_out = [pair for _, pair in zip(range(self.count), assistant.preferences(HELD_OUT_SEED))]
+        self.tasks = [task for _, task in zip(range(self.count), assistant.tasks(HELD_OUT_SEED))]
+
+    def preferences(self) -> Iterator[Preference]:
+        return assistant.preferences(TRAINING_SEED + self.seed, noise=self.noise)
+
+    def score(self, number: int, text: str) -> float:
+        """Between 0 and 1."""
+        return self.tasks[number].score(text)
+
+
+class PreferenceFile:
+    """The rows of a file, of which some are held out: at most `count`, and no more than every fifth."""
+
+    score = None
+
+    def __init__(self, path: str, seed: int, count: int) -> None:
+        rows = list(readers.read_preferences(path))
+        if len(rows) < 5:
+            raise ValueError(f"{path} has {len(rows)} preferences: at least 5 are needed, some of them to measure on")
+        order = np.random.default_rng(seed).permutation(len(rows)).tolist()
+        count = min(count, len(rows) // 5)
+        self.held_out = [rows[k] for k in order[:count]]
+        self._rows = [rows[k] for k in order[count:]]
+
+    def preferences(self) -> Iterator[Preference]:
+        return iter(self._rows)
+
+
+def open_source(data: str, *, seed: int, held_out: int, noise: float) -> Tales | PreferenceFile:
+    """ "tales", or the path of a file; ValueError for noise in a file: it is only the tales that can be made wrong."""
+    if data == "tales":
+        return Tales(seed, held_out, noise)
+    if noise:
+        raise ValueError(f"noise is put into the tales' preferences; those of {data} are what they are")
+    return PreferenceFile(data, seed, held_out)
