@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .advantages import whiten
+
 Message = dict[str, str]
 Respond = Callable[[list[list[Message]]], list[str]]
 Score = Callable[[list[list[Message]], list[str]], "np.ndarray"]
@@ -53,8 +55,7 @@ def whitened_scores(scores: np.ndarray) -> np.ndarray:
     array([-1.,  1.])
     """
     scores = np.clip(_scores(scores, "scores"), _EDGE, 1 - _EDGE)
-    logits = np.log(scores) - np.log1p(-scores)
-    return (logits - logits.mean()) / np.sqrt(logits.var() + 1e-8)
+    return whiten([np.log(scores) - np.log1p(-scores)], np.ones((1, len(scores)), bool))[0]
 
 
 def _scores(values: np.ndarray, name: str) -> np.ndarray:

@@ -9,20 +9,27 @@ from . import (
     guanaco,
     hermes,
     koala,
+    llama_2_chat,
+    openbuddy_zephyr,
+    openchat,
     openhermes,
     orca,
     orca_2,
+    starling,
+    steerlm,
     ultralm,
     vicuna,
+    zephyr,
 )
 from .preset import Preset
 
 __all__ = ["PRESETS", "Preset", "find_preset"]
 
-PRESETS: dict[str, Preset] = {
-    module.PRESET.name: module.PRESET
-    for module in (alpaca, vicuna, guanaco, koala, dolly, ultralm, orca, hermes, capybara, openhermes, orca_2)
-}
+_FILES = (
+    alpaca, vicuna, guanaco, koala, dolly, ultralm, orca, hermes, llama_2_chat, steerlm, openchat, capybara,
+    openhermes, zephyr, openbuddy_zephyr, orca_2, starling,
+)  # fmt: skip
+PRESETS: dict[str, Preset] = {module.PRESET.name: module.PRESET for module in _FILES}
 
 
 def find_preset(name: str) -> Preset:

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...alignment.reward_objectives import pair_accuracy
 from ...alignment.value_head import RewardModel
-from ...data import assistant
 from ...data.examples import example_batches
 from ..aligning import Setup, find_method
+from ..aligning.sources import Tales
 from ..stages import Start
 from ..tuning import Tuning
 from .opening import HELD_OUT, LONGEST, Opened
@@ -53,22 +53,15 @@ class Made:
         return self.make(Opened(start, self.template, asks=self.asks, safety=self.safety))
 
 
-@dataclasses.dataclass
-class _Pairs:
+class _Pairs(Tales):
     """Preferences that a stage wrote; held out are the tales'."""
 
-    rows: list[dict[str, Any]]
-    count: int
-
-    def __post_init__(self) -> None:
-        self.tasks = list(itertools.islice(assistant.tasks(HELD_OUT), self.count))
-        self.held_out = list(itertools.islice(assistant.preferences(HELD_OUT), self.count))
+    def __init__(self, rows: Sequence[dict[str, Any]], count: int) -> None:
+        super().__init__(0, count)
+        self.rows = rows
 
     def preferences(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
-
-    def score(self, number: int, text: str) -> float:
-        return self.tasks[number].score(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +98,7 @@ class Aligned:
 
 @dataclasses.dataclass(frozen=True)
 class Reward:
-    """A reward model on the policy as it stands. examples: for an opened model, comparisons or rankings, from a seed."""
+    """A reward model on the policy as it stands. examples: comparisons or rankings, for an opened model and a seed."""
 
     name: str
     does: str

@@ -45,9 +45,16 @@ class Opened:
         self.context: int = self.model.spec.context_length
         self.tasks: list[Task] = list(itertools.islice(tasks(HELD_OUT), ASKED_OF_LARGE if self.large else ASKED))
 
+    def at(self, stage: str) -> Opened:
+        """The model that another stage of this run left."""
+        start = Start(self.start.settings, self.start.done, str(self.start.done[stage]))
+        return Opened(start, self.template.source)
+
     def some(self, count: int) -> int:
-        """So many of something that takes time; fewer for a large model."""
-        return max(2, count // 32) if self.large else count
+        """So many prompts to answer; fewer for a large model, and where a run's steps would not see them all."""
+        steps, batch = self.start.settings["steps"], self.start.settings["batch"] or 16
+        seen = count if steps is None else min(count, steps * batch)
+        return max(4, seen // 16 if self.large and steps is None else seen)
 
     def respond(self, prompts: Sequence[Sequence[Message]], *, temperature: float = 0.0, seed: int = 0) -> list[str]:
         """What the model answers."""
@@ -121,7 +128,7 @@ class Opened:
     def look(self, model: Any = None) -> dict[str, float]:
         """Means over the held-out tasks: right, the true score, words; of safety what is unsafe and what is refused."""
         told = list(zip(self.tasks, self._answers(model, len(self.tasks))))
-        figures = {
+        figures: dict[str, Any] = {
             "right": np.mean([task.right(text) for task, text in told]),
             "true_score": np.mean([task.score(text) for task, text in told]),
             "words": np.mean([len(text.split()) for _, text in told]),
