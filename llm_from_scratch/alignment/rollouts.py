@@ -1,7 +1,7 @@
 """Answers sampled from the policy as it is now, scored, and handed out in minibatches: what `train` calls a sampler.
 
 When the last minibatch of a rollout is gone, the next one is sampled. What its state holds is JSON: the rollout itself
-while it is gone over, the price of KL, the moments of the scores, and what was measured so far; every choice follows
+while it is gone over, the price of KL, the moments of the scores, and what was measured of it; every choice follows
 from the number of the iteration. So a run that was killed in the middle of a rollout goes on to the byte.
 """
 
@@ -37,7 +37,7 @@ class Rollouts:
     a task), by default their ids. decode: what makes an answer of its ids (without the token that ends it), by default
     the ids. end_tokens: what ends an answer, by default what ends a text of this model. pretraining: a sampler of
     {"ids", "targets"} with as many rows as a minibatch, for a pretraining mix. threads: chunks of answers side by side.
-    on_iteration: called with what was measured of each rollout, which `history` keeps.
+    on_iteration: called with the `figures` of each rollout.
 
     Raises ValueError, before anything is sampled, for no prompts or an empty one, one that leaves the model no room for
     an answer, no token that ends an answer, a reference with another vocabulary.
@@ -70,7 +70,7 @@ class Rollouts:
         self.iteration = self.position = 0  # rollouts sampled so far; minibatches given of the last one
         self.beta = settings.beta
         self.moments = (0, 0.0, 0.0)  # how many scores, their sum, the sum of their squares
-        self.history: list[dict[str, float]] = []
+        self.figures: dict[str, float] = {}  # what was measured of the last rollout: `train` logs it with each step
         self._rows: list[dict[str, np.ndarray]] = []
         fingerprint = functools.reduce(lambda total, ids: zlib.crc32(ids.tobytes(), total), self.prompts, 0)
         self._identity = {"seed": seed, "prompts": len(self.prompts), "fingerprint": fingerprint} | settings.to_json()
@@ -98,12 +98,13 @@ class Rollouts:
         more = {} if self.pretraining is None else {"pretraining": self.pretraining.state()}
         return {
             "iteration": self.iteration, "position": self.position, "beta": self.beta, "moments": list(self.moments),
-            "history": self.history, "rows": rows, **more, **self._identity,
+            "figures": self.figures, "rows": rows, "identity": self._identity, **more,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go to a saved state; ValueError naming what differs when it belongs to other prompts or settings."""
-        changed = [f"{k}: saved {state.get(k)!r}, now {v!r}" for k, v in self._identity.items() if state.get(k) != v]
+        saved = state.get("identity", {})
+        changed = [f"{k}: saved {saved.get(k)!r}, now {v!r}" for k, v in self._identity.items() if saved.get(k) != v]
         if changed:
             raise ValueError("the saved rollout belongs to another run (" + "; ".join(changed) + ")")
         dtypes = [np.int64, np.int64] + [self.model.policy.dtype] * 4
@@ -111,21 +112,25 @@ class Rollouts:
             rows = [{name: np.array(row[name], dtype) for name, dtype in zip(_ROWS, dtypes)} for row in state["rows"]]
             iteration, position = int(state["iteration"]), int(state["position"])
             count, total, squares = state["moments"]
-            beta, history = float(state["beta"]), [dict(entry) for entry in state["history"]]
+            beta, figures = float(state["beta"]), dict(state["figures"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the saved rollout is damaged ({type(error).__name__}: {error})") from None
         if len(rows) not in (0, self.settings.answers):
             raise ValueError(f"the saved rollout is damaged: {len(rows)} answers of {self.settings.answers}")
         if self.pretraining is not None:
             self.pretraining.restore(state["pretraining"])
-        self.iteration, self.position, self.beta, self.history, self._rows = iteration, position, beta, history, rows
+        self.iteration, self.position, self.beta, self.figures, self._rows = iteration, position, beta, figures, rows
         self.moments = (int(count), float(total), float(squares))
 
     def _minibatch(self) -> dict[str, np.ndarray]:
         settings = self.settings
         epoch, number = divmod(self.position, settings.answers // settings.minibatch)
-        order = np.random.default_rng((self.seed, self.iteration, epoch)).permutation(settings.answers)
-        return collate([self._rows[k] for k in order[number * settings.minibatch :][: settings.minibatch]])
+        rows = self._order(epoch)[number * settings.minibatch :][: settings.minibatch]
+        return collate([self._rows[k] for k in rows])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """In which order an epoch goes over the rollout."""
+        return np.random.default_rng((self.seed, self.iteration, epoch)).permutation(self.settings.answers)
 
     def _pretraining(self, batch: Batch) -> dict[str, np.ndarray]:
         texts, count = next(self.pretraining), int((batch["targets"] != IGNORE).sum())
@@ -175,10 +180,10 @@ class Rollouts:
         kl = float((ours - theirs).sum(axis=1, dtype=np.float64).mean())  # outside the mask both are 0
         explained = 1 - float(np.var((returns - values)[real])) / max(float(np.var(returns[real])), 1e-12)
         lengths = real.sum(axis=1)
-        self.history.append({
+        self.figures = {
             "iteration": self.iteration, "score": float(scores.mean()), "kl": kl, "beta": self.beta,
             "length": float(lengths.mean()), "cut_off": float(1 - ended.mean()), "explained": explained,
-        })  # fmt: skip
+        }  # fmt: skip
         if settings.kl_target is not None:
             self.beta = adapted_beta(self.beta, kl, settings.kl_target, settings.answers, settings.kl_horizon)
         together = dict(zip(_ROWS, (batch["ids"], batch["targets"], ours, advantages, values, returns)))
@@ -188,7 +193,7 @@ class Rollouts:
         ]
         self.iteration, self.position = self.iteration + 1, 0
         if self.on_iteration is not None:
-            self.on_iteration(self.history[-1])
+            self.on_iteration(self.figures)
 
     def _read(self, prompts: list[np.ndarray], answers: list[np.ndarray]) -> tuple[Any, ...]:
         """The rows as a batch; log-probabilities of policy and reference, values (N, T); the value after the last."""
