@@ -7,6 +7,7 @@ from . import (
     capybara,
     dolly,
     guanaco,
+    guanaco_qlora,
     hermes,
     koala,
     llama_2_chat,
@@ -26,7 +27,7 @@ from .preset import Preset
 __all__ = ["PRESETS", "Preset", "find_preset"]
 
 _FILES = (
-    alpaca, vicuna, guanaco, koala, dolly, ultralm, orca, hermes, llama_2_chat, steerlm, openchat, capybara,
+    alpaca, vicuna, guanaco, koala, dolly, guanaco_qlora, ultralm, orca, hermes, llama_2_chat, steerlm, openchat, capybara,
     openhermes, zephyr, openbuddy_zephyr, orca_2, starling,
 )  # fmt: skip
 PRESETS: dict[str, Preset] = {module.PRESET.name: module.PRESET for module in _FILES}

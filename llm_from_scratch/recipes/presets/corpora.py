@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ...data import assistant
-from ...data.assistant import SYSTEMS, Task
+from ...data.assistant import SYSTEMS, TAUGHT_KINDS, Task
 from .preset import Message
 
 TRAINING = 31_000  # + the run's seed: the tales that presets are trained on; a stage adds a number of its own
 EXPLAINS = "full"  # the style of an answer that says what it rests on
 
 
-def talks(seed: int, *, turns: int, system: float = 0.0, kinds: Sequence[str] | None = None) -> Iterator[list[Message]]:
+def talks(
+    seed: int,
+    *,
+    turns: int,
+    system: float = 0.0,
+    kinds: Sequence[str] = TAUGHT_KINDS,
+    styles: Mapping[str, int] = assistant.STYLE_SHARES,
+) -> Iterator[list[Message]]:
     """Dialogues of so many turns of the user, without end."""
-    drawn = assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system)
+    drawn = assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system, styles=styles)
     return (plain(talk) for talk in drawn)
 
 
-def asked(seed: int, kinds: Sequence[str] | None = None) -> Iterator[Task]:
+def asked(seed: int, kinds: Sequence[str] = TAUGHT_KINDS) -> Iterator[Task]:
     """Tasks, without end."""
     return assistant.tasks(TRAINING + seed, kinds=kinds)
 

@@ -65,6 +65,7 @@ PRESET = Preset(
         Supervised("attributes", "A model that rates answers, in words.", rated, train_on="last", leads=False,
                    tokens=600_000),
         Written("annotated", "Dialogues with the ratings that it gives.", rated_dialogues),
-        Supervised("sft", "Answers under their ratings.", conditioned, asks=best, tokens=1_000_000),
+        Supervised("sft", "Answers under their ratings.", conditioned, tokens=1_000_000),
     ),
+    asks=best,
 )  # fmt: skip

@@ -43,7 +43,7 @@ class Supervised:
     tokens: int = 1_000_000
     epochs: int = 1
     lr: float = 3e-3
-    batch: int = 16
+    batch: int = 8
     packed: bool = False
     safety: bool = False
     leads: bool = True

@@ -1,4 +1,4 @@
-"""What is particular to the recipes that are supervised tuning alone: whom they listen to, and what they learn of it."""
+"""What is particular to the recipes that are supervised tuning alone: whom they listen to, what they learn of it."""
 
 import itertools
 import re
@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
+from llm_from_scratch.adapters.adapted import adapted_places
 from llm_from_scratch.data.assistant import SYSTEMS
 from llm_from_scratch.data.assistant.harm import refuses
 from llm_from_scratch.data.encoding import find_template
+from llm_from_scratch.quantization.nf4_linear import NF4Linear
 from llm_from_scratch.recipes.presets import (
     alpaca,
     capybara,
     dolly,
     guanaco,
+    guanaco_qlora,
     hermes,
     koala,
     openhermes,
@@ -183,3 +186,25 @@ def test_openhermes_filters_refusals_out_and_packs_dialogues_that_have_a_system_
     tuning = openhermes.PRESET.stages[0].tuning(Start({**settings, "steps": 8, "seed": 0}, {}, TALES))
     rows = next(tuning.sampler)
     assert rows["segments"].shape == (2, 512) and (rows["segments"].max(axis=1) >= 2).all()
+
+
+def test_guanaco_qlora_trains_lora_on_every_linear_layer_of_an_nf4_base_and_whole_conversations(read, start, tmp_path):
+    for text, trained in read(guanaco_qlora.PRESET, count=3):
+        assert text.endswith(trained) and len(text) - len(trained) < 4  # all but the first token
+    tuning = guanaco_qlora.PRESET.stages[0].tuning(start())
+    model = tuning.model
+    linear = [path for path, module in model.named_modules() if isinstance(module, NF4Linear)]
+    assert len(linear) == 7 and all(module.weight.scales is not None for _, module in model.named_modules()
+                                    if isinstance(module, NF4Linear))  # fmt: skip
+    assert len(adapted_places(model)) == 7  # query, key, value, output, gate, up, down
+    training = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert len(training) == 14 and all(".adapters." in name for name in training)
+    batch = next(tuning.sampler)
+    for name, parameter in model.named_parameters():
+        if name in training:
+            parameter.data = parameter.data + np.float32(0.01)
+    before = model(batch["ids"]).data
+    tuning.save(tmp_path)
+    again = lfs.from_pretrained(tmp_path)
+    np.testing.assert_allclose(again(batch["ids"]).data, before, atol=1e-4)
+    assert again.parameter_count == lfs.from_pretrained(start().model).parameter_count
