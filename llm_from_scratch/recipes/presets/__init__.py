@@ -27,8 +27,8 @@ from .preset import Preset
 __all__ = ["PRESETS", "Preset", "find_preset"]
 
 _FILES = (
-    alpaca, vicuna, guanaco, koala, dolly, guanaco_qlora, ultralm, orca, hermes, llama_2_chat, steerlm, openchat, capybara,
-    openhermes, zephyr, openbuddy_zephyr, orca_2, starling,
+    alpaca, vicuna, guanaco, koala, dolly, guanaco_qlora, ultralm, orca, hermes, llama_2_chat, steerlm, openchat,
+    capybara, openhermes, zephyr, openbuddy_zephyr, orca_2, starling,
 )  # fmt: skip
 PRESETS: dict[str, Preset] = {module.PRESET.name: module.PRESET for module in _FILES}
 

@@ -15,8 +15,8 @@ from .preset import Message, Preset
 from .supervised import Supervised
 
 TEMPLATE = Format(
-    "OpenAssistant's Guanaco, conversations in one text", system="{}\n", user="### Human: {}\n", prompt="### Assistant:",
-    answer=" {}{eos}", after="\n",
+    "OpenAssistant's Guanaco, conversations in one text",
+    system="{}\n", user="### Human: {}\n", prompt="### Assistant:", answer=" {}{eos}", after="\n",
 ).jinja()  # fmt: skip
 RANK, ALPHA, DROPOUT = 16, 16, 0.05  # 64, 16 and 0.05 to 0.1 there
 

@@ -13,7 +13,7 @@ SETTINGS = dict.fromkeys(("tokens", "lr", "batch", "template", "threads", "check
 def tiny(tmp_path_factory):
     """Its directory."""
     folder = tmp_path_factory.mktemp("tiny")
-    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     lfs.build("llama", **sizes, vocab_size=2048, max_position_embeddings=512, seed=3).save_pretrained(folder)
     lfs.Tokenizer.from_pretrained("chapters/tales_model").save(folder)
     return folder
