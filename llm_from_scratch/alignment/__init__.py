@@ -12,6 +12,7 @@ from .hinge import hinge_loss
 from .ipo import ipo_loss
 from .judging import judged_preferences
 from .kto import kto_loss
+from .on_policy import Mixture, OnPolicySampler, minillm
 from .pairs import encode_answer, encode_pairs
 from .ppo import PPO, ppo_loss, ppo_statistics
 from .ppo_settings import PPOSettings
@@ -21,12 +22,16 @@ from .reward_objectives import RewardPairs, RewardRankings, pair_accuracy, pair_
 from .rewards import reward_all_pairs_loss, reward_pair_loss, reward_ranking_loss
 from .rollouts import Rollouts
 from .sampled_answers import sample_answers
+from .supervised import noisy_next_token
+from .teacher_samples import teacher_dialogues
 from .value_head import RewardModel, ValueHead
 
 __all__ = [
     "ActorCritic",
     "BestOf",
     "CONSTITUTION",
+    "Mixture",
+    "OnPolicySampler",
     "PPO",
     "PPOSettings",
     "Principle",
@@ -56,6 +61,8 @@ __all__ = [
     "judged_preferences",
     "kl_rewards",
     "kto_loss",
+    "minillm",
+    "noisy_next_token",
     "pair_accuracy",
     "pair_example",
     "ppo_loss",
@@ -68,5 +75,6 @@ __all__ = [
     "reward_pair_loss",
     "reward_ranking_loss",
     "sample_answers",
+    "teacher_dialogues",
     "whiten",
 ]
