@@ -15,6 +15,7 @@ from .hinge import hinge_loss
 from .ipo import ipo_loss
 from .judging import judged_preferences
 from .kto import kto_loss
+from .on_policy import Mixture, OnPolicySampler, minillm
 from .pairs import encode_answer, encode_pairs
 from .ppo import PPO, ppo_loss, ppo_statistics
 from .ppo_settings import PPOSettings
@@ -25,10 +26,14 @@ from .rewards import reward_all_pairs_loss, reward_pair_loss, reward_ranking_los
 from .rollouts import Rollouts
 from .safety import combined_scores, count_safety, distilled_context, whitened_scores
 from .sampled_answers import sample_answers
+from .supervised import noisy_next_token
+from .teacher_samples import teacher_dialogues
 from .value_head import RewardModel, ValueHead
 
 __all__ = [
     "CONSTITUTION",
+    "Mixture",
+    "OnPolicySampler",
     "PPO",
     "ActorCritic",
     "BestOf",
@@ -68,6 +73,8 @@ __all__ = [
     "judged_preferences",
     "kl_rewards",
     "kto_loss",
+    "minillm",
+    "noisy_next_token",
     "pair_accuracy",
     "pair_example",
     "ppo_loss",
@@ -82,6 +89,7 @@ __all__ = [
     "reward_pair_loss",
     "reward_ranking_loss",
     "sample_answers",
+    "teacher_dialogues",
     "whiten",
     "whitened_scores",
     "with_attributes",
