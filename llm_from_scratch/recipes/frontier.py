@@ -1,0 +1,92 @@
+"""What alignment gains against how far it goes: true score over KL, for several methods, strengths and seeds.
+
+    python -m llm_from_scratch.recipes.frontier --model runs/chat --template tales --out frontier.json
+
+Every run is measured several times on its way, on the same prompts with the same random numbers, and each measurement is
+a point. The file is written after each run, and what it holds already is not run again; so a frontier can grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files.atomic import write_json
+from ..files.strict_json import read_json_object
+from ..training import train
+from .aligning import prepare_run, resolved
+from .aligning.table import METHODS
+
+TOKENS = 120_000  # a run, of those that learn from pairs
+SHARED: Mapping[str, Any] = {"held_out": 64, "prompts": 64, "evaluations": 4}
+# (method, its settings): each strength is a curve of its own.
+CONTESTANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("dpo", {"beta": 0.1}),
+    ("dpo", {"beta": 1.0}),
+    ("ipo", {"tau": 0.05}),
+    ("ipo", {"tau": 0.3}),
+    ("apa", {"scale": 0.25}),
+    ("apa", {"scale": 1.0}),
+)
+
+
+def run_method(method: str, own: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of one run: {"step", "kl", "true_score", "length", "accuracy"} each, the first before any step."""
+    budget = {"tokens": TOKENS} if METHODS[method].data == "pairs" else {}
+    tuning = prepare_run(resolved(method, data="tales", seed=seed, **{**SHARED, **budget, **given, **own}))
+    points: list[dict[str, Any]] = []
+    assert tuning.measures is not None
+    measures, every = tuning.measures, tuning.settings.evaluate_every
+
+    def recorded(model: Any) -> Mapping[str, float]:
+        found = measures(model)
+        kept = {name: round(float(found[name]), 4) for name in ("kl", "true_score", "length", "accuracy")}
+        points.append({"step": min(len(points) * every, tuning.settings.steps), **kept})
+        return found
+
+    train(
+        tuning.model, tuning.sampler, tuning.settings, objective=tuning.objective, on_step=tuning.on_step,
+        measures=recorded,
+    )  # fmt: skip
+    return points
+
+
+def collect(
+    path: Path,
+    contestants: Sequence[tuple[str, Mapping[str, Any]]],
+    seeds: Sequence[int],
+    given: Mapping[str, Any],
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run what the file does not hold yet, and write it after each run."""
+    kept = read_json_object(path) if path.exists() else {"runs": []}
+    done = {(run["method"], tuple(sorted(run["settings"].items())), run["seed"]) for run in kept["runs"]}
+    for seed in seeds:
+        for method, own in contestants:
+            if (method, tuple(sorted(own.items())), seed) in done:
+                continue
+            made = run_method(method, own, seed, given)
+            kept["runs"].append({"method": method, "settings": dict(own), "seed": seed, "points": made})
+            write_json(path, kept)
+            say(f"{method} {dict(own)} seed {seed}: {made[-1]}")
+    return kept
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m llm_from_scratch.recipes.frontier", description=__doc__)
+    parser.add_argument("--model", required=True, help="where every run begins")
+    parser.add_argument("--template", help="chat template, by name (default: the model's own)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the points, as JSON")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", help="only these (default: all)")
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args(arguments)
+    chosen = [one for one in CONTESTANTS if args.methods is None or one[0] in args.methods]
+    given = {"model": args.model, "template": args.template, "threads": args.threads}
+    collect(args.out, chosen, args.seeds, given)
+
+
+if __name__ == "__main__":
+    main()
