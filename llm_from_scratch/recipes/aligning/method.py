@@ -156,8 +156,9 @@ class Setup:
         """
         batch, steps = self.settings["batch"], self.settings["steps"]
         if steps is None:
-            few = make(self.preferences(max(batch, 64)))
-            tokens = sum(len(row) for one in few for name, row in one.items() if name.endswith("ids")) / len(few)
+            few = self.preferences(max(batch, 64))
+            made = make(few)  # one example of each, or one of each answer
+            tokens = sum(len(row) for one in made for name, row in one.items() if name.endswith("ids")) / len(few)
             steps = max(1, round(self.settings["tokens"] / (tokens * batch)))
         examples = make(self.preferences(steps * batch))
         return examples, self.training(steps)
