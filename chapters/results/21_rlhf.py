@@ -1,4 +1,4 @@
-"""The runs that chapter 21 shows, which take longer than a chapter may: `python chapters/results/21_rlhf.py MODEL [PART]`.
+"""The runs that chapter 21 shows, and has no time for: `python chapters/results/21_rlhf.py MODEL [PART]`.
 
 MODEL is the directory of a tales model that was taught to answer (`finetune --data tales`). The parts are "claim" (PPO
 on the learned and on the true reward), "hacking" (labels by somebody who likes praise) and "switches" (the details of
@@ -35,22 +35,20 @@ from llm_from_scratch.data.encoding import find_template
 from llm_from_scratch.scoring.likelihoods import log_likelihoods
 
 SEEDS = (0, 1, 2)
-PAIRS, HELD_OUT, ITERATIONS, SHORT = 3200, 500, 24, 8
+HELD_OUT = 500
+PAIRS, ITERATIONS, SHORT = 1600, 16, 6
 TRAINING_SEED, HELD_OUT_SEED = 21_000, 21_999
 BASE: dict[str, Any] = {"answers": 64, "minibatch": 16, "epochs": 1, "beta": 0.05}
 HACKING: dict[str, dict[str, Any]] = {
     "no price on KL": {"beta": 0.0},
-    "a higher price, 0.3": {"beta": 0.3},
-    "a price that aims at 2 nats": {"beta": 0.05, "kl_target": 2.0, "kl_horizon": 500},
+    "a price of 0.4": {"beta": 0.4},
 }
 SWITCHES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "advantages not whitened": {"whiten_advantages": False},
-    "scores not normalised": {"score_normalisation": "none"},
     "critic shares the policy's states": {"critic": "shared"},
     "lambda 0": {"lam": 0.0},
     "lambda 1": {"lam": 1.0},
-    "no price on KL": {"beta": 0.0},
     "four epochs": {"epochs": 4},
     "four epochs, no clip": {"epochs": 4, "clip": 1e3, "value_clip": None},
     "cut off at 16: as if ended": {"max_new_tokens": 16, "cut_off": "score"},
@@ -80,6 +78,14 @@ class World:
     def text(self, ids: Any) -> str:
         return self.tokenizer.decode([int(t) for t in ids if t not in self.ends]).strip()
 
+    def shown(self, answers: Any) -> list[list[Any]]:
+        """What was asked, what was answered, and its true score."""
+        found = []
+        for (task, _), ids in zip(self.held_out, answers):
+            text = self.text(ids)
+            found.append([task.messages[-1]["content"].splitlines()[-1], text, task.score(text)])
+        return found
+
     def measured(self, policy: Any) -> dict[str, float]:
         """True score, KL in nats an answer and length on the held-out questions, sampled at temperature 1."""
         prompts = [np.array(prompt) for _, prompt in self.held_out]
@@ -93,7 +99,7 @@ class World:
             "length": float(np.mean([len(answer) for answer in answers])),
         }
 
-    def reward_model(self, seed: int, **labels: Any) -> tuple[RewardModel, float]:
+    def reward_model(self, seed: int, count: int, **labels: Any) -> tuple[RewardModel, float]:
         """One that learned from pairs, and its accuracy on held-out pairs that are labelled rightly."""
 
         def pairs(seed: int, count: int, **labels: Any) -> list[dict[str, Any]]:
@@ -106,9 +112,9 @@ class World:
 
         model = RewardModel(self.model())
         settings = lfs.TrainingSettings(
-            steps=PAIRS // 16, learning_rate=1e-3, warmup=20, schedule="linear", weight_decay=0.0, threads=1, seed=seed
+            steps=count // 16, learning_rate=1e-3, warmup=20, schedule="linear", weight_decay=0.0, threads=1, seed=seed
         )
-        sampler = lfs.data.ExampleSampler(pairs(TRAINING_SEED + seed, PAIRS, **labels), 16, seed=seed, multiple=16)
+        sampler = lfs.data.ExampleSampler(pairs(TRAINING_SEED + seed, count, **labels), 16, seed=seed, multiple=16)
         lfs.train(model, sampler, settings, objective=RewardPairs(), progress=False)
         return model, pair_accuracy(model, lfs.data.example_batches(pairs(HELD_OUT_SEED, HELD_OUT), 64))
 
@@ -131,8 +137,8 @@ class World:
         )  # fmt: skip
         steps = iterations * settings.steps_an_iteration
         training = lfs.TrainingSettings(
-            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98), threads=1,
-            seed=seed,
+            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98), seed=seed,
+            threads=1,
         )  # fmt: skip
         began = time.process_time()
         lfs.train(model, sampler, training, objective=PPO(settings), progress=False)
@@ -144,7 +150,7 @@ class World:
 def claim(world: World) -> dict[str, Any]:
     found: dict[str, Any] = {"start": world.measured(world.reference), "seeds": {}}
     for seed in SEEDS:
-        reward, accuracy = world.reward_model(seed)
+        reward, accuracy = world.reward_model(seed, PAIRS)
         kept: dict[str, Any] = {"accuracy": accuracy}
         for name, by in (("learned", reward), ("true", None)):
             run = world.ppo(seed, ITERATIONS, by)
@@ -154,8 +160,7 @@ def claim(world: World) -> dict[str, Any]:
             )
             kept[name] = {
                 "curve": run["curve"], "end": end, "cpu_seconds": run["seconds"], "tokens": run["tokens"],
-                "samples": [[task.messages[-1]["content"].splitlines()[-1], world.text(ids), task.score(world.text(ids))]
-                            for (task, _), ids in zip(world.held_out, answers)],
+                "samples": world.shown(answers),
             }  # fmt: skip
             print("claim", seed, name, accuracy, end, run["seconds"], flush=True)
         found["seeds"][seed] = kept
@@ -165,15 +170,14 @@ def claim(world: World) -> dict[str, Any]:
 def hacking(world: World) -> dict[str, Any]:
     found: dict[str, Any] = {"seeds": {}}
     for seed in SEEDS:
-        reward, accuracy = world.reward_model(seed, noise=0.6, bias="praise")
+        reward, accuracy = world.reward_model(seed, PAIRS, noise=0.6, bias="praise")
         kept: dict[str, Any] = {"accuracy": accuracy}
         for name, change in HACKING.items():
             run = world.ppo(seed, ITERATIONS, reward, **change)
             answers = sample_answers(
                 run["policy"], [np.array(p) for _, p in world.held_out[:3]], end_tokens=world.ends, max_new_tokens=48
             )
-            samples = [[task.messages[-1]["content"].splitlines()[-1], world.text(ids), task.score(world.text(ids))]
-                       for (task, _), ids in zip(world.held_out, answers)]  # fmt: skip
+            samples = world.shown(answers)
             kept[name] = {"curve": run["curve"], "samples": samples}
             print("hacking", seed, name, accuracy, run["curve"][-1], samples[0][1], flush=True)
         found["seeds"][seed] = kept

@@ -35,8 +35,11 @@ from ..tuning import Tuning
 from .method import Method, Setup
 from .sources import Tales
 
-REWARD_TOKENS = 1_500_000  # that a reward model learns from, where PPO finds none
-_PPO = {f.name: f.default for f in dataclasses.fields(PPOSettings)}
+REWARD_TOKENS = 1_000_000  # that a reward model learns from, where PPO finds none
+PPO_TOKENS = 300_000  # that PPO samples, prompts included
+_EXPECTED = 20  # tokens of an answer, to know how many rollouts that makes
+# A pretraining mix needs texts, which the command has none of; a value_clip of 0 is none.
+_PPO = {f.name: f.default for f in dataclasses.fields(PPOSettings) if f.name != "pretraining_coefficient"}
 
 
 def reward_pairs(setup: Setup, preferences: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -84,9 +87,9 @@ def _reward(setup: Setup) -> Tuning:
 def learned_reward(setup: Setup) -> RewardModel:
     """The reward model of a run: that of a directory, or one that is learned now and kept beside the data."""
     s = setup.settings
-    if s["reward_model"] is not None:
+    if s["reward_model"]:
         return RewardModel.from_pretrained(s["reward_model"])
-    about = {"model": model_digest(setup.model), "tokens": s["reward_tokens"], "template": str(setup.template)}
+    about = {"model": model_digest(setup.model), "tokens": s["reward_tokens"], "template": setup.template.source}
     about |= {name: s[name] for name in ("data", "seed", "noise")}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = None if setup.cache is None else Path(setup.cache) / f"reward-model-{digest[:16]}"
@@ -119,11 +122,15 @@ def train_reward_model(setup: Setup, tokens: int) -> RewardModel:
     return model
 
 
-def _ppo(setup: Setup) -> Tuning:
-    s = setup.settings
-    ppo = PPOSettings(**{name: s[name] for name in _PPO})
+def _settings(s: Mapping[str, Any]) -> PPOSettings:
+    """PPO's own settings among those of a run; ValueError where they cannot be."""
     if s["reward"] not in ("learned", "true"):
         raise ValueError(f"reward is 'learned' or 'true', not {s['reward']!r}")
+    return PPOSettings(**{**{name: s[name] for name in _PPO}, "value_clip": s["value_clip"] or None})
+
+
+def _ppo(setup: Setup) -> Tuning:
+    s, ppo = setup.settings, _settings(setup.settings)
     if s["reward"] == "true" and not isinstance(setup.source, Tales):
         raise ValueError("the true score of an answer is known for the tales only: --data tales, or reward=learned")
     asked = [one["prompt"] for one in setup.preferences(s["training_prompts"])]
@@ -149,10 +156,13 @@ def _ppo(setup: Setup) -> Tuning:
     )
     steps = s["steps"]
     if steps is None:
-        length = np.mean([len(prompt) for prompt in prompts]) + s["expected_length"]
-        steps = max(1, round(s["tokens"] / (length * ppo.minibatch)))
+        length = np.mean([len(prompt) for prompt in prompts]) + _EXPECTED
+        steps = max(1, round(s["tokens"] * ppo.epochs / (length * ppo.minibatch)))
     steps = -(-steps // ppo.steps_an_iteration) * ppo.steps_an_iteration  # whole rollouts
-    return setup.tuning(sampler, PPO(ppo), setup.training(steps), model=model, policy=lambda m: getattr(m, "policy", m))
+    more: dict[str, Any] = {} if reward_model is None else {"identity": {"reward_model": model_digest(reward_model)}}
+    return setup.tuning(
+        sampler, PPO(ppo), setup.training(steps), model=model, policy=lambda m: getattr(m, "policy", m), **more
+    )
 
 
 METHODS = (
@@ -164,9 +174,9 @@ METHODS = (
         "ppo", "answers are sampled, scored by a reward model, and made more or less probable", "arXiv:2203.02155",
         "prompts",
         {
-            **_PPO, "reward": "learned", "reward_model": None, "reward_tokens": REWARD_TOKENS, "lr": 3e-4,
-            "tokens": 4_000_000, "training_prompts": 4096, "expected_length": 16, "warmup": 0.02,
+            **_PPO, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS, "lr": 4e-4,
+            "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05,
         },
-        _ppo,
+        _ppo, _settings,
     ),
 )  # fmt: skip
