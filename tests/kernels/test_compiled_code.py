@@ -17,6 +17,7 @@ TOPICS = (
     "norms",
     "softmax",
     "losses",
+    "divergences",
     "embedding",
     "rotary",
     "optimizers",

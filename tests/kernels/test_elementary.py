@@ -145,3 +145,25 @@ def test_the_row_maximum_sees_every_sign_and_special_value(dtype):
             row[np.arange(50), at] = lone
             y = softmax.softmax(row)
             assert (y[np.arange(50), at] == 1).all() and (y.sum(-1) == 1).all()
+
+
+@pytest.mark.skipif(backend() == "numpy", reason="there is no compiled code in this mode")
+@pytest.mark.parametrize("dtype, bound", [(np.float32, 3), (np.float64, 1)])
+def test_log1p_keeps_the_digits_of_small_arguments(dtype, bound):
+    from llm_from_scratch.kernels.compiled import elementary
+    from llm_from_scratch.kernels.dispatch import compiled
+
+    @compiled(cache=False)
+    def run(x, y):
+        for i in range(x.size):
+            y[i] = elementary.log1p(x[i])
+
+    rng = np.random.default_rng(0)
+    small = np.exp(rng.uniform(-87, 0, 100_000)) * rng.choice([-0.5, 0.5], 100_000)
+    x = np.concatenate([X[(X >= -0.5)], small, rng.uniform(-0.5, 3, 100_000)]).astype(dtype)
+    y = np.empty_like(x)
+    run(x, y)
+    exact = np.log1p(x.astype(np.longdouble))
+    normal = np.abs(exact) >= np.finfo(dtype).tiny
+    ulps = np.abs(y[normal] - exact[normal]) / np.spacing(np.abs(exact[normal]).astype(dtype))
+    assert ulps.max() < bound

@@ -131,6 +131,15 @@ def cross_entropy(
     return losses.dtype.type(losses.sum() / (count if reduction == "mean" else 1))
 
 
+def add_low_rank(y: Array, x: Array, A: Array, B: Array, *, scale: float = 1.0) -> Array:
+    """y_o + scale Σ_i x_i Σ_r A_ir B_ro: (..., O), (..., I), (I, R), (R, O).
+
+    >>> add_low_rank(np.ones(2), np.array([1.0, 2.0]), np.ones((2, 1)), np.array([[10.0, 0.0]]), scale=0.5)
+    array([16.,  1.])
+    """
+    return y + scale * linear(x, linear(A, B))
+
+
 def linear_cross_entropy(
     x: Array,
     weight: Array,
@@ -146,3 +155,32 @@ def linear_cross_entropy(
     np.float64(0.1269)
     """
     return cross_entropy(linear(x, weight, bias, transposed=transposed), targets, normaliser=normaliser)
+
+
+def skew_divergence(
+    student: Array, teacher: Array, counts: Array | None = None, *, beta: float, temperature: float = 1.0
+) -> Array:
+    """KL(T | M) / (1 - β) + KL(S | M) / β with M = β T + (1 - β) S; KL(T | S) at β = 0, KL(S | T) at β = 1.
+
+    >>> student, teacher = np.log([0.5, 0.5]), np.log([0.25, 0.75])
+    >>> skew_divergence(student, teacher, beta=0.0).round(4)         # 3/4 ln 3 - ln 2
+    np.float64(0.1308)
+
+    Source: Agarwal et al. 2023, arXiv:2306.13649, eq. 1, divided by β (1 - β).
+    """
+
+    def divergence(p: Any, q: Any) -> float:
+        return sum(a * math.log(a / b) for a, b in zip(p, q) if a > 0)
+
+    y = np.zeros(student.shape[:-1], student.dtype)
+    for n in rows_of(student):
+        if counts is None or counts[n]:
+            s, t = softmax(student[n] / temperature), softmax(teacher[n] / temperature)
+            if beta == 0:
+                y[n] = divergence(t, s)
+            elif beta == 1:
+                y[n] = divergence(s, t)
+            else:
+                m = [beta * a + (1 - beta) * b for a, b in zip(t, s)]
+                y[n] = divergence(t, m) / (1 - beta) + divergence(s, m) / beta
+    return y

@@ -7,6 +7,7 @@ vector instructions. In float64 they are the exact library functions. Numba pick
 Errors in float32, tested against float64 over all exponents (ulp: unit in the last place of the true result):
 
     exp         2 ulp; 0 where the result would be subnormal (below 2^-126), inf above the largest float32
+    log1p       3 ulp, for -0.5 <= x and finite
     tanh        3 ulp sigmoid     3 ulp; 0 below -87.3, where the result would be subnormal normal
     probability 8 ulp from -2 upwards, density 3 ulp within 2 of zero; further out the relative error of
                 both grows as 1e-7 x^2, and they are 0 beyond 13.2 (where exp(-x^2 / 2) would be subnormal)
@@ -73,6 +74,28 @@ def _exp_single(x):
 
 
 exp = _by_dtype(lambda x: _exp_single(x), lambda x: math.exp(x))
+
+
+# --- log1p: log(1 + x) = n ln 2 + 2 artanh(f / (2 + f)) with 1 + x = 2^n (1 + f) and 1 + f near 1
+
+_LN2 = f4(0.6931472)
+_SQRT_HALF_BITS = np.int32(0x3F3504F3)
+_A3, _A5, _A7, _A9 = f4(1 / 3), f4(1 / 5), f4(1 / 7), f4(1 / 9)  # artanh's own series: f / (2 + f) is below 0.172
+
+
+@register_jitable(**OPTIONS)
+def _log1p_single(x):
+    y = f4(1.0) + x
+    bits = f4(y).view(np.int32)
+    n = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> np.int32(23))
+    scaled = np.int32(bits - np.int32(n << np.int32(23))).view(np.float32)
+    f = x if n == np.int32(0) else scaled - f4(1.0)  # not 1 + x - 1, which loses the digits of a small x
+    s = f / (f4(2.0) + f)
+    square = s * s
+    return f4(n) * _LN2 + f4(2.0) * (s + s * (square * (_A3 + square * (_A5 + square * (_A7 + square * _A9)))))
+
+
+log1p = _by_dtype(lambda x: _log1p_single(x), lambda x: math.log1p(x))
 
 
 # --- sigmoid
