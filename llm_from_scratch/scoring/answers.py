@@ -11,17 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.encoding import find_template
 from ..generation import end_tokens, generate
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
 
 Prompt = Sequence[Mapping[str, Any]]  # messages, as a chat template takes them
-
-_TALES = (
-    "{{ '<|endoftext|>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% else %}"
-    "{{ '<|' + m.role + '|>' }}{{ m.content }}{{ '<|end|>' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 def answer(
@@ -38,7 +33,7 @@ def answer(
 ) -> list[str]:
     """One answer to each prompt, in the order of the prompts, without white space around it.
 
-    prompts: lists of messages, the last of which is not the assistant's. template: how they are written.
+    prompts: lists of messages, the last of which is not the assistant's. template: how they are written, as for `encode_dialogue`.
     max_new_tokens: where an answer is cut off that has not ended. temperature: 0 takes the likeliest token each time.
     seed: prompt k draws from `default_rng(seed + k)`. progress: called with the number of answers after each batch.
 
@@ -51,7 +46,8 @@ def answer(
     ...     def step(self, ids, memory, mask=None):
     ...         return np.eye(tokenizer.vocab_size)[[next(memory)] * len(ids)]
     >>> tokenizer = Tokenizer.train("a", 260, special_tokens=["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"])
-    >>> answer(Parrot(), tokenizer, [[{"role": "user", "content": "Is it?"}], [{"role": "user", "content": "Why?"}]])
+    >>> asked = [[{"role": "user", "content": "Is it?"}], [{"role": "user", "content": "Why?"}]]
+    >>> answer(Parrot(), tokenizer, asked, template="tales")
     ['no', 'no']
     """
     sampled = sample(
@@ -93,7 +89,7 @@ def sample(
     for name, number in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
-    template = _resolved(template, tokenizer)
+    template = find_template(tokenizer, template)
     encoded = _encoded(model, tokenizer, prompts, template, max_new_tokens)
     stops = end_tokens(model, tokenizer)
     if template.eos in tokenizer.special_tokens:
@@ -139,12 +135,3 @@ def _encoded(
             )
         encoded.append(ids)
     return encoded
-
-
-def _resolved(template: ChatTemplate | str | None, tokenizer: Tokenizer) -> ChatTemplate:
-    if isinstance(template, ChatTemplate):
-        return template
-    if template in (None, "tales"):
-        return ChatTemplate(_TALES, eos="<|end|>")
-    roles = tokenizer.roles
-    return ChatTemplate(str(template), bos=roles.get("bos", ""), eos=roles.get("eos", ""))

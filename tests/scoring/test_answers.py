@@ -1,14 +1,17 @@
 """A model's answers: the same whoever stands beside, ended by the template's token, refused before anything runs."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.scoring import answer
+from llm_from_scratch import scoring
 from llm_from_scratch.tokenizers import Tokenizer
 
 TURNS = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TOKENIZER = Tokenizer.train("how are you who is it " * 9, 270, special_tokens=TURNS)
+TALES = partial(scoring.answer, template="tales")
 COMMON = {"vocab_size": 270, "seed": 3}
 MODELS = {
     "llama": lambda: lfs.build("llama", hidden_size=16, intermediate_size=24, num_hidden_layers=2,
@@ -32,13 +35,13 @@ def test_the_same_answer_in_any_company(family, temperature):
     for parameter in model.parameters():  # far from the small initial values, so that answers differ
         parameter.data = parameter.data * 3
     settings = {"max_new_tokens": 9, "temperature": temperature}
-    together = answer(model, TOKENIZER, PROMPTS, seed=5, **settings)
+    together = TALES(model, TOKENIZER, PROMPTS, seed=5, **settings)
     assert len(set(together)) > 2
-    assert answer(model, TOKENIZER, PROMPTS, seed=5, batch_size=2, **settings) == together
-    alone = [answer(model, TOKENIZER, [prompt], seed=5 + k, **settings)[0] for k, prompt in enumerate(PROMPTS)]
+    assert TALES(model, TOKENIZER, PROMPTS, seed=5, batch_size=2, **settings) == together
+    alone = [TALES(model, TOKENIZER, [prompt], seed=5 + k, **settings)[0] for k, prompt in enumerate(PROMPTS)]
     assert alone == together
     if temperature:
-        assert answer(model, TOKENIZER, PROMPTS, seed=6, **settings) != together
+        assert TALES(model, TOKENIZER, PROMPTS, seed=6, **settings) != together
 
 
 class Scripted:
@@ -67,7 +70,7 @@ def test_prompts_are_written_by_the_template_and_answers_end_with_a_turn():
     lines = [[*TOKENIZER.encode(" who is "), end, *TOKENIZER.encode("hidden")], [*TOKENIZER.encode("it"), text]]
     model = Scripted(*lines)
     short, long = [{"role": "user", "content": "<|end|>"}], PROMPTS[1]
-    assert answer(model, TOKENIZER, [long, short], template="tales", max_new_tokens=20) == ["it", "who is"]
+    assert TALES(model, TOKENIZER, [long, short], max_new_tokens=20) == ["it", "who is"]
     spelt = TOKENIZER.encode("<|end|>")
     assert len(spelt) > 1  # what a user writes is no special token
     system, question = TOKENIZER.encode("be kind"), TOKENIZER.encode("how are you how are you?")
@@ -78,21 +81,21 @@ def test_prompts_are_written_by_the_template_and_answers_end_with_a_turn():
 
 
 def test_an_answer_that_does_not_end_is_cut_off():
-    assert answer(Scripted(TOKENIZER.encode("o")), TOKENIZER, PROMPTS[:1], max_new_tokens=7) == ["o" * 7]
+    assert TALES(Scripted(TOKENIZER.encode("o")), TOKENIZER, PROMPTS[:1], max_new_tokens=7) == ["o" * 7]
 
 
 def test_a_template_of_ones_own_says_what_ends_a_turn():
     template = lfs.ChatTemplate("{{ messages[0].content }}:", eos="<|user|>")
     line = [*TOKENIZER.encode("o"), TOKENIZER.special_tokens["<|user|>"], *TOKENIZER.encode("you")]
     model = Scripted(line)
-    assert answer(model, TOKENIZER, [PROMPTS[0]], template=template, max_new_tokens=9) == ["o"]
+    assert TALES(model, TOKENIZER, [PROMPTS[0]], template=template, max_new_tokens=9) == ["o"]
     assert model.prompts == [TOKENIZER.encode("who is it:")]
 
 
 def test_no_prompts_no_answers_and_progress():
     seen = []
-    assert answer(MODELS["llama"](), TOKENIZER, [], max_new_tokens=3) == []
-    answer(MODELS["llama"](), TOKENIZER, PROMPTS, max_new_tokens=1, batch_size=2, progress=seen.append)
+    assert TALES(MODELS["llama"](), TOKENIZER, [], max_new_tokens=3) == []
+    TALES(MODELS["llama"](), TOKENIZER, PROMPTS, max_new_tokens=1, batch_size=2, progress=seen.append)
     assert seen == [2, 4, 5]
 
 
@@ -111,4 +114,11 @@ def test_no_prompts_no_answers_and_progress():
 )
 def test_what_is_refused_is_named(prompts, settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        answer(MODELS["gpt2"](), TOKENIZER, prompts, **{"max_new_tokens": 20, **settings})
+        TALES(MODELS["gpt2"](), TOKENIZER, prompts, **{"max_new_tokens": 20, **settings})
+
+
+def test_without_a_template_it_is_the_tokenizers_own():
+    with pytest.raises(ValueError, match="came without a chat template"):
+        scoring.answer(Scripted([1]), TOKENIZER, PROMPTS)
+    with pytest.raises(ValueError, match="nonsense"):
+        scoring.answer(Scripted([1]), TOKENIZER, PROMPTS, template="nonsense")
