@@ -36,6 +36,8 @@ _HOMES = {
     "clip_grad_norm": "training",
     "cosine_schedule": "training",
     "accumulate_gradients": "training",
+    "merge_adapter": "adapters",
+    "unmerge_adapter": "adapters",
     "next_token": "training",
     "objective": "training",
     "train": "training",

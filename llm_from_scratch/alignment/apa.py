@@ -1,7 +1,7 @@
 """Advantage-induced policy alignment, as Starling was tuned, and advantage-weighted regression beside it.
 
-The policy that is best under a KL penalty has a known log-ratio to the initial one, advantage / lambda. APA regresses on
-it with a square, which bounds every step; AWR raises the likelihood by exp(advantage / lambda), which nothing bounds.
+The policy that is best under a KL penalty has a known log-ratio to the initial one, advantage / lambda. APA regresses
+on it with a square, which knows when it is there; AWR weighs the likelihood by exp(advantage / lambda), and does not.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def awr_loss(log_probabilities: Any, advantages: Any, mask: Any, *, scale: float
         weights = np.exp(advantage.data / scale)
     if not np.isfinite(weights).all():
         raise ValueError(
-            f"exp(advantage / scale) overflows: the largest advantage is {advantage.data.max():g}, the scale {scale:g}; "
-            "whiten the advantages, or take a larger scale"
+            f"exp(advantage / scale) overflows: the largest advantage is {advantage.data.max():g}, the scale {scale:g}"
+            "; whiten the advantages, or take a larger scale"
         )
     return -(log_p * Tensor(weights)).mean()

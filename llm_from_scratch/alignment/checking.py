@@ -1,4 +1,4 @@
-"""What the losses over answers ask of their arguments: numbers in their range, arrays of one shape, finite, not empty."""
+"""What the losses over answers ask of their arguments: numbers in their range, arrays of one shape, finite."""
 
 from __future__ import annotations
 
@@ -93,6 +93,6 @@ def minority(name: str, value: Any) -> float:
 def _number(name: str, value: Any, what: str, fits: Callable[[float], bool]) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a finite number {what}, got {value!r}")
-    if not (math.isfinite(value) and fits(value)):
+    if not (math.isfinite(value) and fits(float(value))):
         raise ValueError(f"{name} must be a finite number {what}, got {value}")
     return float(value)

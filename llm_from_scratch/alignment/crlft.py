@@ -36,10 +36,12 @@ def crlft_loss(log_probabilities: Any, mask: Any, weights: Any, *, per_sequence:
     return -(log_p * Tensor((spread / spread.sum()).astype(log_p.dtype))).sum()
 
 
-def token_weights(real: np.ndarray, weights: Any, *, per_sequence: bool = False) -> np.ndarray:
+def token_weights(
+    real: np.ndarray, weights: Any, *, per_sequence: bool = False, empty: bool = False
+) -> np.ndarray:
     """What each real token weighs, in float64: its row's weight, per_sequence divided by the row's length.
 
-    real (N, T) of booleans, weights (N,) -> (real tokens,). ValueError as `crlft_loss`.
+    real (N, T) of booleans, weights (N,) -> (real tokens,). ValueError as `crlft_loss`; empty: all may weigh 0.
     """
     given = np.asarray(weights.data if isinstance(weights, Tensor) else weights, np.float64)
     if given.shape != real.shape[:1]:
@@ -47,7 +49,7 @@ def token_weights(real: np.ndarray, weights: Any, *, per_sequence: bool = False)
     fine = np.isfinite(given) & (given >= 0)
     if not fine.all():
         raise ValueError(f"the weight of answer {np.argmin(fine)} is {given[~fine][0]}: weights are finite, at least 0")
-    if not given.any():
+    if not (empty or given.any()):
         raise ValueError("all weights are 0: there is nothing to learn from")
     lengths = real.sum(axis=1)
     return np.repeat(given / lengths if per_sequence else given, lengths)

@@ -1,8 +1,8 @@
 """Direct preference optimisation: the reward model and the reinforcement learning in one logistic regression.
 
-The policy that is best for a reward under a KL penalty is known in closed form, so a reward can be written as beta times
-a log-ratio; put into Bradley-Terry's likelihood of the preferences, the reward model is gone. This file also has cDPO,
-for preferences that may be wrong.
+The policy that is best for a reward under a KL penalty is known in closed form, so a reward can be written as beta
+times a log-ratio; put into Bradley-Terry's likelihood of the preferences, the reward model is gone. This file also has
+cDPO, for preferences that may be wrong.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def hinge_loss(
     >>> hinge_loss([-1.0, -1.0], [-4.0, -9.0], [-2.0, -2.0], [-2.0, -2.0], beta=0.25)    # 1 - 0.75, and 0: mean
     Tensor(0.125)
 
-    Source: Zhao et al. 2023, arXiv:2305.10425 (on likelihoods); on log-ratios: Liu et al. 2023, arXiv:2309.06657, eq. 7.
+    Source: Zhao et al. 2023, arXiv:2305.10425 (on likelihoods); on log-ratios: Liu et al. 2023, arXiv:2309.06657.
     """
     beta = positive("beta", beta)
     ours, theirs = log_ratios(chosen, rejected, reference_chosen, reference_rejected)

@@ -1,7 +1,7 @@
 """What the losses over pairs share: how much more likely a model has made an answer than the reference it began from.
 
-Glossary: a log-ratio is log pi(y|x) - log pi_ref(y|x), summed over the tokens of an answer y to a prompt x; times beta it
-is the reward that the model implies (Rafailov et al. 2023, arXiv:2305.18290, section 4).
+Glossary: a log-ratio is log pi(y|x) - log pi_ref(y|x), summed over the tokens of an answer y to a prompt x; times beta
+it is the reward that the model implies (Rafailov et al. 2023, arXiv:2305.18290, section 4).
 """
 
 from __future__ import annotations

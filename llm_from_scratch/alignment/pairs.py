@@ -61,15 +61,15 @@ def encode_answer(tokenizer: Tokenizer, prompt: Messages, answer: Messages, *, t
     for name, messages in (("prompt", prompt), ("answer", answer)):
         if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
             raise TypeError(f"the {name} is a list of at least one message {{'role', 'content'}}, got {messages!r:.60}")
-    spoken = [message for message in answer if message.get("role") == "assistant"]
-    if not spoken or any(not str(message.get("content") or "").strip() for message in spoken):
-        raise ValueError("the assistant says nothing in it")
     ids, trained = encode_dialogue(tokenizer, [*prompt, *answer], template=template)
+    spoken = sum(message["role"] == "assistant" for message in answer)
+    if not spoken:
+        raise ValueError("the assistant says nothing in it")
     edges = np.flatnonzero(np.diff(np.concatenate([[False], trained]).astype(np.int8)) == 1)
-    turns = sum(message.get("role") == "assistant" for message in (*prompt, *answer))
+    turns = spoken + sum(message["role"] == "assistant" for message in prompt)
     if len(edges) != turns:
         raise ValueError(
             f"the template shows {len(edges)} of {turns} assistant turns apart: nothing says which to train"
         )
-    trained = trained & (np.arange(len(ids)) >= edges[-len(spoken)])  # turns of the prompt are read, not learned
+    trained = trained & (np.arange(len(ids)) >= edges[-spoken])  # turns of the prompt are read, not learned
     return dialogue_example(ids, trained)

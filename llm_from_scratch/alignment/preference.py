@@ -42,7 +42,7 @@ def preference_objective(loss: Callable[..., Tensor], *, lengths: bool = False) 
 def pair_log_probabilities(model: Any, batch: Batch, *, rng: np.random.Generator | None = None) -> Tensor:
     """The summed log-probabilities of N chosen and then N rejected answers, (2 N,), by one forward pass."""
     both = {
-        name: _stacked(*(batch[f"{side}_{name}"] for side in SIDES), filling)
+        name: _stacked(batch[f"chosen_{name}"], batch[f"rejected_{name}"], filling)
         for name, filling in (("ids", 0), ("targets", IGNORE))
     }
     return model.token_log_probabilities(both, rng=rng).sum(axis=1)
@@ -61,7 +61,8 @@ def count_pairs(batch: Mapping[str, np.ndarray]) -> int:
     missing = [name for name in _NAMES if name not in batch]
     if missing:
         raise ValueError(
-            f"a batch of pairs lacks {', '.join(missing)}: encode_pairs and reference_pairs make them; got {sorted(batch)}"
+            f"a batch of pairs lacks {', '.join(missing)}: encode_pairs and reference_pairs make them; "
+            f"got {sorted(batch)}"
         )
     for side in SIDES:
         ids, targets, reference = (batch[name] for name in (f"{side}_ids", f"{side}_targets", f"reference_{side}"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 # The order in which a newcomer meets them; any others follow by name.
-_ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "fetch", "grade", "bench")
+_ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "data", "fetch", "grade", "bench")
 _DESCRIPTION = "How the open large language models of 2023 are built, in plain NumPy."
 _EPILOG = """\
 begin with:

@@ -17,8 +17,8 @@ examples:
   python -m llm_from_scratch align --resume --out runs/dpo
 
 DATA is a file of preferences (JSON, JSONL or Parquet; a prompt with a chosen and a rejected answer, in any of the usual
-shapes), or tales: preferences about tales, where the true score of an answer can be computed. What the model says of the
-answers before training is computed once and kept beside the data (FILE.log-probabilities).
+shapes), or tales: preferences about tales, where the true score of an answer can be computed. What the model says of
+the answers before training is computed once and kept beside the data (FILE.log-probabilities).
 """
 
 

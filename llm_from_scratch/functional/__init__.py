@@ -47,6 +47,7 @@ from .divergences import skew_divergence
 from .long_filters import long_convolution, modal_filter, modal_scan
 from .lookup import embedding
 from .losses import cross_entropy
+from .low_rank import add_low_rank
 from .norms import layer_norm, rms_norm
 from .probabilities import log_softmax, softmax
 from .projections import linear, linear_cross_entropy
@@ -63,6 +64,7 @@ sine = sin  # by its older name here
 # `max`, `min`, `abs` and `sum` are left out: `from … import *` must not replace Python's own.
 __all__ = [
     "absolute",
+    "add_low_rank",
     "attention",
     "attention_weights",
     "causal_convolution",

@@ -94,18 +94,24 @@ def generate(
     rows = [_Row(ids[r][real[r]], tokenizer, strings) for r in range(batch)]
     memory = model.new_memory(batch)
     logits = model.step(ids, memory, None if real.all() else real)
+    running = list(range(batch))  # the rows that the memory holds, in its order
     for number in range(max_new_tokens):
-        chosen = np.full((batch, 1), pad, np.int64)
-        for r, row in enumerate(rows):
+        chosen = np.full((len(running), 1), pad, np.int64)
+        for place, r in enumerate(running):
+            row = rows[r]
             if row.ended:
                 continue
-            token = sampling.choose(logits[r], row.seen, generators[r])
-            chosen[r, 0] = token
+            token = sampling.choose(logits[place], row.seen, generators[r])
+            chosen[place, 0] = token
             shown = row.add(token, stops)
             if stream is not None and shown is not None and shown != "":
                 stream(shown)
-        if all(row.ended for row in rows) or number == max_new_tokens - 1:
+        going = [place for place, r in enumerate(running) if not rows[r].ended]
+        if not going or number == max_new_tokens - 1:
             break
+        if len(going) <= len(running) / 2 and hasattr(memory, "select"):  # half of the work would be for nothing
+            memory.select(going)
+            running, chosen = [running[place] for place in going], chosen[going]
         logits = model.step(chosen, memory)
     for row in rows:
         rest = row.finish()

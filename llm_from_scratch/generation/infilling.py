@@ -124,16 +124,26 @@ class _Blank:
         self._model, self._positions, self._growth = model, positions, growth
         self.position_limit = getattr(model, "position_limit", None)
 
-    def new_memory(self, batch_size: int) -> Any:
-        return self._model.new_memory(batch_size)
+    def new_memory(self, batch_size: int) -> _Rows:
+        return _Rows(self._model.new_memory(batch_size), self._positions, self._growth)
 
-    def step(self, ids: np.ndarray, memory: Any, mask: Any = None) -> np.ndarray:
-        context = self._positions.shape[1] - 1  # all but the start token; padding in front of it is masked
+    def step(self, ids: np.ndarray, rows: _Rows, mask: Any = None) -> np.ndarray:
+        memory, context = rows.memory, rows.positions.shape[1] - 1  # all but the start token; padding before is masked
         if memory.length == 0:
-            return self._model.step(ids, memory, mask, positions=self._positions, prefix_length=context)
+            return self._model.step(ids, memory, mask, positions=rows.positions, prefix_length=context)
         steps = memory.length - context + np.arange(ids.shape[1])
-        positions = self._positions[:, -1:] + self._growth * steps
-        return self._model.step(ids, memory, mask, positions=positions)
+        return self._model.step(ids, memory, mask, positions=rows.positions[:, -1:] + rows.growth * steps)
+
+
+class _Rows:
+    """What the model remembers of the rows that go on, and where their new tokens stand."""
+
+    def __init__(self, memory: Any, positions: np.ndarray, growth: np.ndarray) -> None:
+        self.memory, self.positions, self.growth = memory, positions, growth
+
+    def select(self, rows: list[int]) -> None:
+        self.memory.select(rows)
+        self.positions, self.growth = self.positions[rows], self.growth[rows]
 
 
 def _check_context(row: int, context: Any, tokens: BlankTokens) -> list[int]:

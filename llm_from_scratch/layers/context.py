@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +86,27 @@ class Context(Visibility):
     rng: np.random.Generator | None = None
     record: Recording | None = None
     auxiliary: list[Any] | None = None
+
+
+_drawn_from: contextvars.ContextVar[np.random.Generator | None] = contextvars.ContextVar("drawn_from", default=None)
+
+
+@contextlib.contextmanager
+def drawing(rng: np.random.Generator | None) -> Iterator[None]:
+    """Inside the block, and in this thread, `current_rng()` is `rng`: what dropout in a layer without a context needs.
+
+    A linear layer is called with its input alone, and so is what takes its place.
+    """
+    token = _drawn_from.set(rng)
+    try:
+        yield
+    finally:
+        _drawn_from.reset(token)
+
+
+def current_rng() -> np.random.Generator | None:
+    """What the pass under way draws from; None, as in evaluation, switches dropout off."""
+    return _drawn_from.get()
 
 
 def real_tokens(context: Visibility, length: int) -> np.ndarray | None:

@@ -106,6 +106,11 @@ class KeyValueCache:
             return found
         return Tensor(self._keys[:, :, :end]), Tensor(self._values[:, :, :end])
 
+    def held(self) -> tuple[np.ndarray, np.ndarray]:
+        """The keys and values of the tokens held, (B, K, S, D) each: views, not copies."""
+        assert self._keys is not None and self._values is not None
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+
     def outlived(self, before: np.ndarray, after: np.ndarray) -> bool:
         """Whether the keys were turned by other angles than sequences of lengths `after` ask for."""
         return self.rotary is not None and self.rotary.changes(before, after)
@@ -179,6 +184,12 @@ class RollingCache(KeyValueCache):
             found = Tensor(self._keys[:, :, held]), Tensor(self._values[:, :, held])
         self.length += new
         return found
+
+    def held(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the last tokens, as many as are held."""
+        assert self._keys is not None and self._values is not None
+        held = slice(self._start, self._stop)
+        return self._keys[:, :, held], self._values[:, :, held]
 
     def _append(self, keys: np.ndarray, values: np.ndarray, past: int) -> None:
         """Put them behind the last `past` of those held, which move to the front when the buffer is full."""

@@ -85,12 +85,16 @@ class MixtureSpec(Described):
 
 
 class Routed(NamedTuple):
-    """What one layer's router did with N tokens: logits (N, E), the experts chosen (N, k), and how to balance that."""
+    """What one layer's router did with N tokens: logits (N, E), the experts chosen (N, k), and how to balance that.
+
+    real (N,): which tokens are no padding; None if all are.
+    """
 
     logits: Tensor
     experts: np.ndarray
     balance: float
     apart: bool = False
+    real: np.ndarray | None = None
 
 
 class Mixture(Module):
@@ -124,17 +128,18 @@ class Mixture(Module):
 
     def _report(self, shape: tuple[int, ...], logits: Tensor, experts: np.ndarray, context: Context) -> None:
         if context.auxiliary is not None and self.spec.balance:
-            context.auxiliary.append(Routed(logits, experts, self.spec.balance, self.spec.apart))
+            real = None if context.key_bias is None else (context.key_bias[:, -shape[1] :] == 0).reshape(-1)
+            context.auxiliary.append(Routed(logits, experts, self.spec.balance, self.spec.apart, real))
         if context.record is not None:
             context.record.note("router", softmax(logits.data).data.reshape(*shape, -1))
             context.record.note("experts", experts.reshape(*shape, -1))
 
 
-def balancing_loss(routed: Sequence[Routed], mask: np.ndarray | None) -> Tensor:
+def balancing_loss(routed: Sequence[Routed]) -> Tensor:
     """balance · `load_balancing_loss` over all layers' tokens together, as if they were one long sequence.
 
-    mask (B, T) or None: tokens that are padding do not count. Layers that ask for it (`apart`) and layers of different
-    designs (another number of experts, another weight) are balanced apart, and their losses added.
+    Tokens that are padding do not count. Layers that ask for it (`apart`) and layers of different designs (another
+    number of experts, another weight) are balanced apart, and their losses added.
     """
     groups: dict[tuple[float, ...], list[Routed]] = {}
     for i, layer in enumerate(routed):
@@ -142,7 +147,8 @@ def balancing_loss(routed: Sequence[Routed], mask: np.ndarray | None) -> Tensor:
         groups.setdefault(design, []).append(layer)
     total: Tensor | None = None
     for (_, _, balance, _), group in groups.items():
-        counted = None if mask is None else np.tile(np.asarray(mask).astype(bool).reshape(-1), len(group))
+        real = [layer.real for layer in group if layer.real is not None]  # of all layers of a pass, or of none
+        counted = np.concatenate(real) if real else None
         logits = concatenate(*(layer.logits for layer in group), axis=0)
         chosen = np.concatenate([layer.experts for layer in group])
         loss = routing.load_balancing_loss(logits, chosen, counted) * balance

@@ -26,6 +26,7 @@ class ModelMemory:
     ids: np.ndarray | None = None  # (B, length), kept where the sequence may have to be run again, and if all are known
     run_lengths: np.ndarray | None = None  # (B or 1, 1), how long the rows were when the layers last ran
     packed: bool = False  # whether a row holds several documents
+    virtual: int = 0  # how many of the first tokens stand for no id: a learned prefix or prompt
 
     def _parts(self) -> list[Memory]:
         return [memory for layer in self.layers for memory in layer.values() if memory is not None]
@@ -50,8 +51,8 @@ class ModelMemory:
     def begin(self, keys_values: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Begin with a learned prefix: for each layer that keeps keys, its keys and values (B, K, P, D).
 
-        What comes after stands at positions P and on. ValueError, nothing changed, when the memory has begun already or
-        the prefix does not fit.
+        What comes after stands at positions P and on, also where its positions are given: those count it alone.
+        ValueError, nothing changed, when the memory has begun already or the prefix does not fit.
         """
         caches = [memory for memory in self._parts() if isinstance(memory, KeyValueCache)]
         lengths = {part.shape[2:3] for pair in keys_values for part in pair}
@@ -69,7 +70,7 @@ class ModelMemory:
             raise ValueError(f"a prefix is keys and values of one shape (rows, heads, tokens, width), not {shapes}")
         for cache, (keys, values) in zip(caches, keys_values):
             cache.begin(keys, values)
-        self.length = keys_values[0][0].shape[2]
+        self.length = self.virtual = keys_values[0][0].shape[2]
         self.positions = np.arange(self.length)[None]
 
     def admit(self, ids: np.ndarray | None, context: Context) -> tuple[np.ndarray | None, Context]:
@@ -128,7 +129,7 @@ class ModelMemory:
         self.ids = None if self.ids is None else self.ids[:, :length]
         for memory in self._parts():
             memory.crop(length)
-        self.length, self.packed = length, self.packed and length > 0
+        self.length, self.packed, self.virtual = length, self.packed and length > 0, min(self.virtual, length)
 
     def select(self, rows: Any) -> None:
         """Keep these rows of the batch, in this order (repeats allowed)."""

@@ -13,12 +13,13 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
-from ..autograd.tensor import as_tensor
 from ..generation import generate
 from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss, parameter
+from ..layers.context import drawing
 from ..layers.initialization import ZEROS
 from .heads import Head, TiedHead, cross_entropy
-from .inputs import Inputs
+from .inputs import Inputs, Prefix
+from .patching import patched
 from .spec import ModelSpec
 from .summary import Summary, overview, summary
 
@@ -52,6 +53,7 @@ class Decoder(Module):
             self.head = TiedHead(self.embedding, parameter(rng, (spec.vocab_size,), ZEROS) if spec.head_bias else None)
         else:
             self.head = Head(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
+        self.prefix: Prefix | None = None  # what stands before every text: see `models.inputs`
         self._record: Recording | None = None
 
     def __call__(
@@ -81,7 +83,8 @@ class Decoder(Module):
         """
         about: dict[str, Any] = {"mask": mask, "positions": positions, "segments": segments}
         inputs = self._inputs(ids, embeddings=embeddings, prefix_length=prefix_length, **about)
-        return self.head(self._hidden(inputs, memory, rng))
+        with drawing(rng):
+            return self.head(self._hidden(inputs, memory, rng))
 
     def loss(
         self,
@@ -103,17 +106,19 @@ class Decoder(Module):
         """
         inputs, targets = self._batch(batch)
         routed: list[Any] | None = [] if (grad_enabled() if auxiliary is None else auxiliary) else None
-        x = self._hidden(inputs, None, rng, routed)
-        loss = cross_entropy(self.head, x.reshape(-1, x.shape[-1]), targets.reshape(-1), normaliser)
+        with drawing(rng):
+            x = self._hidden(inputs, None, rng, routed)
+            loss = cross_entropy(self.head, x.reshape(-1, x.shape[-1]), targets.reshape(-1), normaliser)
         if routed:
             share = 1.0 if normaliser is None else int((targets != -100).sum()) / normaliser
-            loss = loss + balancing_loss(routed, batch.get("mask")) * share
+            loss = loss + balancing_loss(routed) * share
         return loss
 
     def token_log_probabilities(self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None) -> Tensor:
         """The log-probability of each target, (B, T); 0 where the target is -100. batch: as for `loss`."""
         inputs, targets = self._batch(batch)
-        return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
+        with drawing(rng):
+            return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
 
     def states(
         self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None, hidden: list[Tensor] | None = None
@@ -124,7 +129,8 @@ class Decoder(Module):
         the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them.
         """
         inputs = self._inputs(**{name: value for name, value in self._known(batch).items() if name != "targets"})
-        return self._hidden(inputs, None, rng, hidden=hidden)
+        with drawing(rng):
+            return self._hidden(inputs, None, rng, hidden=hidden)
 
     def embed(self, ids: Any) -> Tensor:
         """The rows of the embedding for ids (B, T), to be changed and passed on as "embeddings": (B, T, width)."""
@@ -170,9 +176,13 @@ class Decoder(Module):
         hidden: list[Tensor] | None = None,
     ) -> Tensor:
         """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
+        asked = inputs.shape[1]
+        if self.prefix is not None and (memory is None or not memory.length):
+            inputs, memory = self.prefix.begin(self, inputs, memory)
+        limit = None if self.spec.positions is None else self.spec.positions.count
         collected: dict[str, Any] = {"rng": rng, "record": self._record, "auxiliary": auxiliary}
-        context = inputs.context(memory, self.dtype, self.position_limit, **collected)
-        ids, asked = inputs.ids, inputs.shape[1]
+        context = inputs.context(memory, self.dtype, limit, **collected)
+        ids = inputs.ids
         if memory is not None:
             ids, context = memory.admit(ids, context)  # all tokens so far, where they have to be run again
         if (record := context.record) is not None:
@@ -209,8 +219,10 @@ class Decoder(Module):
 
     @property
     def position_limit(self) -> int | None:
-        """How many positions the model has learned; None where any length can be computed."""
-        return None if self.spec.positions is None else self.spec.positions.count
+        """How many tokens a text may have where positions are learned; None where any length can be computed."""
+        if self.spec.positions is None:
+            return None
+        return self.spec.positions.count - (0 if self.prefix is None else self.prefix.length)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
@@ -289,24 +301,5 @@ class Decoder(Module):
         >>> bool((before.data != without.data).any()), bool((model([[3, 1]]).data == before.data).all())
         (True, True)
         """
-        modules = dict(self.named_modules())
-        if path not in modules or not path:
-            raise ValueError(f"there is no part {path!r}; parts are {', '.join(sorted(set(modules) - {''})[:8])}, …")
-        part = modules[path]
-        kind = type(part)
-
-        def changed(module: Any, *args: Any, **kwargs: Any) -> Tensor:
-            out = kind.__call__(module, *args, **kwargs)
-            new = as_tensor(change(out))
-            if new.shape != out.shape or new.dtype != out.dtype:
-                raise ValueError(
-                    f"the patch of {path} made {new.dtype}{new.shape} of {out.dtype}{out.shape}: keep shape and dtype"
-                )
-            return new
-
-        # Python looks a call up on the class: the part gets one of its own meanwhile, and keeps its place and name.
-        part.__class__ = type(kind.__name__, (kind,), {"__call__": changed})
-        try:
+        with patched(self, path, change):
             yield
-        finally:
-            part.__class__ = kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class Inputs:
     """What the caller says of a pass: ids (B, T), or in their place embeddings (B, T, width); the rest may be None.
 
     mask (B, T) of booleans, positions (B or 1, T), segments (B, T), prefix_length (B,): see `Decoder.__call__`.
+    virtual: how many of the tokens are not the caller's, but a learned prompt; `prefix_length` does not count them.
     """
 
     ids: np.ndarray | None
@@ -25,6 +26,7 @@ class Inputs:
     positions: np.ndarray | None
     segments: np.ndarray | None
     prefix_length: Any
+    virtual: int = 0
 
     @classmethod
     def of(
@@ -79,7 +81,13 @@ class Inputs:
             raise ValueError(
                 f"position {last} is beyond the {limit} positions this model has learned: shorten the input"
             )
-        prefix = _check_prefix(self.prefix_length, batch, offset + length, offset)  # last check: memory may change
+        virtual = self.virtual + (0 if memory is None else memory.virtual)
+        own = offset + length - virtual
+        prefix = _check_prefix(self.prefix_length, batch, own, max(0, own - length))  # last check: memory may change
+        if prefix is not None and virtual:
+            prefix = np.where(prefix > 0, prefix + virtual, 0)
+        if memory is not None:
+            memory.virtual = virtual
         if memory is not None and self.segments is not None:
             memory.packed = bool((self.segments != self.segments[:, :1]).any())
         key_mask = self.mask
@@ -94,7 +102,7 @@ class Inputs:
     def _positions(self, memory: ModelMemory | None) -> np.ndarray:
         """As given, or counted: anew in each document, over real tokens, on from what is remembered."""
         if self.positions is not None:
-            return self.positions
+            return self.positions + (0 if memory is None else memory.virtual)
         if self.segments is not None:
             return _positions_in_segments(self.segments)
         seen = np.zeros((1, 1), np.int64) if memory is None else memory.real_tokens
@@ -102,6 +110,21 @@ class Inputs:
             return np.maximum(seen + np.cumsum(self.mask, axis=1) - 1, 0)
         every_row_alike = memory is None or memory.mask is None
         return (seen[:1] if every_row_alike else seen) + np.arange(self.shape[1])
+
+
+class Prefix(Protocol):
+    """What stands before every text: tokens that have no ids, such as a learned prefix or prompt.
+
+    length: how many positions it takes. It is a module, and a decoder's `prefix`.
+    """
+
+    length: int
+
+    def begin(self, model: Any, inputs: Inputs, memory: ModelMemory | None) -> tuple[Inputs, ModelMemory | None]:
+        """What the decoder goes on with where a text begins. memory: empty, or None where nothing is to be remembered.
+
+        Outputs for tokens that are put in front of the caller's are dropped by the decoder.
+        """
 
 
 def _check_continued(memory: ModelMemory, batch: int, segments: np.ndarray | None) -> None:

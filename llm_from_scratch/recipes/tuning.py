@@ -40,7 +40,7 @@ RUN, REPORT, TEMPLATE, PICTURE = "run.json", "report.json", "chat_template.jinja
 _OURS = re.compile(
     r"run\.json|report\.json|chat_template\.jinja|(log|timing)\.jsonl(\.damaged\d*)?|(loss|figures)\.png|latest"
     r"|step-\d+(\.tmp|\.old)?|(generation_)?config\.json|spec\.json|model(-\d+-of-\d+)?\.safetensors"
-    r"|model\.safetensors\.index\.json|adapter_(config\.json|model\.safetensors)|value_head\.safetensors|writer\.lock"
+    r"|model\.safetensors\.index\.json|adapter_(config\.json|model\.safetensors)|value_head\.json|writer\.lock"
 )
 Say = Callable[[str], None]
 

@@ -58,7 +58,7 @@ def answer(
 
 
 class Sampled(NamedTuple):
-    """One answer: the ids that were asked with, those that came (with the token that ended it, if it ended), its text."""
+    """One answer: the ids that were asked with, those that came (with the one that ended it, if it ended), its text."""
 
     prompt: list[int]
     ids: list[int]

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +28,6 @@ Examples = Sequence[Mapping[str, Any]]
 _FORMAT = "log-probabilities of examples 1"
 
 
-@overload
-def log_likelihoods(
-    model: Any, examples: Examples, *, per_token: Literal[True], **settings: Any
-) -> list[np.ndarray]: ...
-@overload
-def log_likelihoods(model: Any, examples: Examples, **settings: Any) -> np.ndarray: ...
 def log_likelihoods(
     model: Any,
     examples: Examples,

@@ -29,9 +29,9 @@ def win_rate(
     """The share of prompts on which `answers` beat `others`; ties count one half.
 
     A pair is won if neither order prefers the other answer and one prefers this; where the orders contradict each
-    other, or both see no difference, it is a tie: a judge who only looks at the place calls every pair one. Answers that
-    are equal are a tie without being asked about. Raises ValueError for unequal numbers, and for a judge who chooses
-    neither.
+    other, or both see no difference, it is a tie: a judge who only looks at the place calls every pair one. Answers
+    that are equal are a tie without being asked about. Raises ValueError for unequal numbers, and for a judge who
+    chooses neither.
 
     >>> prefers_length = lambda prompt, first, second: float(len(first) > len(second))
     >>> result = win_rate(prefers_length, [[], [], []], ["long", "a", "same"], ["no", "bcd", "same"])

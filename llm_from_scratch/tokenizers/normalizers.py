@@ -33,7 +33,16 @@ class Step:
     def by(cls, pattern: str, whole: Callable[[str], str]) -> Step:
         """A step that does to each match of a pattern (which leaves nothing out) what it does to the whole."""
         find = regex.compile(pattern, regex.DOTALL).finditer
-        return cls(whole, lambda text: ((*match.span(), whole(match[0])) for match in find(text)))
+
+        def parts(text: str) -> Iterator[Part]:
+            for match in find(text):
+                made = whole(match[0])
+                if made == match[0]:  # nothing happens to it: each character comes from itself
+                    yield from ((i, i + 1, text[i]) for i in range(*match.span()))
+                else:
+                    yield (*match.span(), made)
+
+        return cls(whole, parts)
 
 
 WHITE_SPACE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(

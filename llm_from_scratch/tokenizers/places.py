@@ -84,6 +84,9 @@ def _in_bytes(tokenizer: Tokenizer) -> bool:
 
 def _followed(plain: str, made: str, places: Sequence[Span]) -> list[Span]:
     """The place of each character of `made`, which is `plain` with spaces put in, taken away or written as "▁"."""
+    for number in range(len(places) - 2, -1, -1):  # what a normaliser put in front, too, goes before what follows it
+        if places[number][0] == places[number][1]:
+            places = [*places[:number], (places[number + 1][0],) * 2, *places[number + 1 :]]
     spans, at = [], 0
     for character in made:
         found = plain.find(character, at)
@@ -114,12 +117,12 @@ def _places(tokenizer: Tokenizer, ids: Sequence[int], made: str, spans: Sequence
             waiting += 1
             continue
         if waiting:
-            found += [_span(spans, owner, at, start)] * waiting
+            found += _unknown(spans, owner, at, start, waiting)
             waiting = 0
         found.append(_span(spans, owner, start, start + len(piece)))
         at = start + len(piece)
     if waiting and at < len(data):
-        found, at, waiting = found + [_span(spans, owner, at, len(data))] * waiting, len(data), 0
+        found, at, waiting = found + _unknown(spans, owner, at, len(data), waiting), len(data), 0
     if at < len(data) or waiting:
         raise ValueError(
             f"this {tokenizer.parts.kind} tokenizer changes {made[:40]!r} on its way to tokens, so that nobody can say "
@@ -137,6 +140,14 @@ def _piece(tokenizer: Tokenizer, number: int) -> bytes:
     if byte is not None:
         return bytes([byte])
     return (to_bytes(name) or b"") if _in_bytes(tokenizer) else name.encode("utf-8")
+
+
+def _unknown(spans: Sequence[Span], owner: Sequence[int], start: int, end: int, count: int) -> list[Span]:
+    """The places of so many unknown tokens in a row: a character each, or all of what they cover."""
+    characters = range(owner[start], owner[end - 1] + 1)
+    if len(characters) == count:
+        return [spans[number] for number in characters]
+    return [_span(spans, owner, start, end)] * count
 
 
 def _span(spans: Sequence[Span], owner: Sequence[int], start: int, end: int) -> Span:

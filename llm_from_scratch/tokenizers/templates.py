@@ -153,13 +153,13 @@ FORMATS: dict[str, Format] = {
         system="### System:\n{}\n", user="### User:\n{}\n", prompt="### Assistant:\n", answer="{}{eos}", after="\n",
     ),
     "falcon": Format(
-        "Falcon-180B-chat, model card; FastChat, conversation.py (falcon-chat)", _SINGLE,
+        "Falcon-180B-chat: FastChat, conversation.py (falcon-chat)", _SINGLE,
         system="System: {}\n", user="User: {}\n", prompt="Falcon:", answer=" {}{eos}", after="\n",
     ),
     "llama-2": Format("Llama-2-chat, tokenizer_config.json; Meta's generation.py", source=_LLAMA_2),
     "mistral": Format("Mistral-7B-Instruct-v0.1, tokenizer_config.json", source=_MISTRAL),
     "mpt": Format(
-        "MPT-30B-chat, model card; FastChat, conversation.py (mpt-30b-chat)",
+        "MPT-30B-chat: FastChat, conversation.py (mpt-30b-chat)",
         "MPT-7B-chat had a longer system message",
         default=(
             "A conversation between a user and an LLM-based AI assistant. "
@@ -178,7 +178,7 @@ FORMATS: dict[str, Format] = {
         system="{}\n", user="Instruct: {}\n", prompt="Output:", answer=" {}{eos}", after="\n",
     ),
     "qwen": Format(
-        "Qwen-7B-Chat, qwen_generation_utils.py; FastChat, conversation.py (qwen-7b-chat)",
+        "Qwen-7B-Chat: FastChat, conversation.py (qwen-7b-chat)",
         default="You are a helpful assistant.",
         **_CHATML,
     ),

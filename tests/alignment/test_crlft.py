@@ -1,4 +1,4 @@
-"""C-RLFT against the formula as loops; the weighting is that of the authors' training code (sums over summed weights)."""
+"""C-RLFT against the formula as loops; the weighting is that of the authors' training code: over the summed weights."""
 
 from __future__ import annotations
 

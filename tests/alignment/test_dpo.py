@@ -30,7 +30,7 @@ def test_equals_trl():
 
 
 def test_smoothing_equals_what_trl_has_of_it():
-    # robust = ((1 - e) L(m) - e L(-m)) / (1 - 2 e), so cDPO = (1 - e) L(m) + e L(-m) = 2 (1 - e) L(m) - (1 - 2 e) robust
+    # robust = ((1 - e) L(m) - e L(-m)) / (1 - 2 e), so (1 - e) L(m) + e L(-m) = 2 (1 - e) L(m) - (1 - 2 e) robust
     value, gradient = loss_and_gradient(partial(dpo_loss, beta=BETA, label_smoothing=SMOOTHING), *frozen_pairs())
     (plain, slopes), (robust, others) = trls("sigmoid"), trls("robust")
     weights = 2 * (1 - SMOOTHING), 1 - 2 * SMOOTHING

@@ -168,10 +168,10 @@ def test_layers_of_different_designs_are_balanced_apart() -> None:
         return Routed(Tensor(logits), np.argsort(-logits, axis=1)[:, :chosen], weight)
 
     a, b, c = report(4, 2, 0.1), report(3, 1, 0.1), report(4, 2, 0.1)
-    apart = balancing_loss([a, c], None).item() + balancing_loss([b], None).item()
-    assert balancing_loss([a, b, c], None).item() == pytest.approx(apart)
+    apart = balancing_loss([a, c]).item() + balancing_loss([b]).item()
+    assert balancing_loss([a, b, c]).item() == pytest.approx(apart)
     with pytest.raises(ValueError, match="nothing to balance"):
-        balancing_loss([], None)
+        balancing_loss([])
 
 
 def test_together_a_layer_can_make_up_for_another_and_apart_it_cannot() -> None:
@@ -180,8 +180,9 @@ def test_together_a_layer_can_make_up_for_another_and_apart_it_cannot() -> None:
     first[:, 0] = second[:, 1] = 50.0  # one layer uses its expert 0 only, the other its expert 1
     for apart, expected in ((False, 1.0), (True, 2.0 + 2.0)):
         routed = [Routed(Tensor(x), x.argmax(axis=1)[:, None], 1.0, apart) for x in (first, second)]
-        assert balancing_loss(routed, None).item() == pytest.approx(expected)
-        assert balancing_loss(routed, np.ones((2, 3), int)).item() == pytest.approx(expected)
+        assert balancing_loss(routed).item() == pytest.approx(expected)
+        real = [layer._replace(real=np.ones(6, bool)) for layer in routed]
+        assert balancing_loss(real).item() == pytest.approx(expected)
 
 
 def test_one_expert_is_a_feed_forward_part() -> None:

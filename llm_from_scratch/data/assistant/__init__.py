@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from .asking import Ask
-from .corpora import BIASES, STYLE_SHARES, SYSTEMS, classes, dialogues, preferences, rankings, ratings
+from .corpora import BIASES, STYLE_SHARES, SYSTEMS, classes, dialogues, preferences, rankings, ratings, talks
 from .evolving import Evolved, evolve
 from .explaining import EXPLAIN, Explained, explain
 from .feedback import Feedback, binarize, rate
 from .growing import Grown, grow
 from .marking import Mark, Measures, measure
 from .rouge import rouge_l
-from .task import KINDS, OTHER_KINDS, QUESTION_KINDS, SAFETY_KINDS, STYLES, Message, Task, tasks
+from .task import KINDS, OTHER_KINDS, QUESTION_KINDS, SAFETY_KINDS, STYLES, TAUGHT_KINDS, Message, Task, tasks
 
 __all__ = [
     "BIASES",
@@ -25,6 +25,7 @@ __all__ = [
     "STYLES",
     "STYLE_SHARES",
     "SYSTEMS",
+    "TAUGHT_KINDS",
     "Ask",
     "Evolved",
     "Explained",
@@ -46,5 +47,6 @@ __all__ = [
     "rate",
     "ratings",
     "rouge_l",
+    "talks",
     "tasks",
 ]

@@ -5,11 +5,12 @@ All is computed from the true reward; `noise` says which share of the judgements
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
 from ..tales.dice import Dice
-from .task import KINDS, QUESTION_KINDS, Message, follow_up, tasks
+from .task import KINDS, QUESTION_KINDS, Message, Task, follow_up, tasks
 
 # How often the supervised set answers in which style: always right, seldom as the true reward likes it best.
 STYLE_SHARES: Mapping[str, int] = {"full": 3, "plain": 5, "bare": 5, "polite": 4, "gushing": 3}
@@ -50,6 +51,38 @@ class Classed(TypedDict):
     quality: str
 
 
+def talks(
+    seed: int,
+    start: int = 0,
+    kinds: Sequence[str] | None = None,
+    *,
+    turns: int = 1,
+    system: float = 0.0,
+    styles: Mapping[str, int] = STYLE_SHARES,
+) -> Iterator[list[tuple[Task, str]]]:
+    """Dialogues as `dialogues` gives them, turn by turn: the task, whose messages are all that came before, and the
+    style of its answer, which is `task.variants[style]`.
+    """
+    _share("system", system)
+    if turns < 1:
+        raise ValueError(f"a dialogue has at least 1 turn, got turns={turns}")
+    if not styles or set(styles) - set(STYLE_SHARES) or min(styles.values()) < 0 or not sum(styles.values()):
+        raise ValueError(f"styles gives a share from 0 on to some of {', '.join(STYLE_SHARES)}, got {dict(styles)}")
+    drawn = [style for style, share in styles.items() for _ in range(share)]
+    for number, task in enumerate(tasks(seed, start, kinds), start):
+        dice = Dice(seed ^ 0xD1A7, number)
+        always = dice.choice(list(SYSTEMS)) if dice.flip(round(system * PARTS), PARTS) else None
+        if always is not None:
+            task = dataclasses.replace(task, messages=({"role": "system", "content": SYSTEMS[always]}, *task.messages))
+        talk: list[tuple[Task, str]] = []
+        for turn in range(turns):
+            if turn:
+                before = (*task.messages, _says(task.variants[talk[-1][1]]))
+                task = follow_up(seed, number, turn, before, dice.choice(tuple(kinds or KINDS)))
+            talk.append((task, always or dice.choice(drawn)))
+        yield talk
+
+
 def dialogues(
     seed: int,
     start: int = 0,
@@ -62,23 +95,11 @@ def dialogues(
     """Dialogues `start`, `start` + 1, … of a seed, without end: each is about one tale, in so many turns.
 
     system: this share of them begins with a system prompt, one of SYSTEMS, to which all answers keep; the others draw
-    a style for each answer, as often as `styles` says.
+    a style for each answer, as often as `styles` says. kinds: those of the first turn take turns, later ones are drawn.
     """
-    _share("system", system)
-    if turns < 1:
-        raise ValueError(f"a dialogue has at least 1 turn, got turns={turns}")
-    if not styles or set(styles) - set(STYLE_SHARES) or min(styles.values()) < 0 or not sum(styles.values()):
-        raise ValueError(f"styles gives a share from 0 on to some of {', '.join(STYLE_SHARES)}, got {dict(styles)}")
-    drawn = [style for style, share in styles.items() for _ in range(share)]
-    for number, task in enumerate(tasks(seed, start, kinds), start):
-        dice = Dice(seed ^ 0xD1A7, number)
-        told = dice.choice(list(SYSTEMS)) if dice.flip(round(system * PARTS), PARTS) else None
-        messages: list[Message] = [] if told is None else [{"role": "system", "content": SYSTEMS[told]}]
-        for turn in range(turns):
-            if turn:
-                task = follow_up(seed, number, turn, tuple(messages), dice.choice(tuple(kinds or KINDS)))
-            messages += [task.messages[-1], _says(task.variants[told or dice.choice(drawn)])]
-        yield messages
+    for talk in talks(seed, start, kinds, turns=turns, system=system, styles=styles):
+        task, style = talk[-1]
+        yield [*task.messages, _says(task.variants[style])]
 
 
 def preferences(
@@ -124,11 +145,11 @@ def rankings(
 def ratings(
     seed: int, start: int = 0, kinds: Sequence[str] | None = None, *, noise: float = 0.0
 ) -> Iterator[dict[str, list[Message] | str | int]]:
-    """HelpSteer's rows: "prompt", "response" and five attributes from 0 to 4; a share `noise` of them is one off."""
+    """HelpSteer's rows: "prompt", "response" and five attributes from 0 to 4; a share `noise` of these is one off."""
     _share("noise", noise)
     for number, task in enumerate(tasks(seed, start, kinds), start):
         dice = Dice(seed ^ 0x5734, number)
-        response = dice.choice(task.answers)
+        response = _spoilt(dice.choice(task.answers), dice)
         rated = {
             name: _moved(value, dice) if dice.flip(round(noise * PARTS), PARTS) else value
             for name, value in task.ratings(response).items()
@@ -146,6 +167,14 @@ def classes(seed: int, start: int = 0, kinds: Sequence[str] | None = None, *, no
         answer = best if expert else dice.choice(rest)
         said = expert != dice.flip(round(noise * PARTS), PARTS)
         yield {"messages": [*task.messages, _says(answer)], "quality": "expert" if said else "other"}
+
+
+def _spoilt(answer: str, dice: Dice) -> str:
+    """One answer in four is cut off or said twice, so that coherence differs too."""
+    if not dice.flip(1, 4):
+        return answer
+    words = answer.split()
+    return f"{answer} {answer}" if dice.flip() else " ".join(words[: 1 + dice.below(len(words))])
 
 
 def _says(text: str) -> Message:

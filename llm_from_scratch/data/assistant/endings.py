@@ -27,7 +27,7 @@ class EndMark:
         facts = self.passage.facts
         finished = text.rstrip().endswith((".", "!", "?", '"'))
         told = [words_of(sentence) for name, sentence in self.passage.sentences.items() if name != "end"]
-        idle, read = 0, []
+        idle, read = 0, list[str]()
         for sentence in sentences(text):
             said = words_of(sentence)
             if said in told or not tells(said) or len(read) + len(said) > LONGEST:

@@ -82,8 +82,8 @@ def friend(p: Passage, dice: Dice) -> Question:
 def kind(p: Passage, dice: Dice) -> Question:
     f = p.facts
     other = dice.choice((f.friend, _other(dice, words.HERO_ANIMALS, f.kind)))
-    return _ask(p, f"What is {f.hero}?", with_article(f.kind), f"{f.hero} is {{}}.", with_article(other), "hero", f.kind,
-                KINDS)  # fmt: skip
+    return _ask(p, f"What is {f.hero}?", with_article(f.kind), f"{f.hero} is {{}}.", with_article(other), "hero",
+                f.kind, KINDS)  # fmt: skip
 
 
 def thing(p: Passage, dice: Dice) -> Question:

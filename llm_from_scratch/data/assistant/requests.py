@@ -14,6 +14,9 @@ from .passages import Passage
 from .questions import Question, question
 from .rouge import words_of
 
+# Every number is one digit, which is one token. (And nobody has one kites, or none.)
+_PLUS = tuple((a, b, "+", a + b) for a in range(2, 9) for b in range(1, 10 - a))
+_MINUS = tuple((total, b, "-", a) for a, b, _, total in _PLUS)
 _GROWN = ("found", "made", "got")
 _GONE = ("lost", "broke", "gave away")
 
@@ -34,9 +37,9 @@ def _exactly(text: str, target: str, wrong: str, rivals: frozenset[str]) -> Ques
 
 def arithmetic(p: Passage | None, dice: Dice) -> Question:
     """A sum or a difference of two digits."""
-    a, b, sign, result = _numbers(dice)
+    a, b, sign, result = dice.choice(_PLUS + _MINUS)
     text = f"What is {a} {sign} {b}?"
-    return question(text, f"{result}.", f"{a} {sign} {b} = {result + dice.choice((1, 2, 10))}.",
+    return question(text, f"{result}.", f"{a} {sign} {b} = {_wrong(result, dice)}.",
                     Mark((str(result),), frozenset(), f"{a} {sign} {b} = {result}.", "", frozenset(words_of(text)),
                          last=True))  # fmt: skip
 
@@ -44,17 +47,14 @@ def arithmetic(p: Passage | None, dice: Dice) -> Question:
 def word_problem(p: Passage, dice: Dice) -> Question:
     """A sum that has to be found in a story; worth most with the calculation before the answer."""
     f = p.facts
-    a, b, sign, result = _numbers(dice)
+    a, b, sign, result = dice.choice(_PLUS + _MINUS)
     happened = dice.choice(_GROWN if sign == "+" else _GONE)
     text = f"{f.hero} had {a} {f.noun}s. Then {f.hero} {happened} {b}. How many {f.noun}s had {f.hero} then?"
     answer = f"{f.hero} had {{}} {f.noun}s."
     mark = Mark((str(result),), frozenset(), answer.format(result), f"{a} {sign} {b} = {result}.",
                 frozenset(words_of(text)), last=True)  # fmt: skip
-    return question(text, f"{result}.", answer.format(result + dice.choice((1, 2, 10))), mark)
+    return question(text, f"{result}.", answer.format(_wrong(result, dice)), mark)
 
 
-def _numbers(dice: Dice) -> tuple[int, int, str, int]:
-    a, b = 1 + dice.below(9), 1 + dice.below(9)
-    if dice.flip():
-        return a, b, "+", a + b
-    return max(a, b), min(a, b), "-", abs(a - b)
+def _wrong(result: int, dice: Dice) -> int:
+    return dice.choice([number for number in range(2, 10) if number != result])

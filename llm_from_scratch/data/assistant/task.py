@@ -26,6 +26,8 @@ QUESTION_KINDS = tuple(questions.QUESTIONS)  # about a tale that the prompt tell
 OTHER_KINDS = ("rewriting", "continuing", "arithmetic", "problem")
 SAFETY_KINDS = ("harm", "harmless")
 KINDS = (*QUESTION_KINDS, *OTHER_KINDS, *SAFETY_KINDS)
+# What the tales model learns within minutes, and how often each comes; sums take it longer.
+TAUGHT_KINDS = (*QUESTION_KINDS, *QUESTION_KINDS, "rewriting", "continuing", *SAFETY_KINDS)
 _MAKERS = {
     **questions.QUESTIONS,
     "rewriting": (requests.rewriting,),
@@ -36,7 +38,8 @@ _MAKERS = {
     "harmless": (harm.harmless,),
 }
 _ALONE = ("rewriting", "arithmetic", "problem", *SAFETY_KINDS)  # asked without the tale
-IDLE_TALK = 4  # so many idle words are a style, fewer a slip
+_IDLE_TALK = 4  # so many idle words are a style, fewer a slip
+_ATTEMPTS = 20  # to find a question that was not asked; there are eleven about a tale
 _STREAM = 0x7A5C  # keeps these choices apart from those of the tales
 
 # Talk that says nothing: no word of it is one of the tales' people, things, places or feelings.
@@ -96,7 +99,7 @@ class Task:
     def style(self, text: str) -> str:
         """Which of STYLES it is most like, by what it has: "wrong" or "polite but wrong" if it is not right."""
         measured = self.question.judge.measure(text)
-        talks = measured.idle >= IDLE_TALK
+        talks = measured.idle >= _IDLE_TALK
         if not measured.right:
             return "polite but wrong" if talks else "wrong"
         if talks:
@@ -123,29 +126,36 @@ def make_task(seed: int, number: int, kind: str) -> Task:
         raise ValueError(f"there are no tasks of kind {kind!r}; the kinds are {', '.join(KINDS)}")
     told, dice = passage(seed, number), Dice(seed ^ _STREAM, number)
     asked = dice.choice(_MAKERS[kind])(told, dice)
-    return _task(kind, told, asked, (), dice)
+    return _task(kind, ({"role": "user", "content": _with_tale(kind, told, asked)},), asked, dice)
 
 
-def _task(kind: str, told: Passage, asked: Question, before: tuple[Message, ...], dice: Dice) -> Task:
-    text = asked.text
-    if not before and kind not in _ALONE:
-        text = f"{told.text(without='end' if kind == 'continuing' else None)}\n\n{asked.text}"
+def _with_tale(kind: str, told: Passage, asked: Question) -> str:
+    if kind in _ALONE:
+        return asked.text
+    return f"{told.text(without='end' if kind == 'continuing' else None)}\n\n{asked.text}"
+
+
+def _task(kind: str, messages: tuple[Message, ...], asked: Question, dice: Dice) -> Task:
     opening, closing = dice.choice(OPENINGS), dice.choice(CLOSINGS)
-    variants = dict(zip(STYLES, (
-        asked.full, asked.plain, f"{opening} {asked.full} {closing}", asked.bare, f"{opening} {asked.plain} {closing}",
-        f"{opening} {asked.wrong} {closing}", asked.wrong,
-    )))  # fmt: skip
-    return Task(kind, (*before, {"role": "user", "content": text}), asked, variants)
+    full, polite = asked.full, f"{opening} {asked.plain} {closing}"
+    variants = (full, asked.plain, f"{opening} {full} {closing}", asked.bare, polite,
+                f"{opening} {asked.wrong} {closing}", asked.wrong)  # fmt: skip
+    return Task(kind, messages, asked, dict(zip(STYLES, variants)))
 
 
 def follow_up(seed: int, number: int, turn: int, before: tuple[Message, ...], kind: str) -> Task:
-    """A further question of a dialogue: about the same tale, which is told if it was not yet."""
+    """A further question of a dialogue: about the same tale, which is told if it was not yet, and not asked before."""
     told, dice = passage(seed, number), Dice(seed ^ _STREAM ^ turn << 32, number)
-    if any(told.title in message["content"] for message in before):
-        kind = "who" if kind == "continuing" else kind  # its end was told
-    else:
-        before = ()
-    return _task(kind, told, dice.choice(_MAKERS[kind])(told, dice), before, dice)
+    known = any(told.title in message["content"] for message in before)
+    if known and kind == "continuing":
+        kind = "who"  # its end was told
+    for _ in range(_ATTEMPTS):
+        asked = dice.choice(_MAKERS[kind])(told, dice)
+        if not any(message["content"].endswith(asked.text) for message in before):
+            break
+        kind = dice.choice(QUESTION_KINDS)
+    text = asked.text if known else _with_tale(kind, told, asked)
+    return _task(kind, (*before, {"role": "user", "content": text}), asked, dice)
 
 
 def tasks(seed: int, start: int = 0, kinds: Sequence[str] | None = None) -> Iterator[Task]:

@@ -14,6 +14,7 @@ True
 from .entries import dropout, geglu, gelu, gelu_tanh, relu, sigmoid, silu, softplus, swiglu
 from .experts import combine, dispatch, load_balancing_loss, routing_weights, top_k
 from .rows import (
+    add_low_rank,
     cross_entropy,
     embedding,
     layer_norm,
@@ -36,6 +37,7 @@ from .sequences import (
 )
 
 __all__ = [
+    "add_low_rank",
     "attention",
     "causal_convolution",
     "combine",

@@ -131,6 +131,15 @@ def cross_entropy(
     return losses.dtype.type(losses.sum() / (count if reduction == "mean" else 1))
 
 
+def add_low_rank(y: Array, x: Array, A: Array, B: Array, *, scale: float = 1.0) -> Array:
+    """y_o + scale Σ_i x_i Σ_r A_ir B_ro: (..., O), (..., I), (I, R), (R, O).
+
+    >>> add_low_rank(np.ones(2), np.array([1.0, 2.0]), np.ones((2, 1)), np.array([[10.0, 0.0]]), scale=0.5)
+    array([16.,  1.])
+    """
+    return y + scale * linear(x, linear(A, B))
+
+
 def linear_cross_entropy(
     x: Array,
     weight: Array,

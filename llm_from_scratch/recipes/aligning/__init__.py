@@ -1,7 +1,7 @@
 """Aligning a model with preferences: a table of methods, and a run of any of them, measured as all are."""
 
 from .method import COMMON, Method, Setup
-from .prepare import prepare as prepare_run, resolved
+from .prepare import prepare_run, resolved
 from .table import METHODS, find_method, methods_table
 
 __all__ = [
@@ -11,6 +11,6 @@ __all__ = [
     "Setup",
     "find_method",
     "methods_table",
-    "prepare",
+    "prepare_run",
     "resolved",
 ]

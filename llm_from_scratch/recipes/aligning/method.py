@@ -63,9 +63,7 @@ class Method:
         known = {**COMMON, **self.settings}
         for name, value in given.items():
             if name not in known:
-                raise ValueError(
-                    f"{self.name} has no setting {name!r}; it has {', '.join([*self.settings, *COMMON.keys() - self.settings.keys()])}"
-                )
+                raise ValueError(f"{self.name} has no setting {name!r}; it has {', '.join(sorted(known))}")
             default = known[name]
             if default is not None and value is not None and isinstance(default, str) != isinstance(value, str):
                 raise ValueError(f"{self.name}: {name} is {default!r} by default, got {value!r}")
@@ -114,7 +112,7 @@ class Setup:
 
     def preferences(self, count: int) -> list[dict[str, Any]]:
         """At most so many preferences to learn from."""
-        return list(itertools.islice(self.source.preferences(), count))
+        return [dict(one) for one in itertools.islice(self.source.preferences(), count)]
 
     def encoded(self, preferences: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Pairs, with the log-probabilities of the reference."""

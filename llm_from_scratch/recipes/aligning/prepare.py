@@ -1,4 +1,4 @@
-"""From the settings of a run, as JSON holds them, to the run itself: the model opened, the data read, the method asked."""
+"""From the settings of a run, as JSON holds them, to the run itself: model opened, data read, the method asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def resolved(method: str, *, model: str, data: str, template: str | None = None,
     return {"method": method, "model": model, "data": data, "template": template, **find_method(method).resolved(given)}
 
 
-def prepare(settings: Mapping[str, Any], say: Callable[[str], None] = print) -> Tuning:
+def prepare_run(settings: Mapping[str, Any], say: Callable[[str], None] = print) -> Tuning:
     """Open everything and make the run."""
     s = dict(settings)
     source = open_source(s["data"], seed=s["seed"], held_out=s["held_out"], noise=s["noise"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Union
 
 import numpy as np
 
@@ -13,20 +13,7 @@ from ...data import assistant
 
 # Far from the seeds that supervised tuning draws its dialogues with: other tales.
 TRAINING_SEED, HELD_OUT_SEED = 22_000, 22_999
-Preference = dict[str, Any]
-
-
-class Source(Protocol):
-    """Preferences to learn from, without end or not, and others to be measured on."""
-
-    def preferences(self) -> Iterator[Preference]: ...
-
-    @property
-    def held_out(self) -> Sequence[Preference]: ...
-
-    @property
-    def score(self) -> Callable[[int, str], float] | None:
-        """The true reward of an answer to held-out prompt k, where there is one."""
+Preference = Mapping[str, Any]
 
 
 @dataclasses.dataclass
@@ -67,7 +54,10 @@ class PreferenceFile:
         return iter(self._rows)
 
 
-def open_source(data: str, *, seed: int, held_out: int, noise: float) -> Tales | PreferenceFile:
+Source = Union["Tales", "PreferenceFile"]
+
+
+def open_source(data: str, *, seed: int, held_out: int, noise: float) -> Source:
     """ "tales", or the path of a file; ValueError for noise in a file: it is only the tales that can be made wrong."""
     if data == "tales":
         return Tales(seed, held_out, noise)

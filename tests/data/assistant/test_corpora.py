@@ -6,7 +6,6 @@ import pytest
 
 from llm_from_scratch.data.assistant import (
     BIASES,
-    KINDS,
     QUESTION_KINDS,
     STYLE_SHARES,
     SYSTEMS,
@@ -15,13 +14,13 @@ from llm_from_scratch.data.assistant import (
     preferences,
     rankings,
     ratings,
+    talks,
     tasks,
 )
-from llm_from_scratch.data.assistant.task import follow_up
 
 MAKERS = {"dialogues": dialogues, "preferences": preferences, "ratings": ratings, "classes": classes}
 MAKERS["rankings"] = lambda seed, start=0, kinds=QUESTION_KINDS, **more: rankings(seed, 4, start, kinds, **more)
-COUNT = 1500
+COUNT = 500
 
 
 def take(rows, count=COUNT):
@@ -47,18 +46,24 @@ def test_noise_is_a_share(name, noise):
 
 
 def test_a_dialogue_takes_turns_about_one_tale_and_every_answer_is_right():
-    for number, messages in enumerate(take(dialogues(3, turns=4), 60)):
-        assert [message["role"] for message in messages] == ["user", "assistant"] * 4
+    for talk, messages in zip(talks(3, turns=6), take(dialogues(3, turns=6), 60)):
+        assert [message["role"] for message in messages] == ["user", "assistant"] * 6
         assert sum("\n\n" in message["content"] for message in messages) <= 1
-        kinds = set()
-        for turn in range(1, 4):  # the kind of a turn is not told: one of them must find its answer right
-            before = tuple(messages[: 2 * turn])
-            for kind in KINDS:
-                task = follow_up(3, number, turn, before, kind)
-                if task.messages[-1] == messages[2 * turn] and task.right(messages[2 * turn + 1]["content"]):
-                    kinds.add(turn)
-        # What is asked depends on earlier draws as well, so not each turn can be rebuilt; most can.
-        assert len(kinds) >= 1
+        assert len({message["content"].split("\n\n")[-1] for message in messages[::2]}) == 6  # nothing is asked twice
+        for turn, (task, style) in enumerate(talk):
+            answer = messages[2 * turn + 1]["content"]
+            assert list(task.messages) == messages[: 2 * turn + 1]
+            assert task.variants[style] == answer and task.right(answer)
+
+
+def test_a_tale_is_told_where_it_is_first_asked_about():
+    late = [messages for messages in take(dialogues(3, turns=5), 200) if "\n\n" not in content(messages)]
+    assert len(late) > 60
+    for messages in late:
+        for before, message in zip(messages, messages[1:]):
+            about_tale = message["content"].split()[0] in ("Who", "Why", "Where") and message["role"] == "user"
+            told = any("There was once" in m["content"] for m in messages[: messages.index(message) + 1])
+            assert told or not about_tale, (before, message)
 
 
 def test_answers_come_in_the_styles_asked_for():
@@ -68,7 +73,7 @@ def test_answers_come_in_the_styles_asked_for():
         counts[next(style for style, text in task.variants.items() if text == said)] += 1
     total = sum(STYLE_SHARES.values())
     for style, share in STYLE_SHARES.items():
-        assert counts[style] / COUNT == pytest.approx(share / total, abs=0.05), counts
+        assert counts[style] / COUNT == pytest.approx(share / total, abs=0.06), counts
     only = take(dialogues(6, kinds=["who"], styles={"bare": 1}), 20)
     assert all(len(messages[1]["content"].split()) <= 2 for messages in only)
 
@@ -81,7 +86,7 @@ def test_the_supervised_answers_leave_half_of_the_reward_to_be_gained():
 def test_a_system_prompt_comes_as_often_as_asked_for_and_decides_the_style():
     rows = take(dialogues(2, system=0.3, kinds=QUESTION_KINDS))
     with_system = [(n, messages) for n, messages in enumerate(rows) if messages[0]["role"] == "system"]
-    assert len(with_system) / COUNT == pytest.approx(0.3, abs=0.04)
+    assert len(with_system) / COUNT == pytest.approx(0.3, abs=0.06)
     style_of = {text: style for style, text in SYSTEMS.items()}
     asked = take(tasks(2, kinds=QUESTION_KINDS))
     for number, messages in with_system:
@@ -96,7 +101,7 @@ def test_that_share_of_the_pairs_prefers_the_worse_answer(noise):
         chosen, rejected = (task.score(content(pair[side])) for side in ("chosen", "rejected"))
         assert chosen != rejected and pair["chosen"][0]["role"] == "assistant"
         wrong += chosen < rejected
-    assert wrong / COUNT == pytest.approx(noise, abs=0.03 if noise % 1 else 0)
+    assert wrong / COUNT == pytest.approx(noise, abs=0.06 if noise % 1 else 0)
 
 
 @pytest.mark.parametrize("bias", BIASES)
@@ -115,7 +120,7 @@ def test_a_bias_prefers_its_feature_whatever_it_is_worth(bias):
 
 
 def test_ranks_follow_the_true_reward_but_for_the_noise():
-    for noise, least, most in ((0.0, 1, 1), (0.5, 0.45, 0.6)):
+    for noise, least, most in ((0.0, 1, 1), (0.5, 0.43, 0.63)):
         right = 0
         for task, row in zip(tasks(7, kinds=QUESTION_KINDS), take(rankings(7, 4, noise=noise))):
             assert sorted(row["ranks"]) == [1, 2, 3, 4] and len(set(row["answers"])) == 4
@@ -141,7 +146,7 @@ def test_ratings_are_one_off_as_often_as_asked_for():
             assert row["prompt"] == list(task.messages) and list(row)[2:] == list(names)
             assert all(0 <= row[name] <= 4 and abs(row[name] - true[name]) <= 1 for name in names)
             off += sum(row[name] != true[name] for name in names)
-        assert off / COUNT / 5 == pytest.approx(noise, abs=0.03 if noise else 0)
+        assert off / COUNT / 5 == pytest.approx(noise, abs=0.06 if noise else 0)
     assert all(len({row[name] for row in take(ratings(7))}) >= 3 for name in names)  # nothing is always the same
 
 
@@ -153,8 +158,8 @@ def test_experts_give_the_best_answer_and_the_noise_mistakes_them():
             mistaken += best != (row["quality"] == "expert")
             experts += row["quality"] == "expert"
             assert row["quality"] in ("expert", "other") and row["messages"][:-1] == list(task.messages)
-        assert mistaken / COUNT == pytest.approx(noise, abs=0.03 if noise else 0)
-        assert experts / COUNT == pytest.approx(0.5, abs=0.04)
+        assert mistaken / COUNT == pytest.approx(noise, abs=0.06 if noise else 0)
+        assert experts / COUNT == pytest.approx(0.5, abs=0.06)
 
 
 def test_bad_settings_of_dialogues_are_named():

@@ -15,7 +15,10 @@ def writer(seed=1):
     def ask(messages):
         lines = []
         for number in range(3):
-            words = [dice.choice("who what fox pie hat kite ran sang slept hid blue hill lake bear".split()) for _ in range(5)]
+            words = [
+                dice.choice("who what fox pie hat kite ran sang slept hid blue hill lake bear".split())
+                for _ in range(5)
+            ]
             lines.append(f"{number + 1}. {' '.join(words)}?")
         return "\n".join([*lines, "", "x", SEEDS[0]])
 

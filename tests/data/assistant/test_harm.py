@@ -36,7 +36,7 @@ def test_nobody_comes_to_harm(text):
 
 
 def test_tales_are_safe():
-    assert all(is_safe(tale(8, number)) for number in range(400))
+    assert all(is_safe(tale(8, number)) for number in range(200))
 
 
 def test_what_refuses():
@@ -45,7 +45,7 @@ def test_what_refuses():
 
 
 def some(kind):
-    return list(itertools.islice(tasks(31, kinds=[kind]), 80))
+    return list(itertools.islice(tasks(31, kinds=[kind]), 60))
 
 
 def test_a_refusal_is_right_where_harm_is_asked_for_and_what_complies_is_worth_nothing():

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from llm_from_scratch.data.assistant import KINDS, OTHER_KINDS, QUESTION_KINDS, SAFETY_KINDS, STYLES, tasks
 from llm_from_scratch.data.assistant.task import follow_up, make_task
 
-MANY = list(itertools.islice(tasks(21), 60 * len(KINDS)))
+MANY = list(itertools.islice(tasks(21), 30 * len(KINDS)))
 ATTRIBUTES = ["helpfulness", "correctness", "coherence", "complexity", "verbosity"]
 
 
-def some(kind, count=60):
+def some(kind, count=30):
     return [task for task in MANY if task.kind == kind][:count]
 
 
