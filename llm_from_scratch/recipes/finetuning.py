@@ -32,7 +32,7 @@ from .tuning import Tuning
 DEFAULTS: Mapping[str, Any] = {
     "template": None, "train_on": "assistant", "tokens": None, "steps": None, "lr": None, "batch": 8, "context": None,
     "noise": 0.0, "lora": None, "teacher": None, "distill": "forward", "temperature": 1.0, "beta": 0.5, "hard": 0.0,
-    "on_policy": 0.0, "held_out": 200, "max_new_tokens": 48, "evaluations": 4, "seed": 0, "threads": None,
+    "on_policy": 0.0, "held_out": 200, "max_new_tokens": 48, "evaluations": None, "seed": 0, "threads": None,
     "checkpoint_every": None,
 }  # fmt: skip
 LARGE = 20_000_000  # parameters from which on a model is taught gently, with shorter rows
@@ -78,7 +78,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
         save = _saving_merged(model)
     lr = s["lr"] or (1e-4 if large else 3e-3) * (1 if s["lora"] is None else 10 if large else 3)
-    every = max(1, -(-steps // s["evaluations"]))
+    every = max(1, -(-steps // (s["evaluations"] or (1 if large else 4))))
     training = TrainingSettings(
         steps=steps,
         learning_rate=lr,
