@@ -31,12 +31,12 @@ from .teacher_samples import teacher_dialogues
 from .value_head import RewardModel, ValueHead
 
 __all__ = [
+    "ActorCritic",
+    "BestOf",
     "CONSTITUTION",
     "Mixture",
     "OnPolicySampler",
     "PPO",
-    "ActorCritic",
-    "BestOf",
     "PPOSettings",
     "Principle",
     "Revision",
