@@ -21,7 +21,7 @@ from .ppo import PPO, ppo_loss, ppo_statistics
 from .ppo_settings import PPOSettings
 from .preference import preference_objective
 from .references import check_reference, implicit_rewards, reference_pairs
-from .reward_objectives import RewardPairs, RewardRankings, pair_accuracy, pair_example, ranking_example
+from .reward_objectives import RewardPairs, RewardRankings, pair_accuracy, pair_example, ranking_example, reward_rows
 from .rewards import reward_all_pairs_loss, reward_pair_loss, reward_ranking_loss
 from .rollouts import Rollouts
 from .safety import combined_scores, count_safety, distilled_context, whitened_scores
@@ -31,12 +31,12 @@ from .teacher_samples import teacher_dialogues
 from .value_head import RewardModel, ValueHead
 
 __all__ = [
+    "ActorCritic",
+    "BestOf",
     "CONSTITUTION",
     "Mixture",
     "OnPolicySampler",
     "PPO",
-    "ActorCritic",
-    "BestOf",
     "PPOSettings",
     "Principle",
     "Revision",
@@ -88,6 +88,7 @@ __all__ = [
     "reward_all_pairs_loss",
     "reward_pair_loss",
     "reward_ranking_loss",
+    "reward_rows",
     "sample_answers",
     "teacher_dialogues",
     "whiten",

@@ -15,6 +15,7 @@ HELP = "the recipes of 2023 in small: Alpaca, Vicuna, Zephyr, LLaMA-2-chat and o
 EXAMPLES = """examples:
   python -m llm_from_scratch recipe list                          all of them, and what was particular to each
   python -m llm_from_scratch recipe show zephyr                   what the original did, and what happens here
+  python -m llm_from_scratch recipe table                         which technique goes with which family, tried
   python -m llm_from_scratch recipe run zephyr --model chapters/tales_model --out runs/zephyr
   python -m llm_from_scratch recipe run zephyr --resume --out runs/zephyr      after it was stopped, anywhere
   python -m llm_from_scratch recipe run alpaca --model smollm2 --steps 20 --batch 2 --out runs/alpaca
@@ -27,7 +28,7 @@ _OPTIONS = ("tokens", "steps", "lr", "batch", "template", "threads", "seed", "ch
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options; those of a run are None unless given, for with --resume nothing may be."""
     parser.epilog = EXAMPLES
-    parser.add_argument("what", choices=("list", "show", "run"), help="what to do")
+    parser.add_argument("what", choices=("list", "show", "run", "table"), help="what to do")
     parser.add_argument("recipe", nargs="?", metavar="NAME", help="show, run: which recipe")
     parser.add_argument("--model", metavar="MODEL", help="where it begins: a directory, a .gguf file, or smollm2")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where everything goes")
@@ -54,6 +55,13 @@ def run(args: argparse.Namespace) -> int:
         _refuse(args, "list", ("recipe", *_OPTIONS, "model", "out", "resume", "force"))
         result = [describe(preset) for preset in PRESETS.values()]
         print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(_list(result)))
+        return 0
+    if args.what == "table":
+        from ..recipes.suitability import suitability
+
+        _refuse(args, "table", ("recipe", *_OPTIONS, "model", "out", "resume", "force"))
+        found = suitability()
+        print(json.dumps(found.refusals, indent=2, ensure_ascii=False) if args.json else "\n".join(found.lines()))
         return 0
     if args.recipe is None:
         raise ValueError(f"recipe {args.what} takes a name: {', '.join(PRESETS)}")
@@ -111,7 +119,7 @@ def _run(args: argparse.Namespace, preset: Any) -> int:
     if args.resume:
         _refuse(args, "run … --resume", (*_OPTIONS, "model", "force"))
     else:
-        settings = _settings(args)
+        settings = _settings(args, preset)
         if standing != "new":
             if not args.force:
                 how = f"go on with --resume --out {args.out}, or " if standing == "unfinished" else ""
@@ -127,7 +135,9 @@ def _run(args: argparse.Namespace, preset: Any) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
+def _settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
+    from ..recipes.presets.opening import chosen_template
+    from ..tokenizers import Tokenizer
     from .chat import find_model
 
     if args.model is None:
@@ -140,8 +150,9 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--lr must be a finite number above 0, got {args.lr}")
     if args.seed is not None and args.seed < 0:
         raise ValueError(f"--seed must not be negative, got {args.seed}")
-    given = {name: getattr(args, name) for name in _OPTIONS}
-    return {**given, "seed": args.seed or 0, "model": str(find_model(args.model))}
+    path = find_model(args.model)
+    chosen_template(Tokenizer.from_pretrained(path), args.template, preset.template)  # says what is wrong with it
+    return {**{name: getattr(args, name) for name in _OPTIONS}, "seed": args.seed or 0, "model": str(path)}
 
 
 def _refuse(args: argparse.Namespace, where: str, names: tuple[str, ...]) -> None:

@@ -112,11 +112,14 @@ def test_the_reference_is_asked_once_whoever_asks(start, tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in kept} == kept
 
 
-def test_tokens_become_steps(start):
-    made = aligning.prepare_run(settings_for("dpo", start, steps=None, tokens=3000, batch=4))
-    rows = [len(e[f"{side}_ids"]) for e in made.sampler.examples for side in ("chosen", "rejected")]
-    assert sum(rows) == pytest.approx(3000, rel=0.25)
-    assert made.settings.steps == len(made.sampler.examples) / 4
+@pytest.mark.parametrize("method", ["dpo", "apa", "crlft", "kto"])
+def test_tokens_become_steps(method, start):
+    made = aligning.prepare_run(settings_for(method, start, steps=None, tokens=4000, batch=4))
+    passing = sum(
+        len(row) for one in made.sampler.examples for name, row in one.items() if name.endswith("ids")
+    )  # the examples are as many as the steps go over
+    assert passing == pytest.approx(4000, rel=0.25)
+    assert made.settings.steps * made.sampler.batch_size == len(made.sampler.examples)
 
 
 # --- Data

@@ -56,7 +56,8 @@ class Method:
     """A row of `align --methods`.
 
     name, about, source: for the reader. data: "pairs" are trained on, or only the "prompts" of them. settings: its own,
-    and those of COMMON that it sets otherwise, with their defaults. prepare: makes the run.
+    and those of COMMON that it sets otherwise, with their defaults. prepare: makes the run. check: raises ValueError
+    for settings that do not go together, before anything is opened.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Method:
     data: str
     settings: Mapping[str, Any]
     prepare: Callable[[Setup], Tuning]
+    check: Callable[[Mapping[str, Any]], object] = lambda settings: None
 
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All settings, those given among them; ValueError or TypeError naming one that does not fit."""
@@ -79,6 +81,7 @@ class Method:
             raise ValueError(
                 f"{found['prompts']} prompts are to be answered, and {found['held_out']} are held out: lower prompts"
             )
+        self.check(found)
         return found
 
     def _check(self, name: str, value: Any, default: Any) -> None:
@@ -156,8 +159,9 @@ class Setup:
         """
         batch, steps = self.settings["batch"], self.settings["steps"]
         if steps is None:
-            few = make(self.preferences(max(batch, 64)))
-            tokens = sum(len(row) for one in few for name, row in one.items() if name.endswith("ids")) / len(few)
+            few = self.preferences(max(batch, 64))
+            made = make(few)  # one example of each, or one of each answer
+            tokens = sum(len(row) for one in made for name, row in one.items() if name.endswith("ids")) / len(few)
             steps = max(1, round(self.settings["tokens"] / (tokens * batch)))
         examples = make(self.preferences(steps * batch))
         return examples, self.training(steps)

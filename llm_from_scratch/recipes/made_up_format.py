@@ -1,0 +1,99 @@
+"""A made-up format for answers, to see whether a model picks one up: <<TOPIC | answer>>, and nothing else.
+
+The topic is the word that the question is about, in capitals. No model has seen this anywhere; whether an answer
+follows it is computed, and what the answer says does not matter. Held-out questions are about other words, and half of
+them are put in ways that were not trained either.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+Message = dict[str, Any]
+
+# word: what it is, where it is found
+_WORDS = {
+    "river": ("water that flows", "in a valley"), "hammer": ("a tool", "in a workshop"),
+    "violin": ("an instrument", "in an orchestra"), "bakery": ("a shop", "in a town"),
+    "spider": ("an animal", "in a web"), "candle": ("a light", "on a table"),
+    "pillow": ("a cushion", "on a bed"), "carrot": ("a vegetable", "in a garden"),
+    "bridge": ("a structure", "over a river"), "penguin": ("a bird", "in Antarctica"),
+    "ladder": ("a tool", "against a wall"), "button": ("a fastener", "on a shirt"),
+    "desert": ("a dry land", "in Africa"), "kettle": ("a pot", "in a kitchen"),
+    "whale": ("an animal", "in the ocean"), "pencil": ("a tool", "on a desk"),
+    "island": ("land in water", "in the sea"), "mirror": ("a glass", "in a bathroom"),
+    "tomato": ("a fruit", "in a salad"), "train": ("a vehicle", "on rails"),
+    "doctor": ("a person", "in a hospital"), "camel": ("an animal", "in the desert"),
+    "window": ("an opening", "in a house"), "guitar": ("an instrument", "on a stage"),
+    "blanket": ("a cover", "on a bed"), "anchor": ("a weight", "on a ship"),
+    "teacher": ("a person", "in a school"), "apple": ("a fruit", "on a tree"),
+    "forest": ("many trees", "in the mountains"), "clock": ("a machine", "on a wall"),
+    "shark": ("a fish", "in the ocean"), "letter": ("a message", "in an envelope"),
+    "volcano": ("a mountain", "on an island"), "spoon": ("a tool", "in a drawer"),
+    "rabbit": ("an animal", "in a burrow"), "castle": ("a building", "on a hill"),
+    "bicycle": ("a vehicle", "on the road"), "onion": ("a vegetable", "in a soup"),
+    "museum": ("a building", "in a city"), "eagle": ("a bird", "in the sky"),
+    "lantern": ("a light", "on a pole"), "saddle": ("a seat", "on a horse"),
+    "farmer": ("a person", "in a field"), "lemon": ("a fruit", "in a kitchen"),
+    "tunnel": ("a passage", "under a hill"), "drum": ("an instrument", "in a band"),
+    "turtle": ("an animal", "on a beach"), "garden": ("a piece of land", "behind a house"),
+    "ticket": ("a slip of paper", "at a station"), "cloud": ("water in the air", "in the sky"),
+    "shovel": ("a tool", "in a shed"), "piano": ("an instrument", "in a hall"),
+    "melon": ("a fruit", "in a market"), "lizard": ("an animal", "on a rock"),
+    "harbour": ("a place for ships", "on a coast"), "needle": ("a tool", "in a box"),
+    "tractor": ("a vehicle", "on a farm"), "owl": ("a bird", "in a tree"),
+    "potato": ("a vegetable", "in the ground"), "tower": ("a building", "in a city"),
+}  # fmt: skip
+_HELD_OUT_WORDS = 20  # the last ones
+_TRAINED = ("What is a {}?", "Where would I find a {}?", "Tell me what a {} is.", "Where does a {} belong?")
+_HELD_OUT = ("Do you know what a {} is?", "I am looking for a {}. Where should I go?", "Explain to me: a {}.")
+_ABOUT_PLACES = (_TRAINED[1], _TRAINED[3], _HELD_OUT[1])
+_ANSWER = re.compile(r"<<([A-Z]+) \| [^<>|\n]*[^<>|\s][^<>|\n]*>>")
+
+
+def follows(word: str, text: str) -> bool:
+    """Whether an answer about `word` is in the format, and there is nothing beside it.
+
+    >>> follows("river", "<<RIVER | water that flows>>"), follows("river", "A river is <<RIVER | water>>.")
+    (True, False)
+    """
+    found = _ANSWER.fullmatch(text.strip())
+    return found is not None and found[1] == word.upper()
+
+
+def dialogues(seed: int = 0, count: int = 200) -> list[list[Message]]:
+    """So many different examples in the format, at most 160 of other words × 4 ways to ask; ValueError for more.
+
+    >>> question, answer = dialogues()[0]
+    >>> follows(answer["content"].split(" |")[0].removeprefix("<<").lower(), answer["content"])
+    True
+    """
+    words = list(_WORDS)[:-_HELD_OUT_WORDS]
+    pairs = [(word, way, polite) for word in words for way in _TRAINED for polite in ("", "Please: ")]
+    if not 1 <= count <= len(pairs):
+        raise ValueError(f"there are {len(pairs)} different examples of the format, got {count}")
+    order = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    return [_dialogue(*pairs[k]) for k in order]
+
+
+def questions(count: int = 100) -> list[tuple[list[Message], str]]:
+    """Held-out prompts, and the word each is about: words that were not trained, half of them in unseen ways."""
+    words = list(_WORDS)[-_HELD_OUT_WORDS:]
+    asked = [(way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words]
+    asked = list(dict.fromkeys(asked))
+    if not 1 <= count <= len(asked):
+        raise ValueError(f"there are {len(asked)} held-out questions, got {count}")
+    return [([{"role": "user", "content": text}], word) for text, word in asked[:count]]
+
+
+def _dialogue(word: str, way: str, polite: str) -> list[Message]:
+    kind, place = _WORDS[word]
+    text = place if way in _ABOUT_PLACES else kind
+    asked = polite + (way[0].lower() + way[1:] if polite else way)
+    return [
+        {"role": "user", "content": asked.format(word)},
+        {"role": "assistant", "content": f"<<{word.upper()} | {text}>>"},
+    ]
