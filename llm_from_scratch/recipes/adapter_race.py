@@ -40,7 +40,7 @@ CONTESTANTS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "Pfeiffer, 16": ("pfeiffer", 1e-2, {}),
     "(IA)³": ("ia3", 1e-1, {}),
     "prefix, 20": ("prefix", 5e-2, {}),
-    "prompt, 20": ("prompt", 1e-1, {}),
+    "prompt, 20": ("prompt", 1e-2, {}),
 }
 
 
