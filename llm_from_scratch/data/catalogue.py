@@ -1,7 +1,8 @@
 """The data sets that the open models of 2023 were made of: origin, size, schema, licence, and who was trained on them.
 
-The table stands in `catalogue.json` beside this file. A field that is not certain is named in `doubtful`. Dates are those of the release; where the review of the year that the selection follows (Clémentine
-Fourrier's "2023, year of open LLMs") says otherwise, both are given.
+The table stands in `catalogue.json` beside this file. A field that is not certain is named in `doubtful`. Dates are
+those of the release; where the review of the year that the selection follows (Clémentine Fourrier's "2023, year of open
+LLMs") says otherwise, both are given.
 """
 
 from __future__ import annotations
