@@ -136,6 +136,30 @@ def test_a_border_inside_a_token(tokenizers):
     assert trained.tolist() == [False] * (len(ids) - 3) + [True] * 3
 
 
+def test_a_special_token_that_takes_the_white_space_beside_it(tmp_path, tokenizers):
+    tokenizers["byte-level"].save(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    for token in content["added_tokens"]:
+        token["rstrip"] = token["content"] == "<|assistant|>"
+        token["lstrip"] = token["content"] == "<|end|>"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "  b  "}]
+    for template in ("tales", TURNS):
+        ids, trained = encode_dialogue(tokenizer, talk, template=template)
+        assert tokenizer.decode(ids[trained]) == "b<|end|>"
+
+
+def test_runs_of_spaces_that_are_tokens():
+    """As GPT-NeoX and MPT have them; nothing special, and trained like any other part of an answer."""
+    tokenizer = Tokenizer.train("a b", 270, special_tokens=SPECIAL, added_tokens=["    ", "  "])
+    talk = [{"role": "user", "content": "a    a"}, {"role": "assistant", "content": "b    b  "}]
+    for template in ("tales", TURNS):
+        ids, trained = encode_dialogue(tokenizer, talk, template=template)
+        assert tokenizer.decode(ids[trained]) == "b    b  <|end|>"
+        assert tokenizer.token_to_id("    ") in ids[trained]
+
+
 def test_a_template_that_marks_the_words_but_not_the_end(tokenizers):
     source = "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}"
     tokenizer = tokenizers["byte-level"]
