@@ -36,6 +36,7 @@ CONTESTANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("apa", {"scale": 0.25}),
     ("apa", {"scale": 1.0}),
     ("best-of-n", {"beta": 1.0}),
+    ("ppo", {}),
 )
 BEST_OF = (1, 2, 4, 8, 16)
 
