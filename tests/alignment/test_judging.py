@@ -88,7 +88,7 @@ def test_pairs_that_cannot_be_judged_are_refused_before_anyone_is_asked():
 
 
 def test_a_reward_model_that_agrees_with_the_judge_is_where_the_loss_rests():
-    """On soft labels the gradient vanishes where sigmoid(r - r') is the judge's probability; on hard ones it does not."""
+    """With soft labels the gradient is 0 where sigmoid(r - r') is the judge's probability; with hard ones it is not."""
     found = judged_preferences(judge_of(0.0), PAIRS[:50])
     sure = np.array([p["preference"] for p in found])
     chosen = Tensor(np.log(sure / (1 - sure)), requires_grad=True)
