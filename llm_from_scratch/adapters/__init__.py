@@ -12,6 +12,8 @@ from .combining import combine
 from .ia3 import add_ia3
 from .lora import add_lora
 from .merging import merge_adapter, unmerge_adapter
+from .peft_reading import load_adapter
+from .peft_writing import check_adapter, save_adapter
 from .prefix import add_prefix
 from .prompt import add_prompt
 
@@ -23,10 +25,13 @@ __all__ = [
     "add_lora",
     "add_prefix",
     "add_prompt",
+    "check_adapter",
     "combine",
+    "load_adapter",
     "merge_adapter",
     "names",
     "remove",
+    "save_adapter",
     "train_biases",
     "unmerge_adapter",
 ]

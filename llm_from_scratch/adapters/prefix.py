@@ -40,6 +40,7 @@ class LearnedPrefix(Before):
     def begin(self, model: Any, inputs: Inputs, memory: ModelMemory | None) -> tuple[Inputs, ModelMemory]:
         """The inputs as they are, and a memory that holds the prefix."""
         batch = inputs.shape[0]
+        _check_padding(model, inputs.mask)
         memory = model.new_memory(batch) if memory is None else memory
         each = [F.repeat(table.transpose(1, 2, 0, 3)[:, None], batch, axis=1) for table in self.tables()]
         memory.begin([(keys_values[0], keys_values[1]) for keys_values in each])
@@ -79,6 +80,20 @@ class ReparametrisedPrefix(LearnedPrefix):
         borders = np.cumsum([2 * heads * dim for heads, dim in self.shapes])[:-1]
         parts = F.split(made, borders.tolist(), axis=1)
         return [part.reshape(self.length, 2, *shape) for part, shape in zip(parts, self.shapes)]
+
+
+def _check_padding(model: Any, mask: np.ndarray | None) -> None:
+    """ValueError where padding between prefix and text would be counted as a distance between them."""
+    if mask is None or not (~mask[:, :-1] & np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1][:, 1:]).any():
+        return
+    for path, function in functions(model).items():
+        spec = function.spec
+        placed = getattr(spec, "slopes", None) is not None and not getattr(spec, "bfloat16_slopes", False)
+        if placed or getattr(spec, "window", None) is not None:
+            raise ValueError(
+                f"learned prefix: {path} counts distances in places of the row (ALiBi, a window), and padding between "
+                "prefix and text would lengthen them: give rows of equal length, or one at a time"
+            )
 
 
 def attention_shapes(model: Any) -> list[tuple[int, int]]:

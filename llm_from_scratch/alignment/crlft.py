@@ -36,9 +36,7 @@ def crlft_loss(log_probabilities: Any, mask: Any, weights: Any, *, per_sequence:
     return -(log_p * Tensor((spread / spread.sum()).astype(log_p.dtype))).sum()
 
 
-def token_weights(
-    real: np.ndarray, weights: Any, *, per_sequence: bool = False, empty: bool = False
-) -> np.ndarray:
+def token_weights(real: np.ndarray, weights: Any, *, per_sequence: bool = False, empty: bool = False) -> np.ndarray:
     """What each real token weighs, in float64: its row's weight, per_sequence divided by the row's length.
 
     real (N, T) of booleans, weights (N,) -> (real tokens,). ValueError as `crlft_loss`; empty: all may weigh 0.

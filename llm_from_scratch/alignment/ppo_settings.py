@@ -19,7 +19,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "answers": ("batch_size", "batch_size (computed)", ""),
     "minibatch": ("mini_batch_size × gradient_accumulation_steps", "batch_size / num_mini_batches",
                   "an optimiser step each; trl averages means of micro-batches, ours is the mean over all tokens"),
-    "epochs": ("ppo_epochs", "num_ppo_epochs", "trl's default is 4 in both"),
+    "epochs": ("ppo_epochs", "num_ppo_epochs", "4 by default in both; 1 here, as in InstructGPT"),
     "max_new_tokens": ("argument of generate", "response_length", ""),
     "temperature": ("argument of generate", "temperature (0.7)",
                     "0.7.4 leaves log-probabilities at temperature 1, whatever was sampled at; 0.15.2 and ours take "
@@ -85,9 +85,9 @@ class PPOSettings:
     What trl calls each of these, and what differs there, is `TABLE`; `print(PPOSettings.table())` shows it.
     """
 
-    answers: int = 128
-    minibatch: int = 32
-    epochs: int = 2
+    answers: int = 64
+    minibatch: int = 16
+    epochs: int = 1
     max_new_tokens: int = 48
     temperature: float = 1.0
     beta: float = 0.05

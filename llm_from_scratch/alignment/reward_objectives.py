@@ -13,8 +13,11 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, no_grad
+from ..data.examples import collate
 from ..training.objectives import Batch, rows_of
+from ..training.workers import resolve_threads
 from .rewards import reward_all_pairs_loss, reward_pair_loss, reward_ranking_loss
+from .sampled_answers import in_chunks
 
 
 def pair_example(chosen: Sequence[int], rejected: Sequence[int], **beside: float) -> dict[str, Any]:
@@ -91,6 +94,21 @@ class RewardRankings:
             first = np.arange(answer["mask"].shape[1]) == 0
             rewards.append(model.rewards({**answer, "mask": answer["mask"] | (~there & first)}, rng=rng))
         return self.loss(F.stack(*rewards, axis=1), np.stack(masks, axis=1), normaliser=normaliser)
+
+
+def reward_rows(model: Any, rows: Sequence[Sequence[int]], *, threads: int | None = 1) -> np.ndarray:
+    """The rewards (N,) of rows of ids, prompt and answer with its end in each; without gradients."""
+    examples = [_row("answer", row) for row in rows]
+    order = sorted(range(len(rows)), key=lambda k: len(rows[k]))  # rows of about one length are read together
+    found = np.zeros(len(rows))
+
+    def read(part: slice) -> None:
+        chosen = order[part]
+        with no_grad():
+            found[chosen] = model.rewards(_answer(collate([examples[k] for k in chosen]), "answer")).data
+
+    in_chunks(len(rows), resolve_threads(threads), read)
+    return found
 
 
 def pair_accuracy(model: Any, batches: Iterable[Batch]) -> float:

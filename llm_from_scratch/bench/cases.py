@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import models, ours, peers
+from . import models, ours, peers, tuning
 from .workloads import SIZES, attention_arrays, convolution_arrays, scan_arrays, synthetic_text
 
 Prepare = Callable[[], Callable[[], Any]]
@@ -86,6 +86,22 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
             tokens,
             "tokens/s",
         )
+    we = "llm_from_scratch"
+    for name, title, tuned in (
+        ("smollm2-full", "full fine-tuning", {we: tuning.full, "transformers": tuning.their_full}),
+        ("smollm2-lora", "LoRA of rank 8 on query and value", {we: tuning.lora, "peft": tuning.their_lora}),
+        (
+            "smollm2-qlora", "QLoRA on all linear layers, and what others need of memory",
+            {f"{we}, QLoRA": tuning.qlora, f"{we}, LoRA": tuning.lora, f"{we}, full": tuning.full},
+        ),
+    ):  # fmt: skip
+        steps: dict[str, Prepare] = {who: partial(step, threads) for who, step in tuned.items()}
+        about = f"SmolLM2-135M, a step on 1 x {tuning.TOKENS} tokens: {title}"
+        found[name] = Case(about, steps, tuning.TOKENS, "tokens/s")
+    found["smollm2-dpo"] = Case(
+        "SmolLM2-135M, a step of DPO on 2 pairs of 128 tokens",
+        {"llm_from_scratch": partial(tuning.dpo, threads), "torch": partial(tuning.their_dpo, threads)},
+    )
     found["experts"] = Case(
         "feed-forward over 1,024 tokens, 512 wide, one thread, forward and backward",
         {

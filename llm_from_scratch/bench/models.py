@@ -22,7 +22,7 @@ PROMPT, ANSWER = 256, 16  # tokens read, and tokens written, in one run
 _IDS = np.random.default_rng(0).integers(0, 49152, (1, PROMPT))
 
 
-def _real_model(packed: bool) -> Any:
+def real_model(packed: bool) -> Any:
     path = cache_directory() / ARTIFACTS["smollm2"].filename
     if not path.exists():
         raise ImportError("the model's file: python -m llm_from_scratch fetch smollm2")
@@ -31,13 +31,13 @@ def _real_model(packed: bool) -> Any:
 
 def prompt(packed: bool) -> Work:
     """SmolLM2-135M reads a prompt; its weights packed as in the file, or expanded to float32."""
-    model = _real_model(packed)
+    model = real_model(packed)
     return lambda: model.step(_IDS, model.new_memory())
 
 
 def decoding(packed: bool) -> Work:
     """SmolLM2-135M writes token by token behind a prompt, the likeliest each time, as `chat` does."""
-    model = _real_model(packed)
+    model = real_model(packed)
     memory = model.new_memory()
     first = model.step(_IDS, memory).argmax()
 
@@ -51,7 +51,7 @@ def decoding(packed: bool) -> Work:
     return run
 
 
-def _their_model(threads: int) -> Any:
+def their_model(threads: int) -> Any:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -63,7 +63,7 @@ def _their_model(threads: int) -> Any:
 
 def their_prompt(threads: int) -> Work:
     """The transformers library reads a prompt of the same length."""
-    torch, model = _their_model(threads)
+    torch, model = their_model(threads)
     ids = torch.from_numpy(_IDS)
 
     def run() -> None:
@@ -75,7 +75,7 @@ def their_prompt(threads: int) -> Work:
 
 def their_decoding(threads: int) -> Work:
     """The transformers library writes token by token with its key-value cache."""
-    torch, model = _their_model(threads)
+    torch, model = their_model(threads)
 
     def run() -> None:
         token = torch.from_numpy(_IDS[:, :1])

@@ -4,6 +4,7 @@ Everything here prints or draws; nothing computes what a chapter teaches. The ma
 compares their outputs is beside it (`python -m llm_from_scratch.book --help`) and is not imported from here.
 """
 
+from .conversations import draw_mask, draw_segments
 from .diagrams import draw_graph, where_it_sits
 from .prose import caught, close, show_source, table
 from .speed import compare_speed
@@ -15,6 +16,8 @@ __all__ = [
     "close",
     "compare_speed",
     "draw_graph",
+    "draw_mask",
+    "draw_segments",
     "show_source",
     "table",
     "use_style",

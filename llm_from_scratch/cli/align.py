@@ -14,6 +14,7 @@ examples:
   python -m llm_from_scratch align --methods
   python -m llm_from_scratch align --method dpo --data tales --model runs/chat --out runs/dpo
   python -m llm_from_scratch align --method ipo --set tau=0.05 --data pairs.jsonl --model runs/chat --out runs/ipo
+  python -m llm_from_scratch align --method ppo --data tales --model runs/chat --out runs/ppo
   python -m llm_from_scratch align --resume --out runs/dpo
 
 DATA is a file of preferences (JSON, JSONL or Parquet; a prompt with a chosen and a rejected answer, in any of the usual
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--method", metavar="NAME", help="how to learn; --methods shows the table (default dpo)")
     parser.add_argument("--methods", action="store_true", help="print the methods with their settings, and stop")
+    parser.add_argument(
+        "--ppo-settings", action="store_true", help="print PPO's settings beside those of the trl library, and stop"
+    )
     _tuning.add_arguments(parser, data="a file of preferences, or tales (default tales)")
     parser.add_argument("--beta", type=float, metavar="X", help="how dear it is to leave the model as it was")
     parser.add_argument("--noise", type=float, metavar="SHARE", help="of the tales' preferences: so many are wrong")
@@ -44,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.methods:
         print(aligning.methods_table())
+        return 0
+    if args.ppo_settings:
+        from ..alignment import PPOSettings
+
+        print(PPOSettings.table())
         return 0
     return _tuning.run(args, "align", settings_of, aligning.prepare_run)
 

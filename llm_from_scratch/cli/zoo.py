@@ -15,6 +15,7 @@ from ..checkpoints.lineage import tree_of
 from ..families import VARIABLE
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
+from ..zoo.assistants import ASSISTANTS
 from ..zoo.catalogue import UNPUBLISHED_MARK, Row, ancestry, difference, read_lineage, rows, sheet, tree
 from ..zoo.scaffold import scaffold
 
@@ -25,6 +26,7 @@ EXAMPLES = """examples:
   python -m llm_from_scratch zoo llama-2-70b                      one model in full
   python -m llm_from_scratch zoo runs/quickstart                  a checkpoint of yours, with its lineage
   python -m llm_from_scratch zoo diff llama-2-7b mistral-7b       what changed
+  python -m llm_from_scratch zoo assistants                       who tuned which of them, on what, and how
   python -m llm_from_scratch zoo tree                             who descends from whom
   python -m llm_from_scratch zoo tree runs/quickstart             what a checkpoint of yours was made from
   python -m llm_from_scratch zoo race                             train a miniature of each (a quarter of an hour)
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="NAME | diff A B | tree [DIRECTORY] | race | new NAME",
+        metavar="NAME | diff A B | tree [DIRECTORY] | assistants | race | new NAME",
         help="a released size or a checkpoint directory",
     )
     parser.add_argument(
@@ -80,6 +82,8 @@ def _answer(words: Sequence[str], length: int | None) -> tuple[Any, list[str]]:
     if not words:
         table = rows()
         return [dataclasses.asdict(row) for row in table], _map(table)
+    if words == ["assistants"]:
+        return {title: dataclasses.asdict(row) for title, row in ASSISTANTS.items()}, _assistants()
     if words[0] == "tree":
         if len(words) == 1:
             return tree(), tree()
@@ -149,7 +153,18 @@ def _map(table: Sequence[Row]) -> list[str]:
         facts = [row.release.month, _range(row.context, str), _range(seen, _count) if seen[0] else None]
         facts += [row.release.tokenizer, row.release.licence, row.release.data]
         release.append([row.title, *("?" if fact is None else fact for fact in facts)])
-    return ["design (read off the specs)", "", *_with_footnote(_table(design)), "", "release", "", *_table(release)]
+    models = ["design (read off the specs)", "", *_with_footnote(_table(design)), "", "release", "", *_table(release)]
+    return [*models, "", "assistants made of them", "", *_assistants()]
+
+
+def _assistants() -> list[str]:
+    headings = ["", "month", "base", "who", "sizes", "data", "technique", "source"]
+    rows = [[title, *(row.words(h) for h in headings[1:])] for title, row in ASSISTANTS.items()]
+    notes = (
+        "review: the month that Clémentine Fourrier's review of 2023 has",
+        "? at the end: seen in no source of the authors",
+    )
+    return [*_table([headings, *rows], widest=32), "", *notes]
 
 
 def _table(cells: Sequence[Sequence[str]], widest: int = 24) -> list[str]:

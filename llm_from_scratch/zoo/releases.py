@@ -1,6 +1,7 @@
 """What a spec cannot say about the releases of 2023 and before: when, under which licence, on what, from whom.
 
 Facts only, from papers, model cards and released configs; what is not publicly stated is None and shown as "?".
+What was made of these models is told in `assistants.py`.
 Architecture is not repeated here: `catalogue.py` derives it from the specs.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from .assistants import ASSISTANTS
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,6 @@ class Release:
     def tokens_of(self, name: str) -> float | None:
         """Training tokens of one size, or None."""
         return self.tokens.get(name) if isinstance(self.tokens, Mapping) else self.tokens
-
-
-def _chat(parent: str, month: str, note: str) -> Release:
-    return Release(month=month, parents=((parent, "weights"),), note=note)
 
 
 APACHE, NEOX_TOKENIZER = "Apache 2.0", "byte-level BPE (GPT-NeoX-20B's)"
@@ -161,18 +160,10 @@ RELEASES: dict[str, Release] = {
         (("LLaMA 2", "design"),), "small enough for a laptop", "Hugging Face",
     ),
     # Dialogue models: their design is that of the model whose weights they began with.
-    "Alpaca": _chat("LLaMA", "2023-03", "52k self-instructed examples"),
-    "Vicuna": _chat("LLaMA", "2023-03", "shared conversations"),
-    "Koala": _chat("LLaMA", "2023-04", "dialogues from the web"),
-    "Dolly 2.0": _chat("Pythia", "2023-04", "instructions written by employees"),
-    "Guanaco": _chat("LLaMA", "2023-05", "adapters on 4-bit weights"),
-    "Orca": _chat("LLaMA", "2023-06", "explanation traces"),
-    "UltraLM": _chat("LLaMA", "2023-06", "synthetic dialogues"),
-    "LLaMA 2-Chat": _chat("LLaMA 2", "2023-07", "two reward models, rejection sampling, PPO"),
-    "Zephyr": _chat("Mistral", "2023-10", "distilled dialogues, then DPO"),
-    "OpenHermes 2.5": _chat("Mistral", "2023-11", "synthetic instructions"),
-    "OpenChat 3.5": _chat("Mistral", "2023-11", "fine-tuning conditioned on the source"),
-    "Starling": _chat("OpenChat 3.5", "2023-11", "reward model, then policy optimisation"),
+    **{
+        title: Release(month=tuned.month, parents=((tuned.base, "weights"),), note=tuned.technique)
+        for title, tuned in ASSISTANTS.items()
+    },
 }  # fmt: skip
 
 

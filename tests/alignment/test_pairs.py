@@ -79,7 +79,9 @@ def test_nothing_is_cut_to_fit(tokenizer):
     (pair,) = encode_pairs(tokenizer, [preference()], template="tales")
     longest = max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
     assert encode_pairs(tokenizer, [preference()], template="tales", context=longest)
-    with pytest.raises(ValueError, match=rf"pair 0, \w+: {longest} tokens do not fit into the context of {longest - 1}"):
+    with pytest.raises(
+        ValueError, match=rf"pair 0, \w+: {longest} tokens do not fit into the context of {longest - 1}"
+    ):
         encode_pairs(tokenizer, [preference()], template="tales", context=longest - 1)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_from_scratch.bench import models
+import llm_from_scratch as lfs
+from llm_from_scratch.bench import models, tuning
 from llm_from_scratch.bench.cases import cases
 from llm_from_scratch.bench.ours import long_convolution
 from llm_from_scratch.bench.runner import bench, table
@@ -31,6 +32,7 @@ def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
     others |= {"smollm2-prompt", "smollm2-decode", "experts"}
+    others |= {"smollm2-full", "smollm2-lora", "smollm2-qlora", "smollm2-dpo"}
     others |= {f"convolution-{length}{part}" for length in (512, 2048) for part in ("", "-backward")}
     assert {*others, *SIZES} <= set(known)
     for case in known.values():
@@ -63,6 +65,19 @@ def test_our_side_of_a_step_learns_its_batch():
     step = training_step(Size(1, 16, 2, 2, 8, 11), threads=1)
     losses = [step() for _ in range(30)]
     assert losses[-1] < losses[0] - 0.05
+
+
+@pytest.mark.parametrize("way", ["full", "lora", "qlora", "dpo"])
+def test_tuning_steps_learn_their_batch(way, monkeypatch):
+    def small(packed):
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        return lfs.build("llama", **sizes, vocab_size=49152, tie_word_embeddings=True)
+
+    monkeypatch.setattr(models, "real_model", small)
+    monkeypatch.setattr(tuning, "_RATE", 3e-2)
+    step = getattr(tuning, way)(1)
+    losses = [step() for _ in range(10)]
+    assert losses[-1] < losses[0] - 2e-3
 
 
 def test_the_table_says_who_is_faster():

@@ -27,6 +27,13 @@ def test_the_map_has_a_row_for_every_release(capsys: pytest.CaptureFixture[str])
     assert next(row for row in rows if row["title"] == "BLOOM")["parameters"][-1] == 176_247_271_424
 
 
+def test_the_map_ends_with_the_assistants(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = output(capsys, "assistants")
+    assert output(capsys).endswith(f"assistants made of them\n\n{alone}")
+    assert alone.count("\nGuanaco (") == 2 and "2023-11 (review: 2023-12)" in alone
+    assert json.loads(output(capsys, "assistants", "--json"))["Zephyr"]["base"] == "Mistral"
+
+
 def test_a_sheet_counts_exactly(capsys: pytest.CaptureFixture[str]) -> None:
     text = output(capsys, "llama-2-70b")
     assert "68,976,648,192" in text and "137.9 GB" not in text and "138 GB" in text and "327.7 kB" in text

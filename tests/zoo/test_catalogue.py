@@ -13,6 +13,7 @@ from llm_from_scratch.checkpoints import Decoder
 from llm_from_scratch.families import all_families
 from llm_from_scratch.layers import AttentionSpec
 from llm_from_scratch.zoo import catalogue, details
+from llm_from_scratch.zoo.assistants import ASSISTANTS
 from llm_from_scratch.zoo.releases import RELEASES, title_of
 
 TINY: dict[str, Any] = dict(vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=2)
@@ -65,6 +66,25 @@ def test_the_tree_has_everybody_once() -> None:
     assert lines.index(next(line for line in lines if "SOLAR" in line)) > lines.index(
         next(line for line in lines if "Mistral" in line)
     )
+
+
+def test_there_were_two_guanacos() -> None:
+    multilingual, qlora = ASSISTANTS["Guanaco (multilingual)"], ASSISTANTS["Guanaco (QLoRA)"]
+    assert (multilingual.month, qlora.month) == ("2023-03", "2023-05")
+    assert "Alpaca's" in multilingual.data and "OASST1" in qlora.data
+    assert "NF4" in qlora.technique and "all linear layers" in qlora.technique and "LoRA" not in multilingual.technique
+    assert "Guanaco" not in catalogue.all_releases()
+
+
+def test_every_assistant_has_its_row_and_its_place_in_the_tree() -> None:
+    releases, entries = catalogue.all_releases(), {"month", "who", "sizes", "data", "technique", "source"}
+    for title, row in ASSISTANTS.items():
+        assert releases[title].parents == ((row.base, "weights"),) and releases[title].month == row.month, title
+        assert set(row.unverified) <= entries and all(getattr(row, entry) for entry in entries), title
+        assert all(row.words(entry).endswith(" ?") == (entry in row.unverified) for entry in entries), title
+        assert row.named != row.month, title
+    assert ASSISTANTS["Starling"].words("month") == "2023-11 (review: 2023-12)"
+    assert list(ASSISTANTS) == sorted(ASSISTANTS, key=lambda title: ASSISTANTS[title].month)
 
 
 def test_difference_names_what_changed_and_nothing_else() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
 from ..tales.dice import Dice
-from .task import KINDS, QUESTION_KINDS, Message, Task, follow_up, tasks
+from .task import KINDS, QUESTION_KINDS, STYLES, Message, Task, follow_up, tasks
 
 # How often the supervised set answers in which style: always right, seldom as the true reward likes it best.
 STYLE_SHARES: Mapping[str, int] = {"full": 3, "plain": 5, "bare": 5, "polite": 4, "gushing": 3}
@@ -66,8 +66,8 @@ def talks(
     _share("system", system)
     if turns < 1:
         raise ValueError(f"a dialogue has at least 1 turn, got turns={turns}")
-    if not styles or set(styles) - set(STYLE_SHARES) or min(styles.values()) < 0 or not sum(styles.values()):
-        raise ValueError(f"styles gives a share from 0 on to some of {', '.join(STYLE_SHARES)}, got {dict(styles)}")
+    if not styles or set(styles) - set(STYLES) or min(styles.values()) < 0 or not sum(styles.values()):
+        raise ValueError(f"styles gives a share from 0 on to some of {', '.join(STYLES)}, got {dict(styles)}")
     drawn = [style for style, share in styles.items() for _ in range(share)]
     for number, task in enumerate(tasks(seed, start, kinds), start):
         dice = Dice(seed ^ 0xD1A7, number)

@@ -44,19 +44,23 @@ def question(text: str, bare: str, wrong: str, mark: Mark) -> Question:
 def _ask(
     p: Passage,
     text: str,
-    bare: str,
+    right: str,
     template: str,
     other: str,
     detail: str,
     key: str,
     rivals: frozenset[str],
     spared: Sequence[str] = (),
+    *,
+    bare: str = "",
 ) -> Question:
-    """`template` is the sentence around {}, `other` is wrong, `detail` names a sentence, `spared` are no rivals."""
+    """`template` is the sentence around {}: what is right, or wrong (`other`); `detail` names a sentence; words of
+    `spared` are no rivals; `bare` is said where what is right alone, with a capital, would be.
+    """
     said = tuple(words_of(key))
     rivals = rivals - {*said, *(word.lower() for word in spared)}
-    mark = Mark(said, rivals, template.format(bare), p.sentences[detail], p.known)
-    return question(text, sentence_case(bare), template.format(other), mark)
+    mark = Mark(said, rivals, template.format(right), p.sentences[detail], p.known)
+    return question(text, bare or sentence_case(right), template.format(other), mark)
 
 
 def _other(dice: Dice, options: Sequence[str], *taken: str) -> str:
@@ -94,15 +98,18 @@ def thing(p: Passage, dice: Dice) -> Question:
 
 
 def colour(p: Passage, dice: Dice) -> Question:
+    """Not "Red.": that is no token of the tales, and nothing that could be copied from one."""
     f = p.facts
     return _ask(p, f"What colour was the {f.noun}?", f.colour, f"The {f.noun} was {{}}.",
-                _other(dice, words.COLOURS, f.colour), _with_thing(p), f.colour, COLOURS)  # fmt: skip
+                _other(dice, words.COLOURS, f.colour), _with_thing(p), f.colour, COLOURS,
+                bare=f"It was {f.colour}.")  # fmt: skip
 
 
 def feeling(p: Passage, dice: Dice) -> Question:
     f = p.facts
     return _ask(p, f"How did {f.hero} feel?", f.feeling, f"{f.hero} was {{}}.",
-                _other(dice, sorted(FEELINGS), f.feeling), "end", f.feeling, FEELINGS)  # fmt: skip
+                _other(dice, sorted(FEELINGS), f.feeling), "end", f.feeling, FEELINGS,
+                bare=f"{f.pronoun.capitalize()} was {f.feeling}.")  # fmt: skip
 
 
 def where(p: Passage, dice: Dice) -> Question:

@@ -157,13 +157,17 @@ class WeightTable:
             sources[binding.theirs] = TensorSource(dtype, binding.shape, _maker(binding, parts, dtype))
         return sources
 
+    def respelled(self, name: str) -> str:
+        """A tensor's name as `rows` has it, whichever of its spellings is given."""
+        for early, late in self.renamed:
+            match = re.fullmatch(_regex(early), name)
+            name = late.format(**match.groupdict()) if match else name
+        return name
+
     def _respelled(self, store: Store) -> Store:
         found: dict[str, str] = {}
         for name in store:
-            current = name
-            for early, late in self.renamed:
-                match = re.fullmatch(_regex(early), name)
-                current = late.format(**match.groupdict()) if match else current
+            current = self.respelled(name)
             if current in found:
                 raise ValueError(f"the weights hold {current} twice, as {found[current]} and as {name}")
             found[current] = name

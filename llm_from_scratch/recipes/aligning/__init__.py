@@ -1,7 +1,7 @@
 """Aligning a model with preferences: a table of methods, and a run of any of them, measured as all are."""
 
 from .method import COMMON, Method, Setup
-from .prepare import prepare_run, resolved
+from .prepare import open_setup, prepare_run, resolved
 from .table import METHODS, find_method, methods_table
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Setup",
     "find_method",
     "methods_table",
+    "open_setup",
     "prepare_run",
     "resolved",
 ]

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ...alignment.checking import not_negative
 from ...alignment.graded import KtoObjective, apa_objective, awr_objective, crlft_objective
+from ...alignment.kto import kto_loss
 from ...alignment.pairs import encode_answer
 from ...alignment.references import SIDES, reference_answers
 from ...scoring.likelihoods import log_likelihoods
@@ -45,18 +47,21 @@ def _kto(setup: Setup) -> Tuning:
         return reference_answers(setup.model, examples, cache=setup.cache, threads=setup.threads, report=setup.say)
 
     s = setup.settings
+    own = {name: s[name] for name in ("beta", "desirable_weight", "undesirable_weight")}
+    kto_loss(*np.zeros((2, 1)), [True], 0.0, **own)  # says what is wrong with them before anything is computed
     examples, training = setup.examples(lambda preferences: referenced(_answers(setup, preferences)))
     few = setup.preferences(s["mismatched"] + 1)
     mismatched = referenced([
         _encoded(setup, one["prompt"], other["chosen"], "a pair") for one, other in zip(few, few[1:])
     ])  # fmt: skip
-    names = ("beta", "desirable_weight", "undesirable_weight")
-    aim = KtoObjective(mismatched, estimate=s["estimate"], **{name: s[name] for name in names})
+    aim = KtoObjective(mismatched, estimate=s["estimate"], **own)
     return setup.tuning(setup.sampler(examples, 2 * s["batch"]), aim, training, on_step=aim.on_step)
 
 
 def _crlft(setup: Setup) -> Tuning:
     s = setup.settings
+
+    not_negative("other_weight", s["other_weight"])
 
     def condition(prompt: Any, name: str) -> list[Any]:
         """Who answers stands at the beginning of the last turn, as OpenChat writes it."""
@@ -96,15 +101,15 @@ def _advantages(setup: Setup, initial: bool) -> Any:
 
 
 def _apa(setup: Setup) -> Tuning:
+    aim = apa_objective(scale=setup.settings["scale"])
     examples, training = setup.examples(_advantages(setup, initial=True))
-    sampler = setup.sampler(examples, 2 * setup.settings["batch"])
-    return setup.tuning(sampler, apa_objective(scale=setup.settings["scale"]), training)
+    return setup.tuning(setup.sampler(examples, 2 * setup.settings["batch"]), aim, training)
 
 
 def _awr(setup: Setup) -> Tuning:
+    aim = awr_objective(scale=setup.settings["scale"])
     examples, training = setup.examples(_advantages(setup, initial=False))
-    sampler = setup.sampler(examples, 2 * setup.settings["batch"])
-    return setup.tuning(sampler, awr_objective(scale=setup.settings["scale"]), training)
+    return setup.tuning(setup.sampler(examples, 2 * setup.settings["batch"]), aim, training)
 
 
 METHODS = (
@@ -118,7 +123,8 @@ METHODS = (
         {"other_weight": 0.1, "expert": "Expert:", "other": "Other:", "per_sequence": False}, _crlft,
     ),
     Method(
-        "apa", "Starling: the log-ratio is drawn to advantage / scale", "arXiv:2306.02231", "pairs", {"scale": 0.5}, _apa
+        "apa", "Starling: the log-ratio is drawn to advantage / scale", "arXiv:2306.02231", "pairs", {"scale": 0.5},
+        _apa,
     ),
     Method(
         "awr", "the likelihood, weighted by exp(advantage / scale)", "arXiv:1910.00177", "pairs", {"scale": 0.5}, _awr

@@ -7,7 +7,7 @@ length, their KL from the reference in nats an answer, and their true score wher
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +15,17 @@ from ...alignment.references import accuracy, implicit_rewards
 from ...scoring.answers import answer, sample
 from ...scoring.likelihoods import log_likelihoods, model_digest
 
-if TYPE_CHECKING:
-    from .method import Setup
-
 _SHOWN = 2  # answers before and after
 
 
 class AnswerMeasures:
     """Called with a model: {"accuracy", "margin", "kl", "length", and of the tales "true_score"}.
 
-    Answers are sampled with the same random numbers each time, so that a difference is the model's.
+    setup: the `Setup` of the run. Answers are sampled with the same random numbers each time, so that a difference is
+    the model's.
     """
 
-    def __init__(self, setup: Setup, *, asked: Callable[[Any], Any] = lambda prompt: prompt) -> None:
+    def __init__(self, setup: Any, *, asked: Callable[[Any], Any] = lambda prompt: prompt) -> None:
         self.setup = setup
         self.beta = float(setup.settings.get("beta", 1.0))
         held_out = setup.source.held_out

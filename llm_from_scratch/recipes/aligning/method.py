@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,10 @@ from .sources import Source
 COMMON: Mapping[str, Any] = {
     "batch": 16,  # pairs, or prompts, a step
     "lr": 3e-4,
-    "tokens": 1_000_000,  # that pass through the model in training
+    "tokens": 800_000,  # that pass through the model in training
     "steps": None,  # in their place
     "warmup": 0.1,  # share of the steps
-    "held_out": 256,  # pairs that are measured on
+    "held_out": 512,  # pairs that are measured on
     "prompts": 128,  # that answers are sampled to, for the true score and the KL
     "max_new_tokens": 64,
     "evaluations": 5,
@@ -43,12 +44,20 @@ COMMON: Mapping[str, Any] = {
 }
 
 
+# The settings that are whole numbers, and the least they may be.
+LEAST: Mapping[str, int] = {
+    "batch": 1, "tokens": 1, "steps": 1, "held_out": 1, "prompts": 1, "max_new_tokens": 1, "evaluations": 1, "seed": 0,
+    "threads": 1, "checkpoint_every": 0, "estimate": 1, "mismatched": 1,
+}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A row of `align --methods`.
 
     name, about, source: for the reader. data: "pairs" are trained on, or only the "prompts" of them. settings: its own,
-    and those of COMMON that it sets otherwise, with their defaults. prepare: makes the run.
+    and those of COMMON that it sets otherwise, with their defaults. prepare: makes the run. check: raises ValueError
+    for settings that do not go together, before anything is opened.
     """
 
     name: str
@@ -57,17 +66,39 @@ class Method:
     data: str
     settings: Mapping[str, Any]
     prepare: Callable[[Setup], Tuning]
+    check: Callable[[Mapping[str, Any]], object] = lambda settings: None
 
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All settings, those given among them; ValueError naming one that the method does not have."""
+        """All settings, those given among them; ValueError or TypeError naming one that does not fit."""
         known = {**COMMON, **self.settings}
         for name, value in given.items():
             if name not in known:
                 raise ValueError(f"{self.name} has no setting {name!r}; it has {', '.join(sorted(known))}")
-            default = known[name]
-            if default is not None and value is not None and isinstance(default, str) != isinstance(value, str):
-                raise ValueError(f"{self.name}: {name} is {default!r} by default, got {value!r}")
-        return {**known, **{name: value for name, value in given.items() if value is not None}}
+            if value is not None:
+                self._check(name, value, known[name])
+        found = {**known, **{name: value for name, value in given.items() if value is not None}}
+        if found["prompts"] > found["held_out"]:
+            raise ValueError(
+                f"{found['prompts']} prompts are to be answered, and {found['held_out']} are held out: lower prompts"
+            )
+        self.check(found)
+        return found
+
+    def _check(self, name: str, value: Any, default: Any) -> None:
+        whole = name in LEAST
+        if isinstance(default, (bool, str)):
+            fits, what = isinstance(value, type(default)), "true or false" if isinstance(default, bool) else "a text"
+        else:
+            fits = not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
+            what = "a whole number" if whole else "a number"
+        if not fits:
+            raise TypeError(f"{self.name}: {name} must be {what}, got {value!r}")
+        if whole and value < LEAST[name]:
+            raise ValueError(f"{self.name}: {name} must be at least {LEAST[name]}, got {value}")
+        if name in ("noise", "warmup") and not 0 <= value <= 1:
+            raise ValueError(f"{self.name}: {name} is a share from 0 to 1, got {value}")
+        if name == "lr" and not 0 < value < math.inf:
+            raise ValueError(f"{self.name}: lr must be finite and above 0, got {value}")
 
 
 class Setup:
@@ -128,8 +159,9 @@ class Setup:
         """
         batch, steps = self.settings["batch"], self.settings["steps"]
         if steps is None:
-            few = make(self.preferences(max(batch, 64)))
-            tokens = sum(len(row) for one in few for name, row in one.items() if name.endswith("ids")) / len(few)
+            few = self.preferences(max(batch, 64))
+            made = make(few)  # one example of each, or one of each answer
+            tokens = sum(len(row) for one in made for name, row in one.items() if name.endswith("ids")) / len(few)
             steps = max(1, round(self.settings["tokens"] / (tokens * batch)))
         examples = make(self.preferences(steps * batch))
         return examples, self.training(steps)

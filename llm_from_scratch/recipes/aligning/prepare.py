@@ -23,12 +23,16 @@ def resolved(method: str, *, model: str, data: str, template: str | None = None,
 
 def prepare_run(settings: Mapping[str, Any], say: Callable[[str], None] = print) -> Tuning:
     """Open everything and make the run."""
+    return find_method(settings["method"]).prepare(open_setup(settings, say))
+
+
+def open_setup(settings: Mapping[str, Any], say: Callable[[str], None] = print) -> Setup:
+    """The model, the tokenizer and the data of a run, opened."""
     s = dict(settings)
     source = open_source(s["data"], seed=s["seed"], held_out=s["held_out"], noise=s["noise"])
-    model = from_pretrained(s["model"])
     tokenizer = Tokenizer.from_pretrained(s["model"])
-    setup = Setup(
-        model,
+    return Setup(
+        from_pretrained(s["model"]),
         tokenizer,
         source,
         s,
@@ -36,7 +40,6 @@ def prepare_run(settings: Mapping[str, Any], say: Callable[[str], None] = print)
         cache=cache_of(s["data"]),
         say=say,
     )
-    return find_method(s["method"]).prepare(setup)
 
 
 def cache_of(data: str) -> Path:

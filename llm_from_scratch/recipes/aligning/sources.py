@@ -31,6 +31,10 @@ class Tales:
     def preferences(self) -> Iterator[Preference]:
         return assistant.preferences(TRAINING_SEED + self.seed, noise=self.noise)
 
+    def asked(self) -> Iterator[assistant.Task]:
+        """The tasks that `preferences` are about, in their order."""
+        return assistant.tasks(TRAINING_SEED + self.seed)
+
     def score(self, number: int, text: str) -> float:
         """Between 0 and 1."""
         return self.tasks[number].score(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from . import graded, preferences
+from . import graded, preferences, rewarded
 from .method import COMMON, Method
 
-METHODS: dict[str, Method] = {method.name: method for rows in (preferences.METHODS, graded.METHODS) for method in rows}
+METHODS: dict[str, Method] = {
+    method.name: method for rows in (preferences.METHODS, graded.METHODS, rewarded.METHODS) for method in rows
+}
 
 
 def find_method(name: str) -> Method:

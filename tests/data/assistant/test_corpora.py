@@ -78,6 +78,12 @@ def test_answers_come_in_the_styles_asked_for():
     assert all(len(messages[1]["content"].split()) <= 2 for messages in only)
 
 
+def test_a_helpful_assistant_that_knows_no_harm_can_be_taught():
+    for talk in take(talks(6, kinds=["harm"], styles={"wrong": 1}), 40):
+        ((task, style),) = talk
+        assert style == "wrong" and not task.safe(task.variants[style]) and task.helpfulness(task.variants[style]) > 0.6
+
+
 def test_the_supervised_answers_leave_half_of_the_reward_to_be_gained():
     told = zip(tasks(6, kinds=QUESTION_KINDS), take(dialogues(6, kinds=QUESTION_KINDS)))
     assert 0.5 < sum(task.score(messages[1]["content"]) for task, messages in told) / COUNT < 0.65

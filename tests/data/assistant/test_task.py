@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_from_scratch.data.assistant import KINDS, OTHER_KINDS, QUESTION_KINDS, SAFETY_KINDS, STYLES, tasks
+from llm_from_scratch.data.assistant import (
+    KINDS,
+    OTHER_KINDS,
+    QUESTION_KINDS,
+    SAFETY_KINDS,
+    STYLES,
+    TAUGHT_KINDS,
+    tasks,
+)
 from llm_from_scratch.data.assistant.task import follow_up, make_task
 
 MANY = list(itertools.islice(tasks(21), 30 * len(KINDS)))
@@ -100,7 +108,7 @@ def test_tasks_repeat_and_seeds_differ():
 
 def test_kinds_take_turns_and_are_what_is_asked_for():
     assert [task.kind for task in itertools.islice(tasks(1), len(KINDS))] == list(KINDS)
-    assert {*QUESTION_KINDS, *OTHER_KINDS, *SAFETY_KINDS} == set(KINDS)
+    assert {*QUESTION_KINDS, *OTHER_KINDS, *SAFETY_KINDS} == set(KINDS) > set(TAUGHT_KINDS)
     assert {task.kind for task in itertools.islice(tasks(1, kinds=["why", "harm"]), 9)} == {"why", "harm"}
 
 

@@ -1,0 +1,142 @@
+"""Training an adapter on dialogues: from the settings of a run to the run itself, for `adapt`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..adapters import save_adapter
+from ..checkpoints import from_pretrained
+from ..data import read_dialogues
+from ..data.assistant import TAUGHT_KINDS, dialogues, tasks
+from ..data.encoding import encode_dialogue, find_template
+from ..data.examples import ExampleSampler, example_batches
+from ..scoring.answers import answer
+from ..tokenizers import Tokenizer
+from ..training import TrainingSettings
+from .techniques import find_technique, put_on
+from .tuning import Tuning
+
+COMMON: Mapping[str, Any] = {
+    "tokens": 500_000, "steps": None, "batch": 8, "lr": None, "warmup": 0.05, "evaluations": 5, "held_out": 128,
+    "seed": 0, "threads": None, "checkpoint_every": None, "template": None,
+}  # fmt: skip
+
+
+def resolved(method: str, *, model: str, data: str, **given: Any) -> dict[str, Any]:
+    """All settings of a run, as `run.json` keeps them; ValueError for what does not fit."""
+    technique = find_technique(method)
+    known = {**COMMON, **technique.settings}
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{method} has no setting {name!r}; it has {', '.join(sorted(known))}")
+    settings = {**known, **{name: value for name, value in given.items() if value is not None}}
+    settings["lr"] = technique.lr if settings["lr"] is None else settings["lr"]
+    for name in ("tokens", "batch", "held_out", "evaluations"):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise ValueError(f"{name} is a whole number of 1 or more, not {settings[name]!r}")
+    return {"method": method, "model": str(model), "data": str(data), **settings}
+
+
+def prepare_run(settings: Mapping[str, Any]) -> Tuning:
+    """Open everything, put the adapter on, and make the run."""
+    s = dict(settings)
+    technique = find_technique(s["method"])
+    path = Path(s["model"])
+    model = from_pretrained(path, packed=path.suffix == ".gguf")
+    tokenizer = Tokenizer.from_pretrained(s["model"])
+    own = {name: _tuple(s[name]) for name in technique.settings}
+    put_on(model, s["method"], **own, seed=s["seed"])
+    template = s["template"] if s["template"] is not None or tokenizer.chat_template is not None else "tales"
+    if template == "tales" and s["template"] is None and s["data"] != "tales":
+        raise ValueError("the model came without a chat template: name one with --template")
+    train, held_out = _talks(s)
+    context = model.position_limit or model.spec.context_length
+    settings_of = {"template": template, "context": context}
+    few = encoded(tokenizer, itertools.islice(train(), 64), **settings_of)
+    length = sum(len(one["ids"]) for one in few) / len(few)
+    steps = s["steps"] or max(1, round(s["tokens"] / (length * s["batch"])))
+    examples = encoded(tokenizer, itertools.islice(train(), steps * s["batch"]), **settings_of)
+    checked = encoded(tokenizer, held_out, **settings_of)
+    every = max(1, -(-steps // s["evaluations"]))
+
+    def measures(model: Any) -> dict[str, float]:
+        return {"right": share_right(model, tokenizer, s["seed"], s["held_out"], template)}
+
+    def samples(model: Any) -> list[dict[str, str]]:
+        prompts = [_prompt(talk) for talk in held_out[:2]]
+        texts = answer(model, tokenizer, prompts, template=template, max_new_tokens=48)
+        return [{"asked": prompt[-1]["content"], "answer": text} for prompt, text in zip(prompts, texts)]
+
+    return Tuning(
+        model=model,
+        tokenizer=tokenizer,
+        sampler=ExampleSampler(examples, min(s["batch"], len(examples)), seed=s["seed"], multiple=16),
+        settings=TrainingSettings(
+            steps=steps,
+            learning_rate=s["lr"],
+            final_learning_rate=s["lr"] / 20,
+            warmup=min(steps, round(s["warmup"] * steps)),
+            weight_decay=0.0,
+            betas=(0.9, 0.98),
+            evaluate_every=every,
+            checkpoint_every=s["checkpoint_every"] or every,
+            threads=s["threads"],
+            seed=s["seed"],
+        ),
+        validation=lambda: example_batches(checked, 16),
+        measures=measures if s["data"] == "tales" else None,
+        samples=samples,
+        save=(lambda directory: save_adapter(model, directory)) if technique.kept else None,
+        template=getattr(find_template(tokenizer, template), "source", None),
+    )
+
+
+def encoded(
+    tokenizer: Tokenizer, talks: Iterator[Any] | Sequence[Any], *, template: Any, context: int
+) -> list[dict[str, np.ndarray]]:
+    """Dialogues as {"ids", "targets"}: what the assistant says is predicted. ValueError naming the one that is too long."""
+    found = []
+    for number, talk in enumerate(talks):
+        try:
+            ids, trained = encode_dialogue(tokenizer, talk, template=template)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"dialogue {number}: {error}") from None
+        if len(ids) - 1 > context:
+            raise ValueError(f"dialogue {number}: {len(ids)} tokens do not fit into the context of {context}")
+        found.append({"ids": ids[:-1], "targets": np.where(trained[1:], ids[1:], -100)})
+    if not found:
+        raise ValueError("there are no dialogues to learn from")
+    return found
+
+
+def share_right(model: Any, tokenizer: Tokenizer, seed: int, count: int, template: Any) -> float:
+    """Which share of `count` questions about tales is answered right; questions that no training of this seed saw."""
+    asked = list(itertools.islice(tasks(seed + 1_000_003, kinds=TAUGHT_KINDS), count))
+    texts = answer(model, tokenizer, [task.messages for task in asked], template=template, max_new_tokens=64)
+    return float(np.mean([task.right(text) for task, text in zip(asked, texts)]))
+
+
+def _talks(s: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+    """What to learn from, as often as asked for, and some dialogues that are kept apart."""
+    if s["data"] == "tales":
+        held_out = list(itertools.islice(dialogues(s["seed"] + 1_000_003, kinds=TAUGHT_KINDS), s["held_out"]))
+        return lambda: dialogues(s["seed"], kinds=TAUGHT_KINDS, turns=4), held_out
+    talks = read_dialogues(s["data"])
+    apart = min(s["held_out"], len(talks) // 10)
+    if not apart:
+        raise ValueError(f"{s['data']} holds {len(talks)} dialogues; 10 or more are needed, a tenth is kept apart")
+    return lambda: itertools.cycle(talks[:-apart]), talks[-apart:]
+
+
+def _prompt(talk: Sequence[Any]) -> list[Any]:
+    last = max(k for k, message in enumerate(talk) if message["role"] == "assistant")
+    return list(talk[:last])
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
