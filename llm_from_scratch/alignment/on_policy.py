@@ -151,7 +151,7 @@ def prompt_of(ids: np.ndarray, targets: np.ndarray, what: str = "the example") -
 
 
 def minillm(teacher: Any, *, teacher_share: float = 0.2, length_normalised: bool = True) -> Objective:
-    """MiniLLM's objective for batches that were sampled: its gradient is that of KL(student | teacher) of whole answers.
+    """MiniLLM's objective for sampled batches: its gradient is that of KL(student | teacher) of whole answers.
 
     At each token, with r = log(teacher / student) of what was sampled: the divergence of the two next-token
     distributions, exactly (the single step), minus log-probability times what follows: the sum of the later r, with

@@ -43,8 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--temperature", type=float, metavar="X", help="flattens both distributions (default 1)")
     group.add_argument("--beta", type=float, metavar="X", help="the teacher's share for jensen-shannon (default 0.5)")
-    group.add_argument("--hard", type=float, metavar="SHARE", help="of the dialogues' own words in the loss (default 0)")
-    group.add_argument("--on-policy", type=float, metavar="SHARE", help="of batches that the student writes (default 0)")
+    group.add_argument(
+        "--hard", type=float, metavar="SHARE", help="of the dialogues' own words in the loss (default 0)"
+    )
+    group.add_argument(
+        "--on-policy", type=float, metavar="SHARE", help="of batches that the student writes (default 0)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -82,7 +82,9 @@ def dialogues(seed: int = 0, count: int = 200) -> list[list[Message]]:
 def questions(count: int = 100) -> list[tuple[list[Message], str]]:
     """Held-out prompts, and the word each is about: words that were not trained, half of them in unseen ways."""
     words = list(_WORDS)[-_HELD_OUT_WORDS:]
-    asked = [(way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words]
+    asked = [
+        (way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words
+    ]
     asked = list(dict.fromkeys(asked))
     if not 1 <= count <= len(asked):
         raise ValueError(f"there are {len(asked)} held-out questions, got {count}")
