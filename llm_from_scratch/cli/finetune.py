@@ -19,7 +19,7 @@ examples:
 
 DATA is a file of dialogues (JSON, JSONL or Parquet, in any of the usual shapes: see `data`), or
   tales    dialogues about tales; afterwards held-out questions are asked, and right answers counted
-  format   200 questions that are answered as <<TOPIC | answer>>; answers in this format are counted
+  format   200 questions that are answered as <<topic | answer>>; answers in this format are counted
 Before the first step and after the last, answers to held-out questions are shown.
 """
 

@@ -21,7 +21,7 @@ class Taught:
     """dialogues: to learn from, anew at each call, perhaps without end. held_out: others, whose loss is measured.
 
     questions: prompts to which answers are generated, each with what says whether an answer is right; asked: what that
-    is called. epochs, tokens: how long one learns if nobody says.
+    is called. epochs, tokens: how long one learns if nobody says; longest: tokens of an answer.
     """
 
     dialogues: Callable[[], Iterator[Dialogue]]
@@ -30,6 +30,7 @@ class Taught:
     asked: str
     tokens: int | None = None
     epochs: float = 3.0
+    longest: int = 48
 
 
 def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
@@ -54,7 +55,8 @@ def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
             [],
             [(prompt, lambda text, word=word: made_up_format.follows(word, text)) for prompt, word in asked],
             "in_the_format",
-            epochs=4.0,
+            epochs=3.0,
+            longest=24,
         )
     dialogues = list(readers.read_dialogues(data))
     if len(dialogues) < 5:
