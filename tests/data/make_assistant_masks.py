@@ -23,8 +23,9 @@ def main() -> None:
         theirs = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
     for name in template_names():
         talk = PLAIN_TALK[1:] if name == "mistral" else PLAIN_TALK
+        source = named_template(name, tokenizer).source
         made = theirs.apply_chat_template(
-            talk, chat_template=named_template(name, tokenizer).source, return_dict=True, return_assistant_tokens_mask=True
+            talk, chat_template=source, return_dict=True, return_assistant_tokens_mask=True
         )
         cases[name] = {"ids": made["input_ids"], "trained": made["assistant_masks"]}
     out = Path(__file__).parent / "fixtures" / "assistant_masks.json"
