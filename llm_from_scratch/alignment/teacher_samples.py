@@ -13,7 +13,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 def teacher_dialogues(
-    teach: Callable[[list[list[Mapping[str, Any]]]], Sequence[str]],
+    teach: Callable[[list[Any]], Sequence[str]],
     prompts: Sequence[Messages],
     *,
     systems: Sequence[str] = (),
