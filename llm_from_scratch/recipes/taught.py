@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
         return Taught(
             lambda: iter(examples),
             [],
-            [(prompt, lambda text, word=word: made_up_format.follows(word, text)) for prompt, word in asked],
+            [(prompt, partial(made_up_format.follows, word)) for prompt, word in asked],
             "in_the_format",
             epochs=3.0,
             longest=24,
