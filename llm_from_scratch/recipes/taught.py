@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from .. import data as readers
 from ..data import assistant
 from . import made_up_format
 
-Dialogue = Sequence[dict[str, Any]]
+Dialogue = Sequence[Mapping[str, Any]]
 TRAINING_SEED, HELD_OUT_SEED = 19_000, 19_999  # of the tales: other seeds have other tales
 
 
@@ -50,11 +50,11 @@ def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
         )
     if data == "format":
         examples = made_up_format.dialogues(seed)
-        asked = made_up_format.questions(min(held_out, 100))
+        words = made_up_format.questions(min(held_out, 100))
         return Taught(
             lambda: iter(examples),
             [],
-            [(prompt, partial(made_up_format.follows, word)) for prompt, word in asked],
+            [(prompt, partial(made_up_format.follows, word)) for prompt, word in words],
             "in_the_format",
             epochs=3.0,
             longest=24,
