@@ -13,12 +13,12 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 def teacher_dialogues(
-    teach: Callable[[list[Any]], Sequence[str]],
+    teach: Callable[[list[list[Mapping[str, Any]]]], Sequence[str]],
     prompts: Sequence[Messages],
     *,
     systems: Sequence[str] = (),
     keep: Callable[[int, str], bool] | None = None,
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Mapping[str, Any]]]:
     """The prompts with the teacher's answers, as dialogues for `lfs.data.dialogue_examples`.
 
     teach: from conversations to their answers, such as `functools.partial(lfs.scoring.answer, model, tokenizer)`.
@@ -40,14 +40,14 @@ def teacher_dialogues(
         raise TypeError("systems is a list of system prompts, got one str: put it in a list")
     if not len(prompts):
         raise ValueError("there are no prompts for the teacher to answer")
-    asked: list[list[dict[str, Any]]] = []
+    asked: list[list[Mapping[str, Any]]] = []
     for number, prompt in enumerate(prompts):
         if not len(prompt) or prompt[-1].get("role") == "assistant":
             raise ValueError(f"prompt {number} must end where the teacher is to speak, with a message of somebody else")
         own = [dict(message) for message in prompt if not (systems and message["role"] == "system")]
         told = [{"role": "system", "content": systems[number % len(systems)]}] if systems else []
         asked.append([*told, *own])
-    answers = teach([*asked])
+    answers = teach(list(asked))
     if len(answers) != len(asked):
         raise ValueError(f"the teacher gave {len(answers)} answers to {len(asked)} prompts")
     return [

@@ -50,11 +50,11 @@ def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
         )
     if data == "format":
         examples = made_up_format.dialogues(seed)
-        questions = made_up_format.questions(min(held_out, 100))
+        words = made_up_format.questions(min(held_out, 100))
         return Taught(
             lambda: iter(examples),
             [],
-            [(prompt, partial(made_up_format.follows, word)) for prompt, word in questions],
+            [(prompt, partial(made_up_format.follows, word)) for prompt, word in words],
             "in_the_format",
             epochs=3.0,
             longest=24,
