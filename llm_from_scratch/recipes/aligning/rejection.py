@@ -26,7 +26,7 @@ def best_answers(setup: Setup) -> list[list[dict[str, Any]]]:
     """Dialogues of the setup's prompts, each with the best of its answers; kept beside the data, once they are made."""
     s = setup.settings
     about: dict[str, Any] = {"model": model_digest(setup.model), "template": setup.template.source}
-    names = ("data", "seed", "noise", "reward", "reward_model", "reward_tokens", "training_prompts", "answers")
+    names = ("data", "seed", "noise", "kinds", "reward", "reward_model", "reward_tokens", "training_prompts", "answers")
     about |= {name: s[name] for name in (*names, "max_new_tokens", "temperature")}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = None if setup.cache is None else Path(setup.cache) / f"best-of-{s['answers']}-{digest[:16]}.jsonl"
