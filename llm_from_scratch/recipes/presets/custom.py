@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ...alignment.references import SIDES
 from ...alignment.reward_objectives import pair_accuracy
 from ...alignment.value_head import RewardModel
 from ...data.examples import example_batches
@@ -123,9 +125,16 @@ class Reward:
         def measures(model: Any) -> dict[str, float]:
             return {"pair_accuracy": pair_accuracy(model, example_batches(pairs, 32))}
 
-        return opened.tuning(
-            examples, steps, objective=self.objective, lr=self.lr, batch=batch, model=model, measures=measures
-        )
+        def save(directory: Path) -> None:
+            """Comparisons leave a constant open: with their mean at 0, a sigmoid of one half is the answer between."""
+            batches = list(example_batches(pairs, 32))
+            model.center(
+                {name: batch[f"{side}_{name}"] for name in ("ids", "mask")} for batch in batches for side in SIDES
+            )
+            model.save_pretrained(directory)
+
+        how: dict[str, Any] = {"objective": self.objective, "lr": self.lr, "batch": batch}
+        return opened.tuning(examples, steps, **how, model=model, measures=measures, save=save)
 
 
 def _silent(text: str) -> None:

@@ -119,7 +119,9 @@ class Opened:
         )
         if sampler is None:
             sampler = ExampleSampler(examples, min(batch, len(examples)), seed=s["seed"], multiple=16)
-        looks = {"measures": self.look, "samples": self.samples} if measures is None else {"measures": measures}
+        looks: dict[str, Any] = {"measures": measures}
+        if measures is None:
+            looks = {"measures": self.look, "samples": self.samples}
         return Tuning(
             self.model if model is None else model, self.tokenizer, sampler, training, objective,
             template=self.template.source, **{**looks, **more},
