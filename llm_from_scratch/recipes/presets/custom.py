@@ -16,7 +16,7 @@ from ..aligning import Setup, find_method
 from ..aligning.sources import Tales
 from ..stages import Start
 from ..tuning import Tuning
-from .opening import HELD_OUT, LONGEST, Opened
+from .opening import HELD_OUT, LONGEST, Opened, rate_for
 from .preset import Asks, plainly
 
 
@@ -87,6 +87,8 @@ class Aligned:
         few = {"held_out": len(opened.tasks), "prompts": len(opened.tasks), "max_new_tokens": LONGEST}
         given = {**few, **self.settings, **{name: s[name] for name in names if s[name] is not None}}
         settings = {**method.resolved(given), "method": self.method, "model": start.model, "data": self.reads}
+        if s["lr"] is None:
+            settings["lr"] = rate_for(opened.large, settings["lr"])
         source = _Pairs(start.rows(self.reads), len(opened.tasks))
         setup = Setup(opened.model, opened.tokenizer, source, settings, template=opened.template, say=_silent)
         tuning = method.prepare(setup)
