@@ -13,7 +13,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 def teacher_dialogues(
-    teach: Callable[[list[list[Mapping[str, Any]]]], Sequence[str]],
+    teach: Callable[[list[Any]], Sequence[str]],
     prompts: Sequence[Messages],
     *,
     systems: Sequence[str] = (),
@@ -40,14 +40,14 @@ def teacher_dialogues(
         raise TypeError("systems is a list of system prompts, got one str: put it in a list")
     if not len(prompts):
         raise ValueError("there are no prompts for the teacher to answer")
-    asked = []
+    asked: list[list[dict[str, Any]]] = []
     for number, prompt in enumerate(prompts):
         if not len(prompt) or prompt[-1].get("role") == "assistant":
             raise ValueError(f"prompt {number} must end where the teacher is to speak, with a message of somebody else")
         own = [dict(message) for message in prompt if not (systems and message["role"] == "system")]
         told = [{"role": "system", "content": systems[number % len(systems)]}] if systems else []
         asked.append([*told, *own])
-    answers = teach(list(asked))
+    answers = teach([*asked])
     if len(answers) != len(asked):
         raise ValueError(f"the teacher gave {len(answers)} answers to {len(asked)} prompts")
     return [

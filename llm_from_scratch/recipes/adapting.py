@@ -56,7 +56,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
         raise ValueError("the model came without a chat template: name one with --template")
     train, held_out = _talks(s)
     context = model.position_limit or model.spec.context_length
-    settings_of = {"template": template, "context": context}
+    settings_of: dict[str, Any] = {"template": template, "context": context}
     few = encoded(tokenizer, itertools.islice(train(), 64), **settings_of)
     length = sum(len(one["ids"]) for one in few) / len(few)
     steps = s["steps"] or max(1, round(s["tokens"] / (length * s["batch"])))
