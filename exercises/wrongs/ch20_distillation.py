@@ -1,6 +1,5 @@
 """Wrong solutions of chapter 20: name -> (text in the worked solution, what replaces it, the check that must fail)."""
 
-# ruff: noqa: E501
 from __future__ import annotations
 
 WRONGS = {

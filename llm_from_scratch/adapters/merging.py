@@ -76,6 +76,7 @@ def unmerge_adapter(model: Any) -> list[str]:
     if record.places is None:
         raise ValueError("the matrices were not kept when the adapter was merged (keep=False): load the base again")
     there = {id(module) for _, module in model.named_modules()}
+    there -= {id(module.base) for _, module in model.named_modules() if isinstance(module, Adapted)}
     if any(id(new) not in there for new, _ in record.places):
         raise ValueError("modules were replaced since the merge: remove the adapters that were added to them first")
     _swap(model, record.places)

@@ -34,17 +34,20 @@ from .whole import Whole
 _PREFIX = "base_model.model."
 
 
-def save_adapter(model: Any, directory: str | os.PathLike[str], *, name: str = "default") -> None:
+def save_adapter(
+    model: Any, directory: str | os.PathLike[str], *, name: str = "default", base: str | None = None
+) -> None:
     """Write one adapter of a model as adapter_config.json and adapter_model.safetensors.
 
-    peft reads all but bottlenecks, on models of the transformers library. ValueError, nothing written, for an unknown
-    name and for what the format cannot say; OSError when the disk refuses.
+    base: what the file says of the model it belongs to; by default the name of the directory that was read. peft reads
+    all but bottlenecks, on models of the transformers library. ValueError, nothing written, for an unknown name and for
+    what the format cannot say; OSError when the disk refuses.
     """
     parts = parts_of(model, name)
     config, tensors, notes = _described(model, parts)
     lineage = getattr(model, "lineage", None)
     config = {
-        "base_model_name_or_path": getattr(lineage, "name", None),
+        "base_model_name_or_path": getattr(lineage, "name", None) if base is None else base,
         "inference_mode": True,
         "task_type": "CAUSAL_LM",
         **config,

@@ -56,7 +56,7 @@ class LearnedPrefix(Before):
         start = 0
         for pair in self.pairs:
             size = pair.size // self.length
-            pair.data = np.array(flat[:, start : start + size].reshape(pair.shape), dtype=pair.dtype)
+            pair.data = flat[:, start : start + size].reshape(pair.shape).copy()
             start += size
 
 

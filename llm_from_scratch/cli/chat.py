@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="smollm2", metavar="MODEL", help="smollm2, a .gguf file, or a model's directory"
     )
+    parser.add_argument(
+        "--adapter", type=Path, metavar="DIR", help="an adapter that acts on the model, as peft saves it"
+    )
     parser.add_argument("--template", metavar="NAME", help="chat template by name (default: the model's own)")
     parser.add_argument("--system", metavar="TEXT", help="how the model shall behave (default: the template's own)")
     parser.add_argument("--prompt", metavar="TEXT", help="ask once and end; - reads it from standard input")
@@ -58,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--seed must not be negative, got {args.seed}")
     sampling = Sampling(args.temperature, None, args.top_p, args.repetition_penalty)
     began = time.perf_counter()
-    model, tokenizer, template = load(find_model(args.model), packed=not args.expand, template=args.template)
+    path = find_model(args.model)
+    model, tokenizer, template = load(path, packed=not args.expand, template=args.template, adapter=args.adapter)
     loaded = time.perf_counter() - began
     chat = Conversation(model, tokenizer, template, sampling, system=args.system, seed=args.seed)
     write = print_stream()
@@ -94,20 +98,26 @@ def find_model(name: str) -> Path:
     return fetch(name)
 
 
-def load(path: Path, *, packed: bool, template: str | None = None) -> tuple[Any, Any, Any]:
+def load(path: Path, *, packed: bool, template: str | None = None, adapter: Path | None = None) -> tuple[Any, Any, Any]:
     """Model, tokenizer and chat template from one place; the template first, because it may not be there.
 
-    template: the name of another one.
+    template: the name of another one. adapter: a directory with one for this model, and maybe the template it was
+    trained with.
     """
+    from ..adapters import load_adapter
     from ..checkpoints import from_pretrained
     from ..tokenizers import Tokenizer
     from ..tokenizers.chat_template import ChatTemplate
     from ..tokenizers.templates import named_template
 
-    own = ChatTemplate.from_pretrained(path) if template is None else None
+    place = path if adapter is None or not (adapter / "chat_template.jinja").exists() else adapter
+    own = ChatTemplate.from_pretrained(place) if template is None else None
     tokenizer = Tokenizer.from_pretrained(path)
     chosen = named_template(template, tokenizer) if template is not None else own
-    return from_pretrained(path, packed=packed and path.suffix.lower() == ".gguf"), tokenizer, chosen
+    model = from_pretrained(path, packed=packed and path.suffix.lower() == ".gguf")
+    if adapter is not None:
+        load_adapter(model, adapter)
+    return model, tokenizer, chosen
 
 
 class Conversation:

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EPILOG
     parser.add_argument("--model", required=True, metavar="DIR", help="the model's directory")
+    parser.add_argument("--adapter", metavar="DIR", help="an adapter that acts on the model, as peft saves it")
     parser.add_argument(
         "--prompt",
         default="",
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
+    from ..adapters import load_adapter
     from ..checkpoints import from_pretrained
     from ..generation import print_stream
     from ..tokenizers import Tokenizer
@@ -80,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--samples must be at least 1, got {args.samples}")
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     model = from_pretrained(args.model)
+    if args.adapter is not None:
+        load_adapter(model, args.adapter)
     tokenizer = Tokenizer.from_pretrained(args.model)
     texts, tokens = [], 0
     write = print_stream()

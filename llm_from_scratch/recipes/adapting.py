@@ -56,7 +56,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
         raise ValueError("the model came without a chat template: name one with --template")
     train, held_out = _talks(s)
     context = model.position_limit or model.spec.context_length
-    settings_of = {"template": template, "context": context}
+    settings_of: dict[str, Any] = {"template": template, "context": context}
     few = encoded(tokenizer, itertools.islice(train(), 64), **settings_of)
     length = sum(len(one["ids"]) for one in few) / len(few)
     steps = s["steps"] or max(1, round(s["tokens"] / (length * s["batch"])))
@@ -91,7 +91,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
         validation=lambda: example_batches(checked, 16),
         measures=measures if s["data"] == "tales" else None,
         samples=samples,
-        save=(lambda directory: save_adapter(model, directory)) if technique.kept else None,
+        save=(lambda directory: save_adapter(model, directory, base=s["model"])) if technique.kept else None,
         template=getattr(find_template(tokenizer, template), "source", None),
     )
 
@@ -99,7 +99,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
 def encoded(
     tokenizer: Tokenizer, talks: Iterator[Any] | Sequence[Any], *, template: Any, context: int
 ) -> list[dict[str, np.ndarray]]:
-    """Dialogues as {"ids", "targets"}: what the assistant says is predicted. ValueError naming the one that is too long."""
+    """Dialogues as {"ids", "targets"}: what the assistant says is predicted. ValueError names one that is too long."""
     found = []
     for number, talk in enumerate(talks):
         try:
