@@ -78,7 +78,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
         save = _saving_merged(model)
-    lr = s["lr"] or (1e-4 if large else 3e-3) * (1 if s["lora"] is None else 10 if large else 3)
+    lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 5 if large else 3)
     every = max(1, -(-steps // (s["evaluations"] or (1 if large else 4))))
     training = TrainingSettings(
         steps=steps,
