@@ -10,7 +10,7 @@ import numpy as np
 
 from ...alignment.safety import count_safety
 from ...checkpoints import from_pretrained
-from ...data.assistant import Task, tasks
+from ...data.assistant import TAUGHT_KINDS, Task, tasks
 from ...data.encoding import encode_dialogue, find_template
 from ...data.examples import ExampleSampler
 from ...scoring.answers import answer
@@ -43,7 +43,8 @@ class Opened:
         self.template = chosen_template(self.tokenizer, start.settings["template"], own)
         self.large = self.model.parameter_count >= LARGE
         self.context: int = self.model.spec.context_length
-        self.tasks: list[Task] = list(itertools.islice(tasks(HELD_OUT), ASKED_OF_LARGE if self.large else ASKED))
+        count = ASKED_OF_LARGE if self.large else ASKED
+        self.tasks: list[Task] = list(itertools.islice(tasks(HELD_OUT, kinds=TAUGHT_KINDS), count))
 
     def at(self, stage: str) -> Opened:
         """The model that another stage of this run left."""
