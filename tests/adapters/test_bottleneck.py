@@ -22,7 +22,8 @@ def test_where_they_stand(family):
         with pytest.raises(ValueError, match="no layer of this model has a feed-forward part"):
             A.add_bottleneck(model, 3, "pfeiffer", "p")
     else:
-        assert A.add_bottleneck(model, 3, "pfeiffer", "p") == [f"layers.{i}.feed_forward" for i in range(len(model.layers))]
+        places = [f"layers.{i}.feed_forward" for i in range(len(model.layers))]
+        assert A.add_bottleneck(model, 3, "pfeiffer", "p") == places
 
 
 def test_wrong_settings():
