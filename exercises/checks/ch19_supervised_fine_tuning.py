@@ -1,7 +1,7 @@
 """What the grader looks at in chapter 19. Nothing is hidden: read on if a message leaves you wondering.
 
 Conversations are written out; masks come from marking every token with its turn; losses are computed in float64 by
-logarithms of sums, gradients by central differences of that; rows are packed by trying every row for every conversation.
+logarithms of sums, gradients by central differences of that; rows are packed by trying every row for every one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the grader looks at in chapter 20. Nothing is hidden: read on if a message leaves you wondering.
 
-Divergences are added up word by word with Python's own mathematics; gradients are central differences of these sums; what
-a data set must hold is written out.
+Divergences are added up word by word with Python's own mathematics; gradients are central differences of these sums;
+what a data set must hold is written out.
 """
 
 from __future__ import annotations

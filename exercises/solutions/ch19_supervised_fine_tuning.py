@@ -33,10 +33,10 @@ from llm_from_scratch.grading import task
             "The question comes behind the system part: strip the two as one text."
         ),
     },
-    why="""The format of LLaMA-2-chat is the hardest of the year, and people got it wrong in every possible way: a system
-    message of its own, one <s> for the whole text, no space before </s>. The answers get a little worse each time, and
-    no error appears. There is no prompt for the answer either: [/INST] is where it begins, which is why the space after
-    it belongs to what the model has to say.""",
+    why="""The format of LLaMA-2-chat is the hardest of the year, and people got it wrong in every possible way: a
+    system message of its own, one <s> for the whole text, no space before </s>. The answers get a little worse each
+    time, and no error appears. There is no prompt for the answer either: [/INST] is where it begins, which is why the
+    space after it belongs to what the model has to say.""",
 )
 def llama_2_template(messages: Sequence[dict[str, str]]) -> str:
     r"""A conversation as LLaMA-2-chat reads it.
@@ -79,7 +79,7 @@ def llama_2_template(messages: Sequence[dict[str, str]]) -> str:
             "After the last answer somebody may have asked again. Find the last turn of the assistant first."
         ),
         "everything_but_nothing_less: all tokens": "With train_on='all' headers, questions and ends count as well.",
-        "ValueError: need at least one array to concatenate": "A conversation may have no turns: begin with empty arrays.",
+        "ValueError: need at least one array to concatenate": "A conversation may have no turns: begin with nothing.",
     },
     why="""The mask decides what the model imitates. Train it on the questions, and half of its capacity goes into
     guessing what users say; leave out the end of an answer, and it has never seen how one stops, so that it goes on,
@@ -132,9 +132,10 @@ def mask_from_roles(turns: Sequence[dict[str, Any]], train_on: str = "assistant"
             "An integer array divided by a count is float64. Let the logits' dtype decide."
         ),
     },
-    why="""The shift, the mask and the count: three places for the mistakes that cost the field the most. In 2024 it came
-    out that most libraries had averaged the averages of accumulated batches for years, so that short answers weighed
-    more the more memory was saved. A normaliser that the caller hands in makes a batch in parts equal to the batch.""",
+    why="""The shift, the mask and the count: three places for the mistakes that cost the field the most. In 2024 it
+    came out that most libraries had averaged the averages of accumulated batches for years, so that short answers
+    weighed more the more memory was saved. A normaliser that the caller hands in makes a batch in parts equal to the
+    batch.""",
 )
 def masked_loss(
     logits: np.ndarray, ids: np.ndarray, trained: np.ndarray, normaliser: float | None = None

@@ -20,8 +20,8 @@ from llm_from_scratch.grading import task
     minutes=30,
     hints={
         "two_words_by_hand: this is KL(S | T): the teacher's probabilities weigh": (
-            "The forward divergence asks what the student costs on what the teacher says: the weights are the teacher's "
-            "probabilities, Σ T (log T - log S)."
+            "The forward divergence asks what the student costs on what the teacher says: the weights are the "
+            "teacher's probabilities, Σ T (log T - log S)."
         ),
         "two_words_by_hand: this is a cross-entropy": (
             "Take off what the teacher cannot help: Σ T log T. Then a student that is the teacher has loss 0."
@@ -36,11 +36,11 @@ from llm_from_scratch.grading import task
             "Subtract each row's maximum before np.exp, and take logarithms of sums, not of probabilities."
         ),
     },
-    why="""With softmax inside, the gradient is as simple as that of cross-entropy: what the student believes minus what it
-    should. Only that the target is no longer a single word. At a high temperature both distributions are nearly flat and
-    their difference is about 1/T of that of the logits; the chain rule takes another 1/T. The factor T² puts back what
-    flattening took, so that the same learning rate serves at any temperature, and a sum with a cross-entropy keeps its
-    proportions.""",
+    why="""With softmax inside, the gradient is as simple as that of cross-entropy: what the student believes minus what
+    it should. Only that the target is no longer a single word. At a high temperature both distributions are nearly flat
+    and their difference is about 1/T of that of the logits; the chain rule takes another 1/T. The factor T² puts back
+    what flattening took, so that the same learning rate serves at any temperature, and a sum with a cross-entropy keeps
+    its proportions.""",
 )
 def softened_divergence(student: np.ndarray, teacher: np.ndarray, temperature: float) -> tuple[float, np.ndarray]:
     """Hinton's loss and its gradient: temperature² times the mean over rows of KL(T | S).
@@ -84,9 +84,10 @@ def softened_divergence(student: np.ndarray, teacher: np.ndarray, temperature: f
             "places out with where=."
         ),
     },
-    why="""Forward divergence punishes a student for every word that it leaves out, reverse divergence for every word that
-    the teacher would not say. The mixture M stands between them, and nothing is ever infinite: M has whatever either has.
-    Libraries have mixed logarithms here, and have had beta the wrong way round; both train, and neither crashes.""",
+    why="""Forward divergence punishes a student for every word that it leaves out, reverse divergence for every word
+    that the teacher would not say. The mixture M stands between them, and nothing is ever infinite: M has whatever
+    either has. Libraries have mixed logarithms here, and have had beta the wrong way round; both train, neither
+    crashes.""",
 )
 def generalised_jensen_shannon(student: np.ndarray, teacher: np.ndarray, beta: float) -> np.ndarray:
     """beta KL(T | M) + (1 - beta) KL(S | M) with the mixture M = beta T + (1 - beta) S, row by row.
@@ -125,10 +126,10 @@ def generalised_jensen_shannon(student: np.ndarray, teacher: np.ndarray, beta: f
         ),
         "what_is_not_kept: silence was kept": "An answer of nothing but white space is none: strip it first.",
     },
-    why="""Alpaca, Vicuna and Orca are this loop around a larger model: ask, look at the answer, keep or drop, train. The
-    student never sees a probability of its teacher, so the two may have different tokenizers; in exchange, one text says
-    much less than the distributions behind it. What is kept decides what is learned: a filter for right answers makes
-    the student better than a copy of its teacher's average.""",
+    why="""Alpaca, Vicuna and Orca are this loop around a larger model: ask, look at the answer, keep or drop, train.
+    The student never sees a probability of its teacher, so the two may have different tokenizers; in exchange, one text
+    says much less than the distributions behind it. What is kept decides what is learned: a filter for right answers
+    makes the student better than a copy of its teacher's average.""",
 )
 def sequence_set(
     prompts: Sequence[str], teach: Callable[[str, int], str], keep: Callable[[str, str], bool], tries: int

@@ -113,12 +113,12 @@ class OnPolicySampler:
             ids[row, longest - len(prompt) :], real[row, longest - len(prompt) :] = prompt, 1
         seeds = rng.integers(0, 2**63, size=len(prompts)).tolist()
         out = generate(self.writer, ids, mask=real, seed=seeds, **self.settings)[:, longest:].tolist()
-        examples = []
+        examples: list[Example] = []
         for prompt, new in zip(prompts, out):
             end = next((k for k, token in enumerate(new) if token in self.settings["stop_tokens"]), len(new) - 1)
-            row = np.array([*prompt, *new[: end + 1]])
-            targets = np.where(np.arange(1, len(row)) < len(prompt), IGNORE, row[1:])
-            examples.append({"ids": row[:-1], "targets": targets})
+            whole = np.array([*prompt, *new[: end + 1]])
+            targets = np.where(np.arange(1, len(whole)) < len(prompt), IGNORE, whole[1:])
+            examples.append({"ids": whole[:-1], "targets": targets})
         return examples
 
     def state(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def prompt_of(ids: np.ndarray, targets: np.ndarray, what: str = "the example") -
 
 
 def minillm(teacher: Any, *, teacher_share: float = 0.2, length_normalised: bool = True) -> Objective:
-    """MiniLLM's objective for batches that were sampled: its gradient is that of KL(student | teacher) of whole answers.
+    """MiniLLM's objective for sampled batches: its gradient is that of KL(student | teacher) of whole answers.
 
     At each token, with r = log(teacher / student) of what was sampled: the divergence of the two next-token
     distributions, exactly (the single step), minus log-probability times what follows: the sum of the later r, with

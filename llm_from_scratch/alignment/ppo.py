@@ -57,6 +57,8 @@ def ppo_loss(
     for name, setting in {"clip": clip, "value_clip": value_clip}.items():
         if setting is not None and not (np.isfinite(setting) and setting > 0):
             raise ValueError(f"{name} must be a finite number above 0, got {setting}")
+    if not (np.isfinite(value_coefficient) and value_coefficient >= 0):
+        raise ValueError(f"value_coefficient must be a finite number of at least 0, got {value_coefficient}")
     told = {"old_log_probabilities": old_log_probabilities, "advantages": advantages, "returns": returns}
     *noted, _, _, real = per_token(mask, **told, old_values=old_values, log_probabilities=ours.data, values=critic.data)
     total = float(real.sum()) if normaliser is None else float(normaliser)

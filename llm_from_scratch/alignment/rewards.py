@@ -113,9 +113,12 @@ def finite(name: str, values: np.ndarray) -> None:
 def _ranking(rewards: Any, mask: Any) -> tuple[Tensor, np.ndarray]:
     """The rewards (N, K), those that are not real 0, and which are."""
     rewards = _rewards("rewards", rewards, 2)
-    real = np.ones(rewards.shape, bool) if mask is None else np.asarray(mask).astype(bool)
+    real = np.ones(rewards.shape, bool) if mask is None else np.asarray(mask)
     if real.shape != rewards.shape:
         raise ValueError(f"the mask has the shape {real.shape}, the rewards {rewards.shape}: they must be equal")
+    if not np.isin(real, (0, 1)).all():
+        raise ValueError("a mask holds True and False (or 1 and 0)")
+    real = real.astype(bool)
     few = np.flatnonzero(real.sum(axis=1) < 2)
     if few.size:
         raise ValueError(f"row {few[0]} ranks {real[few[0]].sum()} answers: a ranking has at least 2")

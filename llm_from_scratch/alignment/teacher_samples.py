@@ -18,7 +18,7 @@ def teacher_dialogues(
     *,
     systems: Sequence[str] = (),
     keep: Callable[[int, str], bool] | None = None,
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Mapping[str, Any]]]:
     """The prompts with the teacher's answers, as dialogues for `lfs.data.dialogue_examples`.
 
     teach: from conversations to their answers, such as `functools.partial(lfs.scoring.answer, model, tokenizer)`.
@@ -40,7 +40,7 @@ def teacher_dialogues(
         raise TypeError("systems is a list of system prompts, got one str: put it in a list")
     if not len(prompts):
         raise ValueError("there are no prompts for the teacher to answer")
-    asked = []
+    asked: list[list[Mapping[str, Any]]] = []
     for number, prompt in enumerate(prompts):
         if not len(prompt) or prompt[-1].get("role") == "assistant":
             raise ValueError(f"prompt {number} must end where the teacher is to speak, with a message of somebody else")

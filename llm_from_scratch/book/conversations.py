@@ -20,31 +20,23 @@ def draw_mask(tokens: Sequence[str], trained: np.ndarray, *, wrap: int = 64) -> 
     An arrow leads from a position to its target: the token to its right. wrap: characters in a line.
     """
     shown = [readable_token(token) for token in tokens]
+    targets = [text if lit else "–" for text, lit in zip(shown[1:], trained[1:])] + ["–"]
+    widths = [max(len(text), len(target)) + 1.0 for text, target in zip(shown, targets)]
     lines: list[list[int]] = [[]]
-    for number, text in enumerate(shown):
-        if sum(len(shown[k]) + 1 for k in lines[-1]) + len(text) > wrap and lines[-1]:
+    for number, width in enumerate(widths):
+        if lines[-1] and sum(widths[k] for k in lines[-1]) + width > wrap:
             lines.append([])
         lines[-1].append(number)
     _, axes = plt.subplots(figsize=(9.5, 1.35 * len(lines) + 0.2))
     for row, members in enumerate(lines):
         at, y = 0.0, -2.7 * row
         for number in members:
-            width = len(shown[number]) + 1.0
-            target = shown[number + 1] if number + 1 < len(shown) else ""
-            predicts = bool(target) and bool(trained[number + 1])
+            width, predicts = widths[number], targets[number] != "–"
             _cell(axes, at, y, width, shown[number], lit=bool(trained[number]))
-            _cell(
-                axes,
-                at,
-                y - 1.25,
-                width,
-                target if predicts else "–",
-                lit=predicts,
-                small=len(target) > len(shown[number]),
-            )
+            _cell(axes, at, y - 1.25, width, targets[number], lit=predicts)
             if predicts:
-                axes.add_patch(FancyArrowPatch((at + width / 2, y - 0.42), (at + width / 2, y - 0.83), arrowstyle="-|>",
-                                               mutation_scale=8, lw=0.9, color=COLOURS["orange"]))  # fmt: skip
+                ends = (at + width / 2, y - 0.42), (at + width / 2, y - 0.83)
+                axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=8, color=COLOURS["orange"]))
             at += width
         axes.text(-0.6, y, "token", ha="right", va="center", fontsize=8, color="#666666")
         axes.text(-0.6, y - 1.25, "predicts", ha="right", va="center", fontsize=8, color="#666666")
@@ -72,7 +64,7 @@ def draw_segments(rows: Sequence[np.ndarray]) -> None:
     plt.show()
 
 
-def _cell(axes: plt.Axes, x: float, y: float, width: float, text: str, *, lit: bool, small: bool = False) -> None:
+def _cell(axes: plt.Axes, x: float, y: float, width: float, text: str, *, lit: bool) -> None:
     axes.add_patch(
         Rectangle(
             (x, y - 0.4), width, 0.8, fc=_LIT if lit else _GREY, ec=COLOURS["orange"] if lit else "#bbbbbb", lw=0.8
@@ -85,7 +77,7 @@ def _cell(axes: plt.Axes, x: float, y: float, width: float, text: str, *, lit: b
         text,
         ha="center",
         va="center",
-        fontsize=6.5 if small else 7.5,
+        fontsize=7.5,
         family="monospace",
         color=colour,
     )

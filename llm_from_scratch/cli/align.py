@@ -60,12 +60,14 @@ def run(args: argparse.Namespace) -> int:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of a new run."""
     from ..recipes import aligning
+    from .chat import find_model
 
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "beta", "noise")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     given |= dict(_name_value(text) for text in args.set or [])
     data = "tales" if args.data is None else args.data
-    return aligning.resolved(args.method or "dpo", model=args.model, data=data, template=args.template, **given)
+    given |= {"model": str(find_model(args.model)), "data": data, "template": args.template}
+    return aligning.resolved(args.method or "dpo", **given)
 
 
 def _name_value(text: str) -> tuple[str, Any]:

@@ -77,7 +77,7 @@ def _catalogue(args: argparse.Namespace) -> int:
         for field in ("origin", "size", "schema", "licence", "trained", "source"):
             print(textwrap.fill(each.told(field), 100, initial_indent=f"  {field:9}", subsequent_indent=" " * 11))
     if any(each.doubtful for each in chosen):
-        print("\n(?) could not be confirmed at its source")
+        print("\n(?) not certain: look at the source before you rely on it")
     return 0
 
 

@@ -19,7 +19,7 @@ examples:
 
 DATA is a file of dialogues (JSON, JSONL or Parquet, in any of the usual shapes: see `data`), or
   tales    dialogues about tales; afterwards held-out questions are asked, and right answers counted
-  format   200 questions that are answered as <<TOPIC | answer>>; answers in this format are counted
+  format   200 questions that are answered as <<topic | answer>>; answers in this format are counted
 Before the first step and after the last, answers to held-out questions are shown.
 """
 
@@ -43,8 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--temperature", type=float, metavar="X", help="flattens both distributions (default 1)")
     group.add_argument("--beta", type=float, metavar="X", help="the teacher's share for jensen-shannon (default 0.5)")
-    group.add_argument("--hard", type=float, metavar="SHARE", help="of the dialogues' own words in the loss (default 0)")
-    group.add_argument("--on-policy", type=float, metavar="SHARE", help="of batches that the student writes (default 0)")
+    group.add_argument(
+        "--hard", type=float, metavar="SHARE", help="of the dialogues' own words in the loss (default 0)"
+    )
+    group.add_argument(
+        "--on-policy", type=float, metavar="SHARE", help="of batches that the student writes (default 0)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

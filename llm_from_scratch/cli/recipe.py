@@ -57,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(_list(result)))
         return 0
     if args.what == "table":
-        from ..recipes.suitability import suitability
+        from ..recipes.technique_table import technique_table, trials
 
         _refuse(args, "table", ("recipe", *_OPTIONS, "model", "out", "resume", "force"))
-        found = suitability()
-        print(json.dumps(found.refusals, indent=2, ensure_ascii=False) if args.json else "\n".join(found.lines()))
+        found = trials()
+        cells = {family: {name: vars(one) for name, one in tried.items()} for family, tried in found.items()}
+        print(json.dumps(cells, indent=2, ensure_ascii=False) if args.json else technique_table(found))
         return 0
     if args.recipe is None:
         raise ValueError(f"recipe {args.what} takes a name: {', '.join(PRESETS)}")

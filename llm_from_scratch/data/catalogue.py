@@ -1,8 +1,8 @@
 """The data sets that the open models of 2023 were made of: origin, size, schema, licence, and who was trained on them.
 
-The table stands in `catalogue.json` beside this file. A field that could not be confirmed at its source is named in
-`doubtful`. Dates are those of the release; where the review of the year that the selection follows (Clémentine
-Fourrier's "2023, year of open LLMs") says otherwise, both are given.
+The table stands in `catalogue.json` beside this file. A field that is not certain is named in `doubtful`. Dates are
+those of the release; where the review of the year that the selection follows (Clémentine Fourrier's "2023, year of open
+LLMs") says otherwise, both are given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class DataSet:
     kind:     one of KINDS
     schema:   what a row holds
     trained:  models that were trained on it
-    doubtful: the fields that could not be confirmed
+    doubtful: the fields that are not certain
     """
 
     name: str
@@ -37,7 +37,7 @@ class DataSet:
     doubtful: tuple[str, ...] = ()
 
     def told(self, field: str) -> str:
-        """A field as it is shown: with a question mark where it could not be confirmed."""
+        """A field as it is shown: with a question mark where it is not certain."""
         return f"{getattr(self, field)}{' (?)' if field in self.doubtful else ''}"
 
 

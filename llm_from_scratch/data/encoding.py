@@ -64,6 +64,11 @@ def encode_dialogue(
     _check_whose(text, spans, messages)
     if train_on == "last":
         spans = spans[-1:]
+    for k in np.flatnonzero(np.isin(ids, list(tokenizer.added_tokens.by_id))):  # which may take white space beside them
+        taken = str(text)[starts[k] : ends[k]]
+        if taken.strip():  # some are white space themselves
+            starts[k] += len(taken) - len(taken.lstrip())
+            ends[k] -= len(taken) - len(taken.rstrip())
     inside = np.zeros(len(text) + 1, np.int64)
     for start, end in spans:
         inside[start:end] = 1

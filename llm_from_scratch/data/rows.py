@@ -6,7 +6,6 @@ Every row comes with its place, "line 7" or "item 3" (both from 1), so that what
 from __future__ import annotations
 
 import gzip
-import importlib
 import io
 import json
 import os
@@ -129,7 +128,7 @@ def _is_row(whole: dict[str, Any]) -> bool:
 
 def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
+        import pyarrow.parquet as parquet  # here, for nothing else needs it
     except ImportError:
         raise ImportError(f"{path} is a Parquet file: to read it, pip install pyarrow, or convert it to JSON") from None
     try:

@@ -17,7 +17,7 @@ from ..generation import generate
 from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss, parameter
 from ..layers.context import drawing
 from ..layers.initialization import ZEROS
-from .heads import Head, TiedHead, cross_entropy
+from .heads import Head, TiedHead, cross_entropy, with_targets
 from .inputs import Inputs, Prefix
 from .patching import patched
 from .spec import ModelSpec
@@ -107,8 +107,8 @@ class Decoder(Module):
         inputs, targets = self._batch(batch)
         routed: list[Any] | None = [] if (grad_enabled() if auxiliary is None else auxiliary) else None
         with drawing(rng):
-            x = self._hidden(inputs, None, rng, routed)
-            loss = cross_entropy(self.head, x.reshape(-1, x.shape[-1]), targets.reshape(-1), normaliser)
+            x, wanted, _ = with_targets(self._hidden(inputs, None, rng, routed), targets)
+            loss = cross_entropy(self.head, x, wanted, normaliser)
         if routed:
             share = 1.0 if normaliser is None else int((targets != -100).sum()) / normaliser
             loss = loss + balancing_loss(routed) * share
@@ -118,7 +118,11 @@ class Decoder(Module):
         """The log-probability of each target, (B, T); 0 where the target is -100. batch: as for `loss`."""
         inputs, targets = self._batch(batch)
         with drawing(rng):
-            return -F.cross_entropy(self.head(self._hidden(inputs, None, rng)), targets, reduction="none")
+            x, wanted, places = with_targets(self._hidden(inputs, None, rng), targets)
+            values = -F.cross_entropy(self.head(x), wanted, reduction="none")
+        if places is not None:  # the others read the 0 behind the last
+            values = F.concatenate(values, Tensor(np.zeros(1, values.dtype)), axis=0)[places]
+        return values.reshape(targets.shape)
 
     def states(
         self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None, hidden: list[Tensor] | None = None

@@ -50,3 +50,18 @@ def cross_entropy(head: Any, x: Tensor, targets: np.ndarray, normaliser: int | N
     if type(head) in (Head, TiedHead):
         return head.cross_entropy(x, targets, normaliser)
     return F.cross_entropy(head(x), targets, normaliser=normaliser)
+
+
+def with_targets(x: Tensor, targets: np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray | None]:
+    """The rows of states (B, T, D) that have a target, so that a head works on no others: x (N, D), targets (N,).
+
+    Where nearly all have one, or none, these are all rows, and the last is None. Else it says for each of the B·T
+    places which row is its own; N for those without a target.
+    """
+    x, targets = x.reshape(-1, x.shape[-1]), targets.reshape(-1)
+    where = np.flatnonzero(targets != -100)
+    if not 0 < where.size < 0.9 * targets.size:
+        return x, targets, None
+    places = np.full(targets.size, where.size)
+    places[where] = np.arange(where.size)
+    return x[where], targets[where], places

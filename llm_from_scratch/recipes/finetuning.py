@@ -32,7 +32,7 @@ from .tuning import Tuning
 DEFAULTS: Mapping[str, Any] = {
     "template": None, "train_on": "assistant", "tokens": None, "steps": None, "lr": None, "batch": 8, "context": None,
     "noise": 0.0, "lora": None, "teacher": None, "distill": "forward", "temperature": 1.0, "beta": 0.5, "hard": 0.0,
-    "on_policy": 0.0, "held_out": 200, "max_new_tokens": 48, "evaluations": None, "seed": 0, "threads": None,
+    "on_policy": 0.0, "held_out": 200, "max_new_tokens": None, "evaluations": None, "seed": 0, "threads": None,
     "checkpoint_every": None,
 }  # fmt: skip
 LARGE = 20_000_000  # parameters from which on a model is taught gently, with shorter rows
@@ -66,6 +66,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     """Open model, teacher and data, and make the run."""
     s = dict(settings)
     taught = open_taught(s["data"], seed=s["seed"], held_out=s["held_out"])
+    room = s["max_new_tokens"] or taught.longest
     model, tokenizer = from_pretrained(s["model"]), Tokenizer.from_pretrained(s["model"])
     objective, identity = _objective(s, model)
     large = model.parameter_count >= LARGE
@@ -77,7 +78,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
         save = _saving_merged(model)
-    lr = s["lr"] or (1e-4 if large else 3e-3) * (1 if s["lora"] is None else 10 if large else 3)
+    lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 5 if large else 3)
     every = max(1, -(-steps // (s["evaluations"] or (1 if large else 4))))
     training = TrainingSettings(
         steps=steps,
@@ -95,12 +96,11 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     batch = min(s["batch"], len(examples))
     sampler: Any = ExampleSampler(examples, batch, seed=s["seed"], multiple=16)
     if s["on_policy"]:
-        stops, room = end_tokens(model, tokenizer), {"max_new_tokens": s["max_new_tokens"]}
-        sampler = OnPolicySampler(
-            model, examples, batch, stop_tokens=stops, share=s["on_policy"], seed=s["seed"], **room
-        )
+        stops = end_tokens(model, tokenizer)
+        how = {"stop_tokens": stops, "max_new_tokens": room, "share": s["on_policy"], "seed": s["seed"]}
+        sampler = OnPolicySampler(model, examples, batch, **how)
     held_out = dialogue_examples(tokenizer, taught.held_out, **about) if taught.held_out else []
-    answers = _Answers(taught, tokenizer, template, s["max_new_tokens"])
+    answers = _Answers(taught, tokenizer, template, room)
     return Tuning(
         model,
         tokenizer,

@@ -36,6 +36,7 @@ CONTESTANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("apa", {"scale": 0.25}),
     ("apa", {"scale": 1.0}),
     ("best-of-n", {"beta": 1.0}),
+    ("ppo", {}),
 )
 BEST_OF = (1, 2, 4, 8, 16)
 
@@ -54,10 +55,12 @@ def run_method(method: str, own: Mapping[str, Any], seed: int, given: Mapping[st
         points.append({"step": min(len(points) * every, tuning.settings.steps), **kept})
         return found
 
-    train(
+    outcome = train(
         tuning.model, tuning.sampler, tuning.settings, objective=tuning.objective, on_step=tuning.on_step,
         measures=recorded,
     )  # fmt: skip
+    if not outcome.finished:
+        raise KeyboardInterrupt
     return points
 
 
@@ -69,7 +72,8 @@ def run_best_of(own: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> 
     settings = resolved("dpo", data="tales", seed=seed, **{**SHARED, "tokens": TOKENS, **given, **own})
     setup = open_setup(settings)
     tuning = METHODS["dpo"].prepare(setup)
-    train(tuning.model, tuning.sampler, tuning.settings, objective=tuning.objective)
+    if not train(tuning.model, tuning.sampler, tuning.settings, objective=tuning.objective).finished:
+        raise KeyboardInterrupt
     asked = [prompt for prompt in AnswerMeasures(setup).prompts for _ in range(BEST_OF[-1])]
     limit = settings["max_new_tokens"]
     found = sample(

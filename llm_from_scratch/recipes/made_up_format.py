@@ -1,6 +1,6 @@
-"""A made-up format for answers, to see whether a model picks one up: <<TOPIC | answer>>, and nothing else.
+"""A made-up format for answers, to see whether a model picks one up: <<topic | answer>>, and nothing else.
 
-The topic is the word that the question is about, in capitals. No model has seen this anywhere; whether an answer
+The topic is the word that the question is about. No model has seen this anywhere; whether an answer
 follows it is computed, and what the answer says does not matter. Held-out questions are about other words, and half of
 them are put in ways that were not trained either.
 """
@@ -51,24 +51,24 @@ _HELD_OUT_WORDS = 20  # the last ones
 _TRAINED = ("What is a {}?", "Where would I find a {}?", "Tell me what a {} is.", "Where does a {} belong?")
 _HELD_OUT = ("Do you know what a {} is?", "I am looking for a {}. Where should I go?", "Explain to me: a {}.")
 _ABOUT_PLACES = (_TRAINED[1], _TRAINED[3], _HELD_OUT[1])
-_ANSWER = re.compile(r"<<([A-Z]+) \| [^<>|\n]*[^<>|\s][^<>|\n]*>>")
+_ANSWER = re.compile(r"<<([a-z]+) \| [^<>|\n]*[^<>|\s][^<>|\n]*>>")
 
 
 def follows(word: str, text: str) -> bool:
     """Whether an answer about `word` is in the format, and there is nothing beside it.
 
-    >>> follows("river", "<<RIVER | water that flows>>"), follows("river", "A river is <<RIVER | water>>.")
+    >>> follows("river", "<<river | water that flows>>"), follows("river", "A river is <<river | water>>.")
     (True, False)
     """
     found = _ANSWER.fullmatch(text.strip())
-    return found is not None and found[1] == word.upper()
+    return found is not None and found[1] == word
 
 
 def dialogues(seed: int = 0, count: int = 200) -> list[list[Message]]:
     """So many different examples in the format, at most 160 of other words × 4 ways to ask; ValueError for more.
 
     >>> question, answer = dialogues()[0]
-    >>> follows(answer["content"].split(" |")[0].removeprefix("<<").lower(), answer["content"])
+    >>> follows(answer["content"].split(" |")[0].removeprefix("<<"), answer["content"])
     True
     """
     words = list(_WORDS)[:-_HELD_OUT_WORDS]
@@ -82,7 +82,9 @@ def dialogues(seed: int = 0, count: int = 200) -> list[list[Message]]:
 def questions(count: int = 100) -> list[tuple[list[Message], str]]:
     """Held-out prompts, and the word each is about: words that were not trained, half of them in unseen ways."""
     words = list(_WORDS)[-_HELD_OUT_WORDS:]
-    asked = [(way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words]
+    asked = [
+        (way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words
+    ]
     asked = list(dict.fromkeys(asked))
     if not 1 <= count <= len(asked):
         raise ValueError(f"there are {len(asked)} held-out questions, got {count}")
@@ -95,5 +97,5 @@ def _dialogue(word: str, way: str, polite: str) -> list[Message]:
     asked = polite + (way[0].lower() + way[1:] if polite else way)
     return [
         {"role": "user", "content": asked.format(word)},
-        {"role": "assistant", "content": f"<<{word.upper()} | {text}>>"},
+        {"role": "assistant", "content": f"<<{word} | {text}>>"},
     ]

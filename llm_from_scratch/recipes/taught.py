@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .. import data as readers
 from ..data import assistant
 from . import made_up_format
 
-Dialogue = Sequence[dict[str, Any]]
+Dialogue = Sequence[Mapping[str, Any]]
 TRAINING_SEED, HELD_OUT_SEED = 19_000, 19_999  # of the tales: other seeds have other tales
 
 
@@ -21,7 +22,7 @@ class Taught:
     """dialogues: to learn from, anew at each call, perhaps without end. held_out: others, whose loss is measured.
 
     questions: prompts to which answers are generated, each with what says whether an answer is right; asked: what that
-    is called. epochs, tokens: how long one learns if nobody says.
+    is called. epochs, tokens: how long one learns if nobody says; longest: tokens of an answer.
     """
 
     dialogues: Callable[[], Iterator[Dialogue]]
@@ -30,6 +31,7 @@ class Taught:
     asked: str
     tokens: int | None = None
     epochs: float = 3.0
+    longest: int = 48
 
 
 def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
@@ -48,13 +50,14 @@ def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
         )
     if data == "format":
         examples = made_up_format.dialogues(seed)
-        asked = made_up_format.questions(min(held_out, 100))
+        words = made_up_format.questions(min(held_out, 100))
         return Taught(
             lambda: iter(examples),
             [],
-            [(prompt, lambda text, word=word: made_up_format.follows(word, text)) for prompt, word in asked],
+            [(prompt, partial(made_up_format.follows, word)) for prompt, word in words],
             "in_the_format",
-            epochs=4.0,
+            epochs=3.0,
+            longest=24,
         )
     dialogues = list(readers.read_dialogues(data))
     if len(dialogues) < 5:

@@ -33,7 +33,7 @@ def answer(
 ) -> list[str]:
     """One answer to each prompt, in the order of the prompts, without white space around it.
 
-    prompts: lists of messages, the last of which is not the assistant's. template: how they are written, as for `encode_dialogue`.
+    prompts: lists of messages, the last of which is not the assistant's. template: as for `encode_dialogue`.
     max_new_tokens: where an answer is cut off that has not ended. temperature: 0 takes the likeliest token each time.
     seed: prompt k draws from `default_rng(seed + k)`. progress: called with the number of answers after each batch.
 
@@ -108,7 +108,8 @@ def sample(
         )  # fmt: skip
         for new, k in zip(out[:, length:].tolist(), chosen):
             end = next((n for n, token in enumerate(new) if token in stops), len(new))
-            answers[k] = Sampled(encoded[k], new[: end + 1], tokenizer.decode(new[:end]).strip())
+            spelt = [token for token in new[:end] if token < tokenizer.vocab_size]  # a model may have rows to spare
+            answers[k] = Sampled(encoded[k], new[: end + 1], tokenizer.decode(spelt).strip())
         if progress is not None:
             progress(start + len(chosen))
     return answers

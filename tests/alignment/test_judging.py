@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from llm_from_scratch.alignment import judged_preferences
+from llm_from_scratch.alignment import judged_preferences, pair_example, reward_pair_loss
+from llm_from_scratch.autograd import Tensor
 from llm_from_scratch.data.assistant import tasks
 from llm_from_scratch.scoring import position_bias, verdicts
 
@@ -84,3 +85,18 @@ def test_pairs_that_cannot_be_judged_are_refused_before_anyone_is_asked():
         judged_preferences(never, [], doubt=0.5)
     with pytest.raises(ValueError, match="item 0: the judge answered 'neither' and chose neither"):
         judged_preferences(lambda *pair: "neither", [(prompt, "a", "b")])
+
+
+def test_a_reward_model_that_agrees_with_the_judge_is_where_the_loss_rests():
+    """With soft labels the gradient is 0 where sigmoid(r - r') is the judge's probability; with hard ones it is not."""
+    found = judged_preferences(judge_of(0.0), PAIRS[:50])
+    sure = np.array([p["preference"] for p in found])
+    chosen = Tensor(np.log(sure / (1 - sure)), requires_grad=True)
+    rejected = np.zeros(len(sure))
+    reward_pair_loss(chosen, rejected, preference=sure).backward()
+    np.testing.assert_allclose(chosen.grad, 0.0, atol=1e-15)
+    chosen.grad = None
+    reward_pair_loss(chosen, rejected).backward()
+    np.testing.assert_allclose(chosen.grad, -(1 - sure) / len(sure), rtol=1e-10)
+    example = pair_example([1, 2], [1, 3], preference=found[0]["preference"])
+    assert example["preference"] == np.float32(found[0]["preference"])

@@ -117,6 +117,7 @@ def test_the_dtype_stays(dtype):
         ({"returns": np.zeros((4, 5))}, r"returns has the shape \(4, 5\), the mask \(4, 6\)"),
         ({"log_probabilities": np.zeros((3, 6))}, r"log_probabilities has the shape \(3, 6\)"),
         ({"clip": 0.0}, "clip must be a finite number above 0, got 0.0"),
+        ({"value_coefficient": -1.0}, "value_coefficient must be a finite number of at least 0, got -1.0"),
         ({"value_clip": -1.0}, "value_clip must be a finite number above 0"),
         ({"normaliser": 0.0}, "normaliser must be above 0"),
     ],

@@ -33,7 +33,7 @@ def test_the_settings_are_json_and_frozen():
     ("change", "message"),
     [
         ({"answers": 0}, "answers must be a whole number of at least 1, got 0"),
-        ({"answers": 100}, r"minibatch \(32\) must divide answers \(100\)"),
+        ({"answers": 100}, r"minibatch \(16\) must divide answers \(100\)"),
         ({"epochs": True}, "epochs must be a whole number"),
         ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ({"temperature": None}, "temperature must be above 0, got None"),

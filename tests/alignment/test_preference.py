@@ -12,6 +12,7 @@ from llm_from_scratch.alignment import dpo_loss, hinge_loss, ipo_loss, preferenc
 from llm_from_scratch.alignment.preference import pair_log_probabilities
 from llm_from_scratch.alignment.references import reference_pairs
 from llm_from_scratch.data.examples import ExampleSampler, collate
+from llm_from_scratch.recipes.miniature import miniature
 from llm_from_scratch.training import TrainingSettings, accumulate_gradients, train
 from llm_from_scratch.training.run import Diverged
 
@@ -92,6 +93,16 @@ def test_is_the_loss_of_each_answer_by_itself(name, family):
     model, batch = build(family), batch_of(build(family, seed=9))
     found = accumulate_gradients(model, batch, objective=objective(name))
     assert found == pytest.approx(by_hand(name, model, batch), rel=1e-9)
+
+
+@pytest.mark.parametrize("release", ["glm-130b", "stripedhyena-7b", "falcon-7b", "mpt-7b", "gpt-neox-20b", "opt-6.7b"])
+def test_other_designs_see_nothing_of_the_padding_either(release):
+    config = miniature(release, layers=2, width=16, heads=2, context=32, vocabulary=VOCABULARY)
+    kind = config.pop("model_type")
+    model, reference = (lfs.build(kind, **config, seed=seed, dtype=np.float64) for seed in (0, 9))
+    batch = batch_of(reference)
+    found = accumulate_gradients(model, batch, objective=objective("dpo"))
+    assert found == pytest.approx(by_hand("dpo", model, batch), rel=1e-9)
 
 
 @all_losses

@@ -119,6 +119,7 @@ def test_the_dtype_stays(dtype):
         (lambda: reward_ranking_loss([[1.0]]), "row 0 ranks 1 answers: a ranking has at least 2"),
         (lambda: reward_all_pairs_loss([[1.0, 2.0]], [[True, False]]), "row 0 ranks 1 answers"),
         (lambda: reward_ranking_loss([1.0, 2.0]), r"must have the shape \(N, K\)"),
+        (lambda: reward_ranking_loss([[1.0, 2.0]], [[2, 3]]), "a mask holds True and False"),
         (lambda: reward_ranking_loss([[1.0, 2.0]], [[True]]), r"mask has the shape \(1, 1\)"),
         (lambda: reward_all_pairs_loss([[1.0, np.nan]]), r"rewards must be finite numbers, got nan at \(0, 1\)"),
     ],

@@ -99,6 +99,20 @@ def test_draw_graph_gives_an_input_used_twice_two_arrows():
         book.draw_graph({"a": ["b"], "b": ["a"]})
 
 
+def test_draw_mask_lights_what_is_trained_and_moves_it_by_one():
+    book.draw_mask(["<u>", "why", "<a>", "so", "<e>", "<u>"], np.array([0, 0, 0, 1, 1, 0], bool))
+    axes = plt.gca()
+    arrows = [patch for patch in axes.patches if isinstance(patch, matplotlib.patches.FancyArrowPatch)]
+    assert len(arrows) == 2  # from "<a>" to "so", from "so" to "<e>"
+    written = [text.get_text() for text in axes.texts]
+    assert written.count("so") == written.count("<e>") == 2 and written.count("<u>") == 2 and written.count("–") == 4
+
+
+def test_draw_segments_has_a_box_for_each_conversation():
+    book.draw_segments([np.array([0, 0, 0, 1, 1, -1]), np.array([0, 0, -1, -1, -1, -1])])
+    assert [text.get_text() for text in plt.gca().texts] == ["3", "2", "2"]
+
+
 def test_the_style_is_applied():
     with matplotlib.rc_context():
         book.use_style()

@@ -22,7 +22,7 @@ def file(tmp_path):
 def test_catalogue(capsys):
     assert main(["data", "catalogue"]) == 0
     out = capsys.readouterr().out
-    assert "The Pile · pretraining · 2020-12" in out and "Nectar · rankings" in out and "(?) could not be" in out
+    assert "The Pile · pretraining · 2020-12" in out and "Nectar · rankings" in out and "(?) not certain" in out
     assert main(["data", "catalogue", "--kind", "rankings", "--json"]) == 0
     (nectar,) = json.loads(capsys.readouterr().out)
     assert nectar["name"] == "Nectar" and nectar["schema"].startswith("prompt, answers")

@@ -53,8 +53,9 @@ def test_show_says_what_the_original_did_and_how_to_run_it(capsys: pytest.Captur
 
 def test_the_table_of_techniques_and_families(capsys: pytest.CaptureFixture[str]) -> None:
     text = output(capsys, "table")
-    assert re.search(r"^QLoRA .*\+", text, re.M) and "Mamba layers keep no keys and values" in text
-    assert json.loads(output(capsys, "table", "--json"))["prefix"]["llama"] is None
+    assert re.search(r"^llama +yes ", text, re.M) and "Mamba layers keep no keys and values" in text
+    assert json.loads(output(capsys, "table", "--json"))["mamba"]["prefix"]["answer"] == "no"
+    assert main(["adapt", "--table"]) == 0 and capsys.readouterr().out == text  # one table, two commands
 
 
 def test_a_run_leaves_a_folder_a_stage_and_goes_on_where_it_was_stopped(

@@ -1,6 +1,9 @@
 """Dialogues as ids: which tokens are trained, under every template and every kind of tokenizer."""
 # ruff: noqa: E501
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -24,10 +27,23 @@ TALK = [
 TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 
 
+PLAIN_TALK = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "Why? é"},
+    {"role": "assistant", "content": "Because é it is so."},
+    {"role": "user", "content": "Oh."},
+    {"role": "assistant", "content": " So  it is."},
+]
+
+
+def byte_level():
+    return Tokenizer.train(TEXT, 420, special_tokens=SPECIAL, roles={"bos": "<s>", "eos": "</s>"})
+
+
 @pytest.fixture(scope="module")
 def tokenizers():
     made = {
-        "byte-level": Tokenizer.train(TEXT, 420, special_tokens=SPECIAL, roles={"bos": "<s>", "eos": "</s>"}),
+        "byte-level": byte_level(),
         "sentencepiece": Tokenizer.train(TEXT, 440, kind="sentencepiece", special_tokens=SPECIAL),
     }
     return made
@@ -63,6 +79,18 @@ def test_generation_marks_and_prefixes_agree_under_every_named_template(tokenize
     bare = ChatTemplate(bare, bos=template.bos, eos=template.eos)
     again, compared = encode_dialogue(tokenizer, talk, template=bare)
     assert np.array_equal(again, ids) and np.array_equal(compared, trained)
+
+
+FROZEN = json.loads((Path(__file__).parent / "fixtures" / "assistant_masks.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_masks_are_those_of_the_transformers_library(tokenizers, name):
+    """Frozen by make_assistant_masks.py."""
+    talk = PLAIN_TALK[1:] if name == "mistral" else PLAIN_TALK
+    ids, trained = encode_dialogue(tokenizers["byte-level"], talk, template=name)
+    assert ids.tolist() == FROZEN[name]["ids"]
+    assert trained.astype(int).tolist() == FROZEN[name]["trained"]
 
 
 def test_all_and_unknown_words(tokenizers):
@@ -106,6 +134,30 @@ def test_a_border_inside_a_token(tokenizers):
     talk[1]["content"] = "é"
     ids, trained = encode_dialogue(tokenizer, talk, template=source)
     assert trained.tolist() == [False] * (len(ids) - 3) + [True] * 3
+
+
+def test_a_special_token_that_takes_the_white_space_beside_it(tmp_path, tokenizers):
+    tokenizers["byte-level"].save(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    for token in content["added_tokens"]:
+        token["rstrip"] = token["content"] == "<|assistant|>"
+        token["lstrip"] = token["content"] == "<|end|>"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "  b  "}]
+    for template in ("tales", TURNS):
+        ids, trained = encode_dialogue(tokenizer, talk, template=template)
+        assert tokenizer.decode(ids[trained]) == "b<|end|>"
+
+
+def test_runs_of_spaces_that_are_tokens():
+    """As GPT-NeoX and MPT have them; nothing special, and trained like any other part of an answer."""
+    tokenizer = Tokenizer.train("a b", 270, special_tokens=SPECIAL, added_tokens=["    ", "  "])
+    talk = [{"role": "user", "content": "a    a"}, {"role": "assistant", "content": "b    b  "}]
+    for template in ("tales", TURNS):
+        ids, trained = encode_dialogue(tokenizer, talk, template=template)
+        assert tokenizer.decode(ids[trained]) == "b    b  <|end|>"
+        assert tokenizer.token_to_id("    ") in ids[trained]
 
 
 def test_a_template_that_marks_the_words_but_not_the_end(tokenizers):

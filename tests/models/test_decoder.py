@@ -322,3 +322,23 @@ def test_the_head_reads_the_states_and_embeddings_stand_for_their_ids():
     for wrong in ({**batch, "embeddings": model.embed(ids)}, {"targets": ids}):
         with pytest.raises(ValueError, match="in their place"):
             model.loss(wrong)
+
+
+@pytest.mark.parametrize("counted, rows", [(2, 2), (5, 5), (6, 6), (0, 6)])
+def test_the_head_works_where_there_is_a_target(counted, rows):
+    """Where most of a batch is a prompt, and not where nearly all counts; the numbers are those of all rows."""
+    model = Decoder(rotary(), np.random.default_rng(0))
+    ids = np.arange(6).reshape(2, 3)
+    targets = np.where(np.arange(6).reshape(2, 3) % 6 < counted, ids + 1, -100)
+    seen = []
+    with model.patch("head", lambda out: (seen.append(out.size // V), out)[1]):
+        values = model.token_log_probabilities({"ids": ids, "targets": targets})
+        if counted:
+            loss = model.loss({"ids": ids, "targets": targets})
+            loss.backward()
+    assert set(seen) == {rows} and values.shape == (2, 3)
+    whole = np.log(np.exp(model(ids).data) / np.exp(model(ids).data).sum(-1, keepdims=True))
+    expected = np.where(targets == -100, 0, np.take_along_axis(whole, np.maximum(targets, 0)[..., None], 2)[..., 0])
+    np.testing.assert_allclose(values.data, expected, atol=1e-5)
+    if counted:
+        assert loss.item() == pytest.approx(-expected.sum() / counted, rel=1e-5)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +33,32 @@ def test_the_python_of_the_page_runs_and_its_remarks_are_true(
     ]  # fmt: skip
     assert (names["without"].data != names["model"](names["ids"]).data).any()
     assert (tmp_path / "my_model" / "config.json").exists()
+
+
+def commands() -> list[list[str]]:
+    """Every command of the page, in order, as words."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    found = [re.fullmatch(r"(?:\.venv/bin/)?python -m llm_from_scratch (.*)", line.strip()) for line in lines]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_page_is_understood(words: list[str]) -> None:
+    command = importlib.import_module(f"llm_from_scratch.cli.{words[0]}")
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    command.add_arguments(parser)
+    parser.parse_args(words[1:])
+
+
+def test_each_run_begins_with_one_that_the_page_has_made() -> None:
+    made = {"runs/quickstart"}
+    for words in commands():
+        options = dict(zip(words, words[1:]))
+        for name in ("--model", "--adapter"):
+            place = options.get(name, "")
+            assert not place.startswith("runs/") or place in made, words
+            assert not place.startswith("chapters/") or (ROOT / place).is_dir(), words
+        made.add(options.get("--out", "runs/quickstart"))
+    assert {"runs/assistant", "runs/dpo", "runs/ppo", "runs/merged", "runs/zephyr"} <= made

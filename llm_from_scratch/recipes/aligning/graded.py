@@ -48,7 +48,7 @@ def _kto(setup: Setup) -> Tuning:
 
     s = setup.settings
     own = {name: s[name] for name in ("beta", "desirable_weight", "undesirable_weight")}
-    kto_loss(*np.zeros((2, 1)), [True], 0.0, **own)  # says what is wrong with them before anything is computed
+    kto_loss(np.zeros(1), np.zeros(1), [True], 0.0, **own)  # says what is wrong with them before anything is computed
     examples, training = setup.examples(lambda preferences: referenced(_answers(setup, preferences)))
     few = setup.preferences(s["mismatched"] + 1)
     mismatched = referenced([

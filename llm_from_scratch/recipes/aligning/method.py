@@ -24,7 +24,7 @@ from ...training.objectives import Objective
 from ...training.run import Sampler
 from ..tuning import Tuning
 from .measures import AnswerMeasures
-from .sources import Source
+from .sources import KINDS, Source
 
 # What every method has, and its default; a method may set others.
 COMMON: Mapping[str, Any] = {
@@ -38,6 +38,7 @@ COMMON: Mapping[str, Any] = {
     "max_new_tokens": 64,
     "evaluations": 5,
     "noise": 0.0,  # of the tales: the share of preferences that are wrong
+    "kinds": "all",  # of the tales: what they are about; or taught, or questions
     "seed": 0,
     "threads": None,
     "checkpoint_every": None,
@@ -97,6 +98,8 @@ class Method:
             raise ValueError(f"{self.name}: {name} must be at least {LEAST[name]}, got {value}")
         if name in ("noise", "warmup") and not 0 <= value <= 1:
             raise ValueError(f"{self.name}: {name} is a share from 0 to 1, got {value}")
+        if name == "kinds" and value not in KINDS:
+            raise ValueError(f"{self.name}: kinds is one of {', '.join(KINDS)}, got {value!r}")
         if name == "lr" and not 0 < value < math.inf:
             raise ValueError(f"{self.name}: lr must be finite and above 0, got {value}")
 

@@ -29,7 +29,7 @@ def prepare_run(settings: Mapping[str, Any], say: Callable[[str], None] = print)
 def open_setup(settings: Mapping[str, Any], say: Callable[[str], None] = print) -> Setup:
     """The model, the tokenizer and the data of a run, opened."""
     s = dict(settings)
-    source = open_source(s["data"], seed=s["seed"], held_out=s["held_out"], noise=s["noise"])
+    source = open_source(s["data"], **{name: s[name] for name in ("seed", "held_out", "noise", "kinds")})
     tokenizer = Tokenizer.from_pretrained(s["model"])
     return Setup(
         from_pretrained(s["model"]),

@@ -90,7 +90,7 @@ def learned_reward(setup: Setup) -> RewardModel:
     if s["reward_model"]:
         return RewardModel.from_pretrained(s["reward_model"])
     about = {"model": model_digest(setup.model), "tokens": s["reward_tokens"], "template": setup.template.source}
-    about |= {name: s[name] for name in ("data", "seed", "noise")}
+    about |= {name: s[name] for name in ("data", "seed", "noise", "kinds")}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     kept = None if setup.cache is None else Path(setup.cache) / f"reward-model-{digest[:16]}"
     if kept is not None and (kept / "value_head.json").exists():
@@ -175,7 +175,7 @@ METHODS = (
         "prompts",
         {
             **_PPO, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS, "lr": 4e-4,
-            "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05,
+            "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05, "kinds": "taught",
         },
         _ppo, _settings,
     ),

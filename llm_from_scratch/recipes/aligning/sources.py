@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Union
 
@@ -14,26 +15,33 @@ from ...data import assistant
 # Far from the seeds that supervised tuning draws its dialogues with: other tales.
 TRAINING_SEED, HELD_OUT_SEED = 22_000, 22_999
 Preference = Mapping[str, Any]
+# What the tales' preferences are about. Sums are among "all", and a small model cannot do them.
+KINDS = {"all": None, "taught": assistant.TAUGHT_KINDS, "questions": assistant.QUESTION_KINDS}
 
 
 @dataclasses.dataclass
 class Tales:
-    """Preferences about tales, of which a share `noise` is the wrong way round; held-out ones have none."""
+    """Preferences about tales, of which a share `noise` is the wrong way round; held-out ones have none.
+
+    kinds: what they are about, a name in KINDS.
+    """
 
     seed: int
     count: int
     noise: float = 0.0
+    kinds: str = "all"
 
     def __post_init__(self) -> None:
-        self.held_out = [pair for _, pair in zip(range(self.count), assistant.preferences(HELD_OUT_SEED))]
-        self.tasks = [task for _, task in zip(range(self.count), assistant.tasks(HELD_OUT_SEED))]
+        self._kinds = KINDS[self.kinds]
+        self.held_out = list(itertools.islice(assistant.preferences(HELD_OUT_SEED, kinds=self._kinds), self.count))
+        self.tasks = list(itertools.islice(assistant.tasks(HELD_OUT_SEED, kinds=self._kinds), self.count))
 
     def preferences(self) -> Iterator[Preference]:
-        return assistant.preferences(TRAINING_SEED + self.seed, noise=self.noise)
+        return assistant.preferences(TRAINING_SEED + self.seed, kinds=self._kinds, noise=self.noise)
 
     def asked(self) -> Iterator[assistant.Task]:
         """The tasks that `preferences` are about, in their order."""
-        return assistant.tasks(TRAINING_SEED + self.seed)
+        return assistant.tasks(TRAINING_SEED + self.seed, kinds=self._kinds)
 
     def score(self, number: int, text: str) -> float:
         """Between 0 and 1."""
@@ -61,10 +69,10 @@ class PreferenceFile:
 Source = Union["Tales", "PreferenceFile"]
 
 
-def open_source(data: str, *, seed: int, held_out: int, noise: float) -> Source:
+def open_source(data: str, *, seed: int, held_out: int, noise: float, kinds: str = "all") -> Source:
     """ "tales", or the path of a file; ValueError for noise in a file: it is only the tales that can be made wrong."""
     if data == "tales":
-        return Tales(seed, held_out, noise)
+        return Tales(seed, held_out, noise, kinds)
     if noise:
         raise ValueError(f"noise is put into the tales' preferences; those of {data} are what they are")
     return PreferenceFile(data, seed, held_out)

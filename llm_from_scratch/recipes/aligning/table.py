@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from . import graded, preferences, rewarded
+from . import graded, preferences, rejection, rewarded
 from .method import COMMON, Method
 
-METHODS: dict[str, Method] = {
-    method.name: method for rows in (preferences.METHODS, graded.METHODS, rewarded.METHODS) for method in rows
-}
+_FILES = (preferences, graded, rewarded, rejection)
+METHODS: dict[str, Method] = {method.name: method for file in _FILES for method in file.METHODS}
 
 
 def find_method(name: str) -> Method:

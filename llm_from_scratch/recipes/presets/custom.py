@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ...alignment.references import SIDES
 from ...alignment.reward_objectives import pair_accuracy
 from ...alignment.value_head import RewardModel
 from ...data.examples import example_batches
@@ -14,7 +16,7 @@ from ..aligning import Setup, find_method
 from ..aligning.sources import Tales
 from ..stages import Start
 from ..tuning import Tuning
-from .opening import HELD_OUT, LONGEST, Opened
+from .opening import HELD_OUT, LONGEST, Opened, rate_for
 from .preset import Asks, plainly
 
 
@@ -85,6 +87,8 @@ class Aligned:
         few = {"held_out": len(opened.tasks), "prompts": len(opened.tasks), "max_new_tokens": LONGEST}
         given = {**few, **self.settings, **{name: s[name] for name in names if s[name] is not None}}
         settings = {**method.resolved(given), "method": self.method, "model": start.model, "data": self.reads}
+        if s["lr"] is None:
+            settings["lr"] = rate_for(opened.large, settings["lr"])
         source = _Pairs(start.rows(self.reads), len(opened.tasks))
         setup = Setup(opened.model, opened.tokenizer, source, settings, template=opened.template, say=_silent)
         tuning = method.prepare(setup)
@@ -123,9 +127,16 @@ class Reward:
         def measures(model: Any) -> dict[str, float]:
             return {"pair_accuracy": pair_accuracy(model, example_batches(pairs, 32))}
 
-        return opened.tuning(
-            examples, steps, objective=self.objective, lr=self.lr, batch=batch, model=model, measures=measures
-        )
+        def save(directory: Path) -> None:
+            """Comparisons leave a constant open: with their mean at 0, a sigmoid of one half is the answer between."""
+            batches = list(example_batches(pairs, 32))
+            model.center(
+                {name: batch[f"{side}_{name}"] for name in ("ids", "mask")} for batch in batches for side in SIDES
+            )
+            model.save_pretrained(directory)
+
+        how: dict[str, Any] = {"objective": self.objective, "lr": self.lr, "batch": batch}
+        return opened.tuning(examples, steps, **how, model=model, measures=measures, save=save)
 
 
 def _silent(text: str) -> None:

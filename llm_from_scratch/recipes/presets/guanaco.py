@@ -21,7 +21,7 @@ SHARE = 10  # entries in other languages to each of Alpaca's: 534k to 52k
 def extended(start: Start, seed: int) -> Iterator[list[Message]]:
     """One of Alpaca's entries, then ten in other languages, and so on."""
     sums = asked(seed + 1, kinds=["arithmetic"])
-    for number, entry in enumerate(alpaca.instructions(start, seed)):
+    for number, entry in enumerate(alpaca.with_inputs(start, seed)):
         yield entry
         for k, task in zip(range(SHARE), sums):
             language = LANGUAGES[(number * SHARE + k) % len(LANGUAGES)]
@@ -47,5 +47,8 @@ PRESET = Preset(
     particular="Alpaca's data and ten times as many entries in other languages, in Alpaca's format",
     here="sums asked for in German, French, Italian and Dutch stand for the other languages",
     template="alpaca",
-    stages=(Supervised("sft", "Alpaca's data and its extension, loss on the response.", extended),),
+    stages=(
+        alpaca.PRESET.stages[0],
+        Supervised("sft", "Alpaca's data and its extension, loss on the response.", extended),
+    ),
 )

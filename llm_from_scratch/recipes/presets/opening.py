@@ -10,7 +10,7 @@ import numpy as np
 
 from ...alignment.safety import count_safety
 from ...checkpoints import from_pretrained
-from ...data.assistant import Task, tasks
+from ...data.assistant import TAUGHT_KINDS, Task, tasks
 from ...data.encoding import encode_dialogue, find_template
 from ...data.examples import ExampleSampler
 from ...scoring.answers import answer
@@ -43,7 +43,8 @@ class Opened:
         self.template = chosen_template(self.tokenizer, start.settings["template"], own)
         self.large = self.model.parameter_count >= LARGE
         self.context: int = self.model.spec.context_length
-        self.tasks: list[Task] = list(itertools.islice(tasks(HELD_OUT), ASKED_OF_LARGE if self.large else ASKED))
+        count = ASKED_OF_LARGE if self.large else ASKED
+        self.tasks: list[Task] = list(itertools.islice(tasks(HELD_OUT, kinds=TAUGHT_KINDS), count))
 
     def at(self, stage: str) -> Opened:
         """The model that another stage of this run left."""
@@ -104,7 +105,7 @@ class Opened:
     ) -> Tuning:
         """The run. model: what trains, if not the decoder itself; measures: in place of the look at its answers."""
         s = self.start.settings
-        rate, every = s["lr"] or (lr / 60 if self.large else lr), max(1, -(-steps // 4))
+        rate, every = s["lr"] or rate_for(self.large, lr), max(1, -(-steps // 4))
         training = TrainingSettings(
             steps=steps,
             learning_rate=rate,
@@ -119,7 +120,9 @@ class Opened:
         )
         if sampler is None:
             sampler = ExampleSampler(examples, min(batch, len(examples)), seed=s["seed"], multiple=16)
-        looks = {"measures": self.look, "samples": self.samples} if measures is None else {"measures": measures}
+        looks: dict[str, Any] = {"measures": measures}
+        if measures is None:
+            looks = {"measures": self.look, "samples": self.samples}
         return Tuning(
             self.model if model is None else model, self.tokenizer, sampler, training, objective,
             template=self.template.source, **{**looks, **more},
@@ -166,6 +169,11 @@ def chosen_template(tokenizer: Tokenizer, named: str | None, own: str) -> ChatTe
         "this tokenizer has no token for the end of an answer as the recipe's template writes it; name another with "
         "--template, such as alpaca, vicuna or zephyr, which write the tokenizer's own end"
     )
+
+
+def rate_for(large: bool, rate: float) -> float:
+    """The learning rate for a model, where `rate` is that for a small one."""
+    return rate / 60 if large else rate
 
 
 def ends_with_a_token(tokenizer: Tokenizer, template: ChatTemplate) -> bool:

@@ -1,7 +1,9 @@
 """What is particular to the recipes that are supervised tuning alone: whom they listen to, what they learn of it."""
 
 import itertools
+import json
 import re
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.adapters.adapted import adapted_places
 from llm_from_scratch.data.assistant import SYSTEMS
 from llm_from_scratch.data.assistant.harm import refuses
+from llm_from_scratch.data.assistant.rouge import rouge_l
 from llm_from_scratch.data.encoding import find_template
 from llm_from_scratch.quantization.nf4_linear import NF4Linear
 from llm_from_scratch.recipes.presets import (
@@ -31,6 +34,7 @@ from llm_from_scratch.recipes.stages import Start
 
 TALES = "chapters/tales_model"
 EOS = "<|endoftext|>"
+BEGIN = Start({}, {})
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +42,24 @@ def tokenizer():
     return lfs.Tokenizer.from_pretrained(TALES)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def grown(tmp_path_factory):
+    """What Alpaca's first stage wrote."""
+    opened = types.SimpleNamespace(start=Start({"seed": 0}), some=lambda count: 40)
+    rows = alpaca.instructions(opened)
+    folder = tmp_path_factory.mktemp("grown")
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    BEGIN.done["grown"] = folder
+    return rows
+
+
 @pytest.fixture
 def read(tokenizer):
     """The first examples of a stage as texts: (everything, what is trained)."""
 
-    def texts(preset, stage=0, count=12):
+    def texts(preset, stage=-1, count=12):
         stage = preset.stages[stage]
-        dialogues = itertools.islice(stage.data(Start({}), 0), count)
+        dialogues = itertools.islice(stage.data(BEGIN, 0), count)
         found = []
         for example in stage.examples(dialogues, tokenizer, find_template(tokenizer, stage.template)):
             assert example["ids"].shape == example["targets"].shape
@@ -56,8 +71,8 @@ def read(tokenizer):
     return texts
 
 
-def first(preset, count=12, stage=0):
-    return list(itertools.islice(preset.stages[stage].data(Start({}), 0), count))
+def first(preset, count=12, stage=-1):
+    return list(itertools.islice(preset.stages[stage].data(BEGIN, 0), count))
 
 
 def said(dialogue):
@@ -69,6 +84,19 @@ def test_alpaca_learns_the_response_and_nothing_of_the_prompt(read):
         assert text.startswith("Below is an instruction that describes a task. Write a response")
         assert f"### Instruction:\n{dialogue[0]['content']}\n\n### Response:{dialogue[1]['content']}" in text
         assert len(dialogue) == 2 and trained == dialogue[1]["content"] + EOS
+
+
+def test_alpaca_s_instructions_are_grown_and_none_is_nearly_another(grown):
+    texts = [row["messages"][0]["content"] for row in grown]
+    assert len(texts) == 20 + 40
+    new = texts[20:]
+    assert max(rouge_l(text, other) for k, text in enumerate(new) for other in (*texts[:20], *new[:k])) < 0.7
+    offered = {prompt_of(task)[0]["content"]: task for task in itertools.islice(asked(1, kinds=alpaca.ALONE), 2000)}
+    assert all(offered[row["messages"][0]["content"]].right(row["messages"][1]["content"]) for row in grown)
+    entries = first(alpaca.PRESET, 20)
+    with_tale = ["\n\n" in entry[0]["content"] for entry in entries]
+    assert with_tale == [False, False, False, True, True] * 4  # about 40 % of Alpaca's had an input
+    assert [entry for entry, tale in zip(entries, with_tale) if not tale] == [row["messages"] for row in grown[:12]]
 
 
 def test_vicuna_learns_every_answer_and_nothing_of_the_user(read):

@@ -109,7 +109,7 @@ def test_openchat_conditions_on_the_class_and_a_lesser_answer_counts_a_tenth(sta
     assert openchat.PRESET.asks([{"role": "user", "content": "Who?"}])[0]["content"] == "Assistant is GPT4"
 
 
-def test_starling_goes_on_from_openchat_with_whole_rankings_best_first(start):
+def test_starling_goes_on_from_openchat_with_whole_rankings_best_first(start, tmp_path):
     assert starling.PRESET.stages[:1] == openchat.PRESET.stages
     opened = Opened(start(), starling.PRESET.template)
     rows = assistant.rankings(31_000, k=5)
@@ -125,6 +125,12 @@ def test_starling_goes_on_from_openchat_with_whole_rankings_best_first(start):
     batch = next(tuning.sampler)
     loss = tuning.objective(tuning.model, batch, normaliser=len(batch["answer0_ids"])).item()
     assert loss == pytest.approx(np.log([5, 4, 3, 2]).sum(), rel=1e-5)  # Plackett-Luce where all rewards are equal
+    tuning.model.head.bias.data = tuning.model.head.bias.data + np.float32(5)
+    tuning.save(tmp_path)
+    kept = lfs.alignment.RewardModel.from_pretrained(tmp_path)
+    held_out = list(itertools.islice(starling.pairs(opened, 2911), 4))
+    both = [{n: one[f"{side}_{n}"] for n in ("ids", "mask")} for one in held_out for side in ("chosen", "rejected")]
+    assert kept.rewards(collate(both)).data.mean() == pytest.approx(0, abs=1e-4)  # what a threshold can be held to
 
 
 def test_starling_s_advantages_are_within_a_prompt_and_apa_begins_at_their_squares(start, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.alignment import RewardModel
+from llm_from_scratch.data.assistant import QUESTION_KINDS
 from llm_from_scratch.data.encoding import find_template
 from llm_from_scratch.files import download
 from llm_from_scratch.recipes import aligning, tuning
 from llm_from_scratch.recipes.aligning import rewarded
+from llm_from_scratch.recipes.aligning.sources import Tales
 
 TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
 QUICK = {"steps": 4, "held_out": 6, "prompts": 3, "max_new_tokens": 4, "threads": 1, "evaluations": 2, "batch": 4}
@@ -118,6 +121,7 @@ def test_a_reward_model_reads_up_to_the_end_of_the_answer(start, template):
     [
         ({"reward": "human"}, "reward is 'learned' or 'true', not 'human'"),
         ({"clip": -1.0}, "clip must be above 0"),
+        ({"kinds": "sums"}, "kinds is one of all, taught, questions, got 'sums'"),
         ({"minibatch": 3}, r"minibatch \(3\) must divide answers \(4\)"),
         ({"cut_off": "ignore"}, "cut_off must be one of score, penalty, bootstrap"),
         ({"pretraining_coefficient": 1.0}, "ppo has no setting 'pretraining_coefficient'"),
@@ -137,6 +141,15 @@ def test_the_true_score_needs_the_tales(start, tmp_path):
         aligning.prepare_run(settings)
     settings = settings_for("ppo", start, **PPO) | {"data": str(path)}
     assert carry_out(tmp_path / "run", settings)["steps"] == 4
+
+
+def test_the_tasks_that_are_scored_are_those_that_were_asked():
+    for kinds in ("all", "taught", "questions"):
+        source = Tales(0, 8, kinds=kinds)
+        for pair, task in zip(source.preferences(), islice(source.asked(), 20)):
+            assert pair["prompt"] == list(task.messages)
+        assert [pair["prompt"] for pair in source.held_out] == [list(task.messages) for task in source.tasks]
+    assert {task.kind for task in islice(source.asked(), 50)} == set(QUESTION_KINDS)
 
 
 def test_a_value_clip_of_zero_is_none(start):
