@@ -39,16 +39,9 @@ def save_adapter(
 ) -> None:
     """Write one adapter of a model as adapter_config.json and adapter_model.safetensors.
 
-<<<<<<< HEAD
-    base: what the file says of the model it belongs to; by default the name of the directory that was read.
-
-    peft reads all but bottlenecks, on models of the transformers library. ValueError, nothing written, for an unknown
-    name and for what the format cannot say; OSError when the disk refuses.
-=======
     base: what the file says of the model it belongs to; by default the name of the directory that was read. peft reads
     all but bottlenecks, on models of the transformers library. ValueError, nothing written, for an unknown name and for
     what the format cannot say; OSError when the disk refuses.
->>>>>>> main
     """
     parts = parts_of(model, name)
     config, tensors, notes = _described(model, parts)

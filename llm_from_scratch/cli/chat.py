@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", metavar="NAME", help="chat template by name (default: the model's own)")
     parser.add_argument("--system", metavar="TEXT", help="how the model shall behave (default: the template's own)")
     parser.add_argument("--prompt", metavar="TEXT", help="ask once and end; - reads it from standard input")
-    parser.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="longest answer (default 512)")
+    parser.add_argument(
+        "--max-new-tokens", type=int, metavar="N", help="longest answer (default 512, of a smaller context a quarter)"
+    )
     parser.add_argument(
         "--temperature", type=float, default=0.3, metavar="X", help="0: the same answer every time (default 0.3)"
     )
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
     from ..generation import Sampling, print_stream
 
-    if args.max_new_tokens < 1:
+    if args.max_new_tokens is not None and args.max_new_tokens < 1:
         raise ValueError(f"--max-new-tokens must be at least 1, got {args.max_new_tokens}")
     if args.json and args.prompt is None:
         raise ValueError("--json prints one answer: give a --prompt as well")
@@ -64,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
     path = find_model(args.model)
     model, tokenizer, template = load(path, packed=not args.expand, template=args.template, adapter=args.adapter)
     loaded = time.perf_counter() - began
+    longest = min(512, model.spec.context_length // 4) if args.max_new_tokens is None else args.max_new_tokens
     chat = Conversation(model, tokenizer, template, sampling, system=args.system, seed=args.seed)
     write = print_stream()
     if args.prompt is not None:
         prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
         if not prompt.strip():
             raise ValueError("the prompt is empty: ask something")
-        answer = chat.ask(prompt, args.max_new_tokens, stream=None if args.json else write)
+        answer = chat.ask(prompt, longest, stream=None if args.json else write)
         if args.json:
             print(json.dumps({"prompt": prompt, "answer": answer, **chat.speed, "load_seconds": round(loaded, 3)}))
         else:
@@ -78,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     greeting = f"{model.parameter_count:,} parameters, loaded in {loaded:.1f} s. /quit or end of input ends."
     print(greeting, file=sys.stderr, flush=True)
-    _converse(chat, args.max_new_tokens, write)
+    _converse(chat, longest, write)
     return 0
 
 

@@ -50,11 +50,7 @@ TECHNIQUES: dict[str, Technique] = {
                   lambda model, **settings: adapters.add_bottleneck(model, placement="pfeiffer", **settings), 3e-3),
         Technique("bitfit", "the biases that the model has, and nothing else", "arXiv:2106.10199", {},
                   adapters.train_biases, 3e-3, kept=False),
-<<<<<<< HEAD
-        Technique("full", "everything, to compare the others with", "", {}, lambda model: None, 1e-3, kept=False),
-=======
         Technique("full", "everything, as the others are compared with", "", {}, lambda model: None, 1e-3, kept=False),
->>>>>>> main
     )
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ TECHNIQUES = {
     "prompt": lambda m: A.add_prompt(m, 3),
     "bottleneck": lambda m: A.add_bottleneck(m, 4),
 }
-COUNT_PLACES = {"bloom", "gopher", "gpt_neo", "mistral", "mixtral", "mpt", "stripedhyena"}
+COUNT_PLACES = {"bloom", "gopher", "gpt_neo", "mistral", "mpt", "stripedhyena"}
 REFUSED = {("mamba", "ia3"), ("mamba", "prefix"), ("mamba", "reparametrised prefix")}
 
 
