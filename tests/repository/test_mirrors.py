@@ -36,6 +36,7 @@ ACROSS = {
         "test_kernel_shapes": "no compiled loop reads beside its arrays",
         "test_kernel_numbers": "long sums, masks, subnormal numbers, wrong ids",
     },
+    "recipes": {"test_imitation": "what is particular to the presets that learn from somebody's answers"},
     "book": {"test_helpers": "what chapters print and draw with"},
 }
 
