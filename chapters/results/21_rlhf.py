@@ -130,8 +130,8 @@ class World:
         )  # fmt: skip
         steps = iterations * settings.steps_an_iteration
         training = lfs.TrainingSettings(
-            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98), threads=1,
-            seed=seed,
+            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98),
+            threads=1, seed=seed,
         )  # fmt: skip
         began = time.process_time()
         lfs.train(model, sampler, training, objective=PPO(settings), progress=False)
