@@ -46,14 +46,7 @@ HACKING: dict[str, dict[str, Any]] = {
 SWITCHES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "advantages not whitened": {"whiten_advantages": False},
-    "critic shares the policy's states": {"critic": "shared"},
-    "lambda 0": {"lam": 0.0},
-    "lambda 1": {"lam": 1.0},
     "four epochs": {"epochs": 4},
-    "four epochs, no clip": {"epochs": 4, "clip": 1e3, "value_clip": None},
-    "cut off at 16: as if ended": {"max_new_tokens": 16, "cut_off": "score"},
-    "cut off at 16: a penalty": {"max_new_tokens": 16, "cut_off": "penalty"},
-    "cut off at 16: bootstrapped": {"max_new_tokens": 16, "cut_off": "bootstrap"},
 }
 
 
@@ -137,8 +130,8 @@ class World:
         )  # fmt: skip
         steps = iterations * settings.steps_an_iteration
         training = lfs.TrainingSettings(
-            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98), seed=seed,
-            threads=1,
+            steps=steps, learning_rate=4e-4, warmup=4, schedule="linear", weight_decay=0.0, betas=(0.9, 0.98),
+            threads=1, seed=seed,
         )  # fmt: skip
         began = time.process_time()
         lfs.train(model, sampler, training, objective=PPO(settings), progress=False)
