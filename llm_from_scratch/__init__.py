@@ -58,6 +58,7 @@ _ROOMS = (
     "grading",
     "kernels",
     "layers",
+    "merging",
     "models",
     "quantization",
     "recipes",

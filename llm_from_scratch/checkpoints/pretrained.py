@@ -45,7 +45,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
         return _from_gguf(directory, wanted, packed)
     if packed:
         raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
-    model, table = _without_weights(directory)
+    model, table = without_weights(directory)
     store = open_checkpoint(directory, allow_absent=True)
     try:
         steps = from_metadata(store.metadata)
@@ -59,7 +59,7 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     return model
 
 
-def _without_weights(directory: Path) -> tuple[Decoder, WeightTable]:
+def without_weights(directory: Path) -> tuple[Decoder, WeightTable]:
     """The model that a directory describes, as placeholders, and how its weights are called there."""
     if (own := read_description(directory)) is not None:
         path, spec, config, generation_config = own
