@@ -5,6 +5,7 @@ from .dropping import dare
 from .election import ties
 from .fisher_weights import fisher, fisher_information
 from .fusing import fuse
+from .methods import METHODS
 from .running import Merged, run_recipe
 from .soups import greedy_choice, greedy_soup, uniform_soup
 from .spherical import slerp
@@ -13,6 +14,7 @@ from .stock import model_stock
 from .task_vectors import task_arithmetic
 
 __all__ = [
+    "METHODS",
     "Merged",
     "dare",
     "depth_up_scale",

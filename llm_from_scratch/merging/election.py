@@ -27,6 +27,7 @@ from .tensors import (
     PIECE,
     Pieces,
     Tensors,
+    check_alike,
     check_density,
     check_models,
     check_number,
@@ -81,6 +82,7 @@ def ties(
     shares = check_election(dialect, weights, len(models), normalize)
     factor = check_number("scale", scale)
     if dialect == "authors" and whole is None:
+        check_alike(base, *models)
         whole = whole_model(lambda: tensors_of(base, models), densities)
 
     def merge(start: np.ndarray, *tuned: np.ndarray) -> np.ndarray:
@@ -247,5 +249,5 @@ def whole_model(tensors: Any, densities: Sequence[float]) -> WholeModel:
     for base, *models in tensors():
         for parts in zip(*(_differences(base, model) for model in models)):
             total = sum(part * (np.abs(part) >= least) for part, least in zip(parts, thresholds))
-            balance += int(np.sign(total).sum())
+            balance += np.count_nonzero(total > 0) - np.count_nonzero(total < 0)
     return WholeModel(tuple(thresholds), int(np.sign(balance)))

@@ -37,6 +37,12 @@ class Parameter:
     about: str
     own: bool = False
 
+    @property
+    def told(self) -> str:
+        """What it is unless told otherwise, and whose it is, in words."""
+        default = "required" if self.default is REQUIRED else f"default {str(self.default).lower()}"
+        return default + "; may differ from model to model" * self.own
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -95,7 +95,8 @@ def _row(name: str, method: Method, part: Slice, members: Mapping[str, Member]) 
         if source.layers and source.layers[1] > member.depth:
             raise ValueError(f"layer_range {list(source.layers)} of {source.model}, which has {member.depth} layers")
     layers = sources[0].layers
-    return _Row(part, tuple(sources), tuple(opened), layers[1] - layers[0] if layers else opened[0].depth)
+    deepest = max(member.depth for member in opened)  # the others lack its last layers, and are refused for it
+    return _Row(part, tuple(sources), tuple(opened), layers[1] - layers[0] if layers else deepest)
 
 
 class _Planner:

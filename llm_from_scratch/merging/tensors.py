@@ -34,33 +34,31 @@ def over_tensors(merge: Callable[..., np.ndarray], *models: Any) -> Any:
     >>> over_tensors(np.add, {"a": np.ones(2)}, {"a": np.ones(2)})
     {'a': array([2., 2.])}
     """
+    check_alike(*models)
     if not isinstance(models[0], Mapping):
-        return _one("the array", merge, [_array("a model", model) for model in models])
-    for number, model in enumerate(models):
-        if not isinstance(model, Mapping):
-            raise TypeError(f"model {number} is a {type(model).__name__}, where the first is a dictionary of arrays")
-        differing = [
-            *(name for name in models[0] if name not in model),
-            *(name for name in model if name not in models[0]),
-        ]
-        if differing:
-            raise ValueError(
-                f"tensor {differing[0]} stands in only one of the models 0 and {number}: they must have the same"
-            )
-    return {name: _one(name, merge, [_array(name, model[name]) for model in models]) for name in models[0]}
+        return _one("the array", merge, [np.asarray(model) for model in models])
+    return {name: _one(name, merge, [np.asarray(model[name]) for model in models]) for name in models[0]}
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    if not isinstance(value, (np.ndarray, np.generic)):
-        raise TypeError(f"{name} is a {type(value).__name__}: models are arrays, or dictionaries {{name: array}}")
-    return np.asarray(value)
+def check_alike(*models: Any) -> None:
+    """Raise TypeError or ValueError naming the first tensor in which the models differ: its name, or its shape."""
+    first, *others = [model if isinstance(model, Mapping) else {"the array": model} for model in models]
+    for number, model in enumerate([first, *others]):
+        if isinstance(models[number], Mapping) != isinstance(models[0], Mapping):
+            kinds = type(models[number]).__name__, type(models[0]).__name__
+            raise TypeError(f"model {number} is a {kinds[0]}, the first a {kinds[1]}: all arrays, or all dictionaries")
+        for name in [*first, *model]:
+            if name not in model or name not in first:
+                raise ValueError(f"tensor {name} stands in only one of the models 0 and {number}: they must be alike")
+            if not isinstance(model[name], (np.ndarray, np.generic)):
+                raise TypeError(f"{name} is a {type(model[name]).__name__}: models are arrays, or {{name: array}}")
+            mine, other = first[name].shape, model[name].shape
+            if mine != other:
+                raise ValueError(f"{name} has shape {mine} in model 0 and {other} in model {number}")
 
 
 def _one(name: str, merge: Callable[..., np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
     first = arrays[0]
-    for number, array in enumerate(arrays):
-        if array.shape != first.shape:
-            raise ValueError(f"{name} has shape {first.shape} in model 0 and {array.shape} in model {number}")
     if first.dtype.kind in "biu":
         if any(array.dtype != first.dtype or not np.array_equal(array, first) for array in arrays):
             raise ValueError(f"{name} holds {first.dtype}, which cannot be averaged, and differs between the models")

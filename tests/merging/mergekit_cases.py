@@ -14,7 +14,9 @@ FILTERS = "[{filter: self_attn, value: [0.2, 0.9]}, {filter: mlp, value: 0.3}, {
 
 def tuned(method: str, each: dict[str, str], shared: str = "{}", models: str = "abc") -> str:
     """A recipe with a base, and settings for each model."""
-    entries = "".join(f"  - {{model: {name}, parameters: {{{each.get(name, each[''])}}}}}\n" for name in models)
+    entries = ""
+    for name in models:
+        entries += f"  - {{model: {name}, parameters: {{{each[name] if name in each else each['']}}}}}\n"
     return f"merge_method: {method}\nbase_model: base\nmodels:\n{entries}parameters: {shared}\ndtype: float32\n"
 
 
