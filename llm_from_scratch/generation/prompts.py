@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def left_padded(prompts: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarr
 
 
 def continue_prompts(
-    model: Stepper, prompts: Sequence[Sequence[int] | np.ndarray], *, stop_tokens: Sequence[int], **settings: Any
+    model: Stepper, prompts: Sequence[Sequence[int] | np.ndarray], *, stop_tokens: Collection[int], **settings: Any
 ) -> list[np.ndarray]:
     """What comes after each prompt, as ids: with the stop token that ended it, if one did.
 
@@ -42,5 +42,5 @@ def continue_prompts(
     """
     ids, real = left_padded(prompts)
     written = generate(model, ids, mask=real, stop_tokens=stop_tokens, **settings)[:, ids.shape[1] :]
-    ends = np.isin(written, stop_tokens)
+    ends = np.isin(written, list(stop_tokens))
     return [new[: end.argmax() + 1] if end.any() else new for new, end in zip(written, ends)]

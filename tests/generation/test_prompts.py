@@ -10,7 +10,7 @@ PROMPTS = [[5, 6, 7], np.array([4]), (8, 3)]
 
 
 @pytest.mark.parametrize("family", ["llama", "mamba"])
-@pytest.mark.parametrize("stops", [(), (2,), [2, 7, 11]])
+@pytest.mark.parametrize("stops", [(), (2,), {2, 7, 11}])
 def test_each_is_continued_as_it_would_be_alone(family, stops):
     more = {"state_size": 4} if family == "mamba" else {"num_attention_heads": 2, "intermediate_size": 24}
     model = build(family, vocab_size=19, hidden_size=16, num_hidden_layers=1, seed=2, dtype=np.float64, **more)
