@@ -74,7 +74,9 @@ def test_their_hessian_is_ours_up_to_scale():
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-@pytest.mark.parametrize("bits, group_size, block_size", [(2, None, 5), (3, 8, 128), (4, 6, 7), (8, 1, 128), (3, 24, 1)])
+@pytest.mark.parametrize(
+    "bits, group_size, block_size", [(2, None, 5), (3, 8, 128), (4, 6, 7), (8, 1, 128), (3, 24, 1)]
+)
 def test_the_plain_loop_of_the_paper(bits, group_size, block_size, symmetric):
     weight, inputs = layer()
     hessian = C.hessian(inputs)
