@@ -90,9 +90,9 @@ def test_a_run_leaves_a_folder_a_stage_and_goes_on_where_it_was_stopped(
         (["run", "zephyr", "--model", "x"], "--out is missing"),
         (["run", "zephyr", "--out", "OUT"], "--model is missing"),
         (["run", "zephyr", "--out", "OUT", "--model", "no/such"], "there is no model no/such"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--batch", "0"], "--batch must be at least 1, got 0"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--lr", "nan"], "--lr must be a finite number above 0"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--seed", "-1"], "--seed must not be negative"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--batch", "0"], "batch must be at least 1, got 0"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--lr", "nan"], "lr must be a finite number above 0"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["run", "zephyr", "--out", "OUT", "--resume"], "no run of a recipe to go on with"),
         (["run", "zephyr", "--out", "OUT", "--resume", "--steps", "3"], "recipe run … --resume takes no --steps"),
         (
