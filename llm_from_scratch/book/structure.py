@@ -20,6 +20,8 @@ _MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|Users|root|tmp|opt|work|mnt|us
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _GLOBAL_RANDOM = re.compile(r"np\.random\.(?!default_rng|Generator)\w+")
 _REMOTE_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*https?:|<img[^>]+https?:")
+_MENTION = re.compile(r"(?<!\[)\b[Cc]hapter (\d{1,2})\b")
+_LINK = re.compile(r"\]\(([^)\s]+\.ipynb)\)")
 _TASK = re.compile(r"\*\*`(\w+)`\*\*")
 
 
@@ -46,6 +48,7 @@ def problems(path: Path) -> list[str]:
     return [
         *_form(notebook, path),
         *_prose(notebook),
+        *_links(notebook, path.parent),
         *_code(notebook),
         *_outputs(notebook),
         *_exercises(notebook, path),
@@ -71,6 +74,21 @@ def _prose(notebook: Notebook) -> Iterator[str]:
     for number, cell in enumerate(notebook["cells"], start=1):
         if cell["cell_type"] == "markdown" and _REMOTE_IMAGE.search(text(cell["source"])):
             yield f"cell {number}: an image from the network; figures are drawn by code"
+
+
+def _links(notebook: Notebook, folder: Path) -> Iterator[str]:
+    """A chapter that is named, and exists, can be gone to."""
+    names = {int(chapter.name[:2]): chapter.name for chapter in folder.glob("[0-9][0-9]_*.ipynb")}
+    for number, cell in enumerate(notebook["cells"], start=1):
+        if cell["cell_type"] != "markdown":
+            continue
+        source = text(cell["source"])
+        for mention in _MENTION.finditer(source):
+            if int(mention[1]) in names:
+                yield f"cell {number}: make a link of it: [{mention[0]}]({names[int(mention[1])]})"
+        for link in _LINK.findall(source):
+            if not (folder / link).exists():
+                yield f"cell {number}: there is no {link} to go to"
 
 
 def _code(notebook: Notebook) -> Iterator[str]:

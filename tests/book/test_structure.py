@@ -40,6 +40,8 @@ def chapter(tmp_path):
 
 def test_a_good_chapter_has_no_problems(chapter):
     assert chapter() == []
+    linked = "See [Chapter 01](01_recipe.ipynb), and once it exists chapter 9."
+    assert chapter(f"{HEADER}\n```python\nx = 1\n```\n{linked}\n\n{EXERCISES}") == []
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,8 @@ def test_a_good_chapter_has_no_problems(chapter):
         (f"{HEADER}\n```python\n" + "x = 1\n" * 10 + f"```\n{EXERCISES}", "median code cell has 10 lines"),
         (f"{HEADER}\n```python\nopen('/home/me/data')\n```\n{EXERCISES}", "a path of one machine"),
         (f"{HEADER}\n```python\nnp.random.seed(1)\n```\n{EXERCISES}", "default_rng"),
+        (f"{HEADER}\n```python\nx = 1\n```\nSee chapter 1.\n\n{EXERCISES}", "[chapter 1](01_recipe.ipynb)"),
+        (f"{HEADER}\n```python\nx = 1\n```\n[That](07_art.ipynb).\n\n{EXERCISES}", "there is no 07_art.ipynb"),
         (f"{HEADER}\n```python slow\nx = 1\n```\n{EXERCISES}", "unknown tag 'slow'"),
         (
             f"{HEADER}\n![x](https://example.org/x.png)\n```python\nx = 1\n```\n{EXERCISES}",
