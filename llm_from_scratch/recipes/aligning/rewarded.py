@@ -114,7 +114,8 @@ def train_reward_model(setup: Setup, tokens: int) -> RewardModel:
         steps=steps, learning_rate=1e-3, warmup=min(20, steps), weight_decay=0.0, threads=s["threads"], seed=s["seed"]
     )
     sampler = ExampleSampler(examples, min(s["batch"], len(examples)), seed=s["seed"], multiple=16)
-    train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say)
+    if not train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say).finished:
+        raise KeyboardInterrupt  # half a reward model is none: nothing is kept
     rows = [example["chosen_ids"].tolist() for example in examples[:256]]
     head = model.head.bias
     assert head is not None
