@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train-on", choices=["assistant", "last", "all"], help="whose words count (default assistant: its turns)"
     )
     group.add_argument("--nef", type=float, metavar="ALPHA", help="NEFTune: noise on the embeddings, 5 to 15 is usual")
-    group.add_argument("--lora", type=int, metavar="RANK", help="train low-rank adapters, and merge them at the end")
+    group.add_argument(
+        "--lora",
+        type=int,
+        metavar="RANK",
+        help="train low-rank adapters; OUT/adapter holds them, OUT itself the model with them merged",
+    )
     group.add_argument("--context", type=int, metavar="N", help="longest row; longer dialogues lose their first turns")
     group.add_argument("--held-out", type=int, metavar="N", help="dialogues and questions to measure on (default 200)")
     group.add_argument(

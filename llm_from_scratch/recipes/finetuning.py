@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..adapters import add_lora, merge_adapter
+from ..adapters import add_lora, merge_adapter, save_adapter
 from ..alignment.distillation import check_vocabulary, distil
 from ..alignment.on_policy import OnPolicySampler
 from ..alignment.supervised import noisy_next_token
@@ -24,7 +24,7 @@ from .beginning import chosen_template, is_large, open_model, steps_of, tokens_o
 from .questions import Questions
 from .settings import check_settings
 from .taught import Taught, open_taught
-from .tuning import Tuning
+from .tuning import ADAPTER, Tuning
 
 # Everything that a run may be told, with what it is otherwise. None: it follows from the data or the model.
 DEFAULTS: Mapping[str, Any] = {
@@ -68,7 +68,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     save = None
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
-        save = _saving_merged(model)
+        save = _saving_both(model, s["model"])
     lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 5 if large else 3)
     often, decay = s["evaluations"] or (1 if large else 4), 0.0 if large or s["lora"] is not None else 0.1
     how: dict[str, Any] = {"warmup": min(50, -(-steps // 10)), "weight_decay": decay, "keep": 1 if large else 2}
@@ -133,10 +133,11 @@ def _linear_layers(model: Any) -> tuple[str, ...]:
     ) or ("all-linear",)
 
 
-def _saving_merged(model: Any) -> Any:
-    """Writes the whole model with the adapter in its matrices, so that any command can open it."""
+def _saving_both(model: Any, base: str) -> Any:
+    """Writes the adapter into a folder of its own, and the whole model with it merged, so that any command opens it."""
 
     def save(directory: Path) -> None:
+        save_adapter(model, directory / ADAPTER, base=base)
         merge_adapter(model, keep=False)
         model.save_pretrained(directory)
 

@@ -10,7 +10,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.cli import main
 from llm_from_scratch.recipes import finetuning
 from llm_from_scratch.recipes.taught import open_taught
-from llm_from_scratch.recipes.tuning import carry_out
+from llm_from_scratch.recipes.tuning import carry_out, clear
 
 SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"]
 QUIET = {"say": lambda text: None, "progress": False}
@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_to_the_byte(tmp_path, model, data, more):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
-def test_lora_leaves_a_plain_model_that_says_the_same(tmp_path, model, data):
+def test_lora_leaves_a_plain_model_and_an_adapter_that_say_the_same(tmp_path, model, data):
     seen = []
 
     def make(settings):
@@ -106,6 +106,13 @@ def test_lora_leaves_a_plain_model_that_says_the_same(tmp_path, model, data):
     whole = lfs.from_pretrained(model).parameter_count
     assert report["trainable"] < whole / 2
     np.testing.assert_allclose(lfs.from_pretrained(tmp_path / "run")([[5, 6, 7]]).data, seen[0], atol=1e-5)
+    beside = lfs.from_pretrained(model)
+    lfs.load_adapter(beside, tmp_path / "run" / "adapter")
+    assert np.array_equal(beside([[5, 6, 7]]).data, seen[0])
+    config = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == model and config["r"] == 2
+    clear(tmp_path / "run")
+    assert not (tmp_path / "run" / "adapter").exists()
 
 
 def test_the_number_of_steps_follows_from_the_tokens(model, data):
