@@ -46,7 +46,7 @@ BEST_OF = (1, 2, 4, 8, 16)
 def run_method(method: str, own: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The points of one run: {"step", "kl", "true_score", "length", "accuracy"} each, the first before any step."""
     known = COMMON.keys() | METHODS[method].settings.keys()
-    budget = {name: TOKENS for name in ("tokens", "reward_tokens") if name in known}
+    budget = dict.fromkeys({"tokens", "reward_tokens"} & known, TOKENS)
     tuning = prepare_run(resolved(method, data="tales", seed=seed, **{**SHARED, **budget, **given, **own}))
     points: list[dict[str, Any]] = []
     assert tuning.measures is not None
