@@ -120,6 +120,7 @@ def collect(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command: run what FILE does not hold yet of the contestants and seeds that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m llm_from_scratch.recipes.frontier", description=__doc__)
     parser.add_argument("--model", required=True, help="where every run begins")
     parser.add_argument("--template", help="chat template, by name (default: the model's own)")

@@ -133,6 +133,7 @@ class Setup:
 
     @property
     def threads(self) -> int | None:
+        """Shares that work is divided into, as everything that takes `threads` wants it; None: the cores."""
         return self.settings["threads"]
 
     def preferences(self, count: int) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class Tales:
         self.tasks = list(itertools.islice(assistant.tasks(HELD_OUT_SEED, kinds=self._kinds), self.count))
 
     def preferences(self) -> Iterator[Preference]:
+        """Those to learn from, without end and anew at each call: about other tales than the held-out ones."""
         return assistant.preferences(self._training, kinds=self._kinds, noise=self.noise)
 
     def asked(self) -> Iterator[assistant.Task]:
@@ -65,6 +66,7 @@ class PreferenceFile:
         self._rows = [rows[k] for k in order[count:]]
 
     def preferences(self) -> Iterator[Preference]:
+        """The rows that are not held out, once each and anew at each call."""
         return iter(self._rows)
 
 
