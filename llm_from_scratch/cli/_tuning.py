@@ -45,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser, *, data: str | None = None) -
     group.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints")
 
 
+def data_of(args: argparse.Namespace, *names: str) -> str:
+    """What --data names: the first of `names` where it is not given; FileNotFoundError for what is neither nor there.
+
+    names: what else may stand there than a file.
+    """
+    if args.data is None:
+        return names[0]
+    if args.data not in names and not Path(args.data).exists():
+        raise FileNotFoundError(f"there is no file {args.data!r}: --data takes a file, or {' or '.join(names)}")
+    return args.data
+
+
 def run(
     args: argparse.Namespace, command: str, settings_of: Callable[[argparse.Namespace], dict[str, Any]], make: Any
 ) -> int:

@@ -84,8 +84,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.targets is not None:
         given["targets"] = tuple(args.targets.split(","))
-    model = str(find_model(args.model))
-    return resolved(args.method or "lora", model=model, data=args.data or "tales", **given)
+    data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
+    return resolved(args.method or "lora", model=model, data=data, **given)
 
 
 def _merge(args: argparse.Namespace) -> int:

@@ -69,8 +69,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "beta", "noise")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     given |= dict(_name_value(text) for text in args.set or [])
-    data = "tales" if args.data is None else args.data
-    given |= {"model": str(find_model(args.model)), "data": data, "template": args.template}
+    data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
+    given |= {"model": model, "data": data, "template": args.template}
     return aligning.resolved(args.method or "dpo", **given)
 
 

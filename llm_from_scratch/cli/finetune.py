@@ -77,4 +77,5 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given["noise"] = args.nef
     if args.teacher is not None:
         given["teacher"] = str(find_model(args.teacher))
-    return finetuning.settings_of(str(find_model(args.model)), args.data or "tales", **given)
+    data = _tuning.data_of(args, "tales", "format")
+    return finetuning.settings_of(str(find_model(args.model)), data, **given)

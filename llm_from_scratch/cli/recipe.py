@@ -123,16 +123,16 @@ def _run(args: argparse.Namespace, preset: Any) -> int:
 
 def _settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
     from ..files.download import find_model
-    from ..recipes.beginning import chosen_template
+    from ..recipes.beginning import chosen_template, open_model
     from ..recipes.settings import check_settings
-    from ..tokenizers import Tokenizer
 
     if args.model is None:
         raise ValueError(_tuning.NO_MODEL)
     given = {name: getattr(args, name) for name in _tuning.OF_A_RUN}
     check_settings(given)
     path = find_model(args.model)
-    chosen_template(Tokenizer.from_pretrained(path), args.template, preset.template)  # says what is wrong with it
+    _, tokenizer = open_model(path, packed=True)  # both say what is wrong, before anything is written
+    chosen_template(tokenizer, args.template, preset.template)
     return {**given, "seed": args.seed or 0, "model": str(path)}
 
 

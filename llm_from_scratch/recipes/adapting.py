@@ -11,10 +11,10 @@ import numpy as np
 from ..adapters import save_adapter
 from ..data import read_dialogues
 from ..data.assistant import TAUGHT_KINDS, dialogues, tasks
-from ..data.encoding import encode_dialogue, find_template
+from ..data.encoding import encode_dialogue
 from ..data.examples import ExampleSampler, example_batches
 from ..tokenizers import Tokenizer
-from .beginning import open_model, steps_of, training_settings
+from .beginning import chosen_template, open_model, steps_of, training_settings
 from .questions import Questions
 from .settings import check_settings
 from .taught import before_last_answer
@@ -47,9 +47,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
     model, tokenizer = open_model(s["model"], packed=True)
     own = {name: _tuple(s[name]) for name in technique.settings}
     put_on(model, s["method"], **own, seed=s["seed"])
-    template = s["template"] if s["template"] is not None or tokenizer.chat_template is not None else "tales"
-    if template == "tales" and s["template"] is None and s["data"] != "tales":
-        raise ValueError("the model came without a chat template: name one with --template")
+    template = chosen_template(tokenizer, s["template"])
     train, held_out = _talks(s)
     context = model.position_limit or model.spec.context_length
     settings_of: dict[str, Any] = {"template": template, "context": context}
@@ -69,7 +67,7 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
         measures=questions if questions.marks else None,
         samples=questions.samples,
         save=(lambda directory: save_adapter(model, directory, base=s["model"])) if technique.kept else None,
-        template=getattr(find_template(tokenizer, template), "source", None),
+        template=template.source,
     )
 
 

@@ -172,6 +172,8 @@ def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, model, d
     for more, message in (
         (["--teacher", str(other)], "student chooses among 320 tokens and the teacher among 321"),
         (["--data", str(few)], ""),
+        (["--data", "nowhere"], "there is no file 'nowhere': --data takes a file, or tales or format"),
+        (["--data", ""], ". is a directory: name a file"),
         (["--model", "nowhere"], "there is no model nowhere"),
         (["--template", "nonsense"], "nonsense"),
         (["--distill", "reverse"], "name one with --teacher"),
