@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families_in_small import SIZES
 
 from llm_from_scratch import AdamW, accumulate_gradients, build, from_pretrained, gradcheck
 from llm_from_scratch.alignment import PPO, ActorCritic, PPOSettings, RewardModel, Rollouts, ValueHead, ppo_loss
@@ -212,15 +213,6 @@ def compare(found, name, wanted, tolerance):
 # --- The objective, on other families
 
 
-FAMILIES = {
-    "llama": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24),
-    "gpt2": dict(n_embd=16, n_layer=1, n_head=2, n_positions=32),
-    "mamba": dict(hidden_size=16, num_hidden_layers=1, state_size=4),
-    "mixtral": dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-                    intermediate_size=24, num_local_experts=3),
-}  # fmt: skip
-
-
 def batch_of(settings, rows=4, width=9, seed=0, dtype=np.float64):
     rng = np.random.default_rng(seed)
     ids, targets = rng.integers(0, 19, size=(2, rows, width))
@@ -232,7 +224,7 @@ def batch_of(settings, rows=4, width=9, seed=0, dtype=np.float64):
 
 
 def actor(family, critic, dtype=np.float64):
-    policy = build(family, vocab_size=19, seed=1, dtype=dtype, **FAMILIES[family])
+    policy = build(family, vocab_size=19, seed=1, dtype=dtype, **SIZES[family])
     model = ActorCritic.of(policy, critic)
     head = model.critic if critic == "shared" else model.critic.head
     head.weight.data = np.random.default_rng(2).normal(size=head.weight.shape).astype(dtype)
@@ -240,7 +232,7 @@ def actor(family, critic, dtype=np.float64):
 
 
 @pytest.mark.parametrize("critic", ["policy", "shared"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SIZES)
 def test_the_objective_is_the_loss_of_what_the_model_says_and_its_gradient_the_slope(family, critic):
     settings = PPOSettings(temperature=0.8, clip=0.6)
     batch, model, aim = batch_of(settings), actor(family, critic), PPO(settings)
