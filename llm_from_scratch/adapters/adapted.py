@@ -7,6 +7,8 @@ part would put out without it. It can tell what wants to be known of it by the m
 from __future__ import annotations
 
 import functools
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +78,11 @@ def check_name(model: Any, name: Any) -> None:
         raise ValueError(f"the name of an adapter is a text without dots and slashes, not {name!r}")
     if name in names(model):
         raise ValueError(f"the model has an adapter {name!r} already: give another name=, or remove that one first")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is a finite number, of Python or NumPy."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_known(model: Any, name: Any) -> None:
