@@ -43,7 +43,7 @@ def dequantize_rows(codes: Any, absmax: Any) -> np.ndarray:
     >>> dequantize_rows(*quantize_rows([[1.0, -0.5, 0.26]])).round(3)
     array([[ 1.   , -0.504,  0.26 ]])
     """
-    codes, absmax = _parts(codes, absmax)
+    codes, absmax = check_parts(codes, absmax)
     return codes / absmax.dtype.type(LARGEST) * absmax[:, None]
 
 
@@ -87,7 +87,7 @@ def matmul(
     (array([[15.54]]), array([[15.82]]))
     """
     checks.floating("int8.matmul", x)
-    codes, absmax = _parts(codes, absmax)
+    codes, absmax = check_parts(codes, absmax)
     outputs, inputs = codes.shape
     if x.dtype.char not in "fd" or x.ndim == 0 or x.shape[-1] != inputs:
         raise ValueError(f"int8.matmul: x (..., {inputs}) in float32 or float64 was expected, got {x.dtype} {x.shape}")
@@ -127,7 +127,8 @@ def _codes(rows: np.ndarray, absmax: np.ndarray) -> np.ndarray:
     return np.rint(rows * (kind(LARGEST) / absmax)[:, None]).astype(np.int8)
 
 
-def _parts(codes: Any, absmax: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_parts(codes: Any, absmax: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays; TypeError or ValueError unless they are codes (outputs, inputs) and absmax (outputs,)."""
     codes, absmax = np.asarray(codes), np.asarray(absmax)
     if codes.dtype != np.int8 or absmax.dtype.char not in "fd":
         raise TypeError(f"codes are int8 and absmax float32 or float64, got {codes.dtype} and {absmax.dtype}")

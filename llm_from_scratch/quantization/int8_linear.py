@@ -25,7 +25,7 @@ _PANEL = 2**19  # numbers made at a time in the backward: 2 MB in float32
 class Int8Weight(StoredWeight):
     """A matrix (inputs, outputs) in int8, held as it is published: codes (outputs, inputs), absmax (outputs,) float32.
 
-    threshold: activations from which an input is an outlier, multiplied in float; np.inf or 0: none is.
+    threshold: activations from which an input is an outlier, multiplied in float; 0: none is.
 
     >>> weight = Int8Weight.of(np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32))
     >>> weight.shape, weight.nbytes
@@ -36,12 +36,26 @@ class Int8Weight(StoredWeight):
     absmax: np.ndarray
     threshold: float = 6.0
 
+    kind = "int8"
+
+    def __post_init__(self) -> None:
+        int8.check_parts(self.codes, self.absmax)
+        int8.check_threshold(self.threshold)
+        if self.absmax.dtype != np.float32 or self.threshold == np.inf:
+            raise ValueError(
+                f"absmax is float32 and the threshold finite, not {self.absmax.dtype} and {self.threshold}"
+            )
+
     @classmethod
     def of(cls, matrix: Any, *, threshold: float = 6.0) -> Int8Weight:
         """Quantise a matrix (outputs, inputs). Raises as `int8.quantize_rows`, ValueError for a threshold below 0."""
         int8.check_threshold(threshold)
         codes, absmax = int8.quantize_rows(matrix)
-        return cls(codes, absmax.astype(np.float32, copy=False), float(threshold))
+        return cls(codes, absmax.astype(np.float32, copy=False), 0.0 if threshold == np.inf else float(threshold))
+
+    def layer(self, bias: Tensor | None) -> Int8Linear:
+        """The linear layer that has this matrix."""
+        return Int8Linear(self, bias)
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]

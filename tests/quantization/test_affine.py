@@ -4,7 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from llm_from_scratch.quantization import absmax_quantize, round_to_grid, zero_point_quantize
+from llm_from_scratch.quantization import absmax_quantize, zero_point_quantize
+from llm_from_scratch.quantization.grid import round_to_grid
 
 
 def pieces(x, per):

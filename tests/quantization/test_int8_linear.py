@@ -66,6 +66,9 @@ def test_any_family_runs_in_int8(family, tmp_path):
             largest = max(np.abs(gradients[name]).max(), 1e-3)
             assert np.abs(parameter.grad - gradients[name]).max() < 0.2 * largest
     model.save_pretrained(tmp_path)
+    again = lfs.from_pretrained(tmp_path)  # the same codes, and so the same bits
+    np.testing.assert_array_equal(again(ids).data, model(ids).data)
+    assert [path for path, module in again.named_modules() if type(module) is Int8Linear] == paths
 
 
 def test_layers_and_choices():
@@ -100,6 +103,16 @@ def test_what_cannot_be_done_is_refused():
     assert type(model.layers[0].mixer.query) is Linear  # nothing was half done
     with pytest.raises(TypeError, match="the model is float64"):
         to_int8(lfs.build("llama", **SIZES["llama"]).astype(np.float64))
+    codes, absmax = np.ones((4, 3), np.int8), np.ones(4, np.float32)
+    for parts, error, message in (
+        ((codes, absmax[:3]), ValueError, r"\(4, 3\) and \(3,\)"),
+        ((codes, absmax.astype(np.float64)), ValueError, "absmax is float32"),
+        ((codes, absmax, np.inf), ValueError, "the threshold finite"),
+        ((codes.astype(int), absmax), TypeError, "codes are int8"),
+    ):
+        with pytest.raises(error, match=message):
+            Int8Weight(*parts)
+    assert Int8Weight.of(np.ones((4, 3)), threshold=np.inf).threshold == 0.0
     broken = Linear(2, 2, rng=np.random.default_rng(0))
     broken.weight.data[1, 0] = np.nan
     with pytest.raises(ValueError, match=r"weight at \(0, 1\) is nan"):
