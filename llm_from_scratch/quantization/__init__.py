@@ -1,9 +1,9 @@
-"""Numbers in fewer bits: formats, GGUF's blocks, NF4, FP4 and int8, and linear layers whose weights stay packed."""
+"""Numbers in fewer bits: GGUF's block formats, NF4 and FP4, and linear layers whose weights stay packed in memory."""
 
 from . import fp4, int8, nf4
 from .affine import Quantized, absmax_quantize, zero_point_quantize
 from .blocks import BLOCKS, FLOATS, WRITTEN, Codes, decode, dequantize, quantize
-from .grid import Grid
+from .grid import Grid, round_to_grid
 from .int8_linear import Int8Linear, Int8Weight, to_int8
 from .nf4_linear import NF4Linear, NF4Weight, to_nf4
 from .number_formats import FORMATS, FloatFormat, IntegerFormat, TableFormat
@@ -38,6 +38,7 @@ __all__ = [
     "nf4",
     "packed_linear",
     "quantize",
+    "round_to_grid",
     "to_int8",
     "to_nf4",
     "zero_point_quantize",
