@@ -8,6 +8,7 @@ from .awq import AwqScale, awq_clip, awq_scale, clip
 from .curvature import RunningHessian, hessian, output_error
 from .rounding import round_to_nearest
 from .second_order import gptq
+from .smoothquant import smoothing_scale
 
 __all__ = [
     "AwqScale",
@@ -19,4 +20,5 @@ __all__ = [
     "hessian",
     "output_error",
     "round_to_nearest",
+    "smoothing_scale",
 ]
