@@ -1,4 +1,4 @@
-"""Models to GGUF files, which the llama.cpp library runs: metadata, tokenizer, chat template, weights in a block format.
+"""Models to GGUF files, which the llama.cpp library runs: metadata, tokenizer, chat template, weights in blocks.
 
 What such a file cannot say of a model is refused by name before anything is written (`families/gguf/facts.py`). Which
 tensors are stored in another format than asked for is told by what is returned.
@@ -75,7 +75,9 @@ def save_gguf(
         read = description_of(metadata, shapes, lambda key: sources[key].make())
         architecture.check(model.spec, read.family.spec(read.config))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"a GGUF file of the architecture {architecture.name!r} cannot hold this model: {error}") from None
+        raise ValueError(
+            f"a GGUF file of the architecture {architecture.name!r} cannot hold this model: {error}"
+        ) from None
     metadata |= {
         "general.name": name or getattr(model.lineage, "name", None) or Path(path).stem,
         "general.file_type": _FILE_TYPES[kind],

@@ -23,7 +23,9 @@ def encode_q4_k(values: np.ndarray) -> np.ndarray:
     """(n, 256) float32 -> blocks (n, 144): 8 groups of 32 codes 0 … 15."""
     scale, minimum, d, least, codes = _affine(values, 15)
     low, high = codes[:, 0::2], codes[:, 1::2]  # neighbouring groups share their bytes
-    return np.concatenate([_half(d), _half(least), _six_bit_pairs(scale, minimum), (low | (high << 4)).reshape(-1, 128)], 1)
+    return np.concatenate(
+        [_half(d), _half(least), _six_bit_pairs(scale, minimum), (low | (high << 4)).reshape(-1, 128)], 1
+    )
 
 
 def encode_q5_k(values: np.ndarray) -> np.ndarray:
@@ -70,7 +72,9 @@ def _affine(values: np.ndarray, highest: int) -> tuple[np.ndarray, np.ndarray, n
     """value = d · scale · code - least · minimum: scale and minimum (n, 8) of 6 bits, d and least (n, 1), codes."""
     groups = values.reshape(-1, 8, 32)
 
-    def coded(d: np.ndarray, least: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def coded(
+        d: np.ndarray, least: np.ndarray, scale: np.ndarray, minimum: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         step, below = (d * scale)[..., None], (least * minimum)[..., None]
         codes = _rounded((groups + below) * _inverse(step), 0, highest)
         return codes, ((step * codes - below - groups) ** 2).sum(-1)
@@ -105,11 +109,13 @@ def _fitted(values: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarra
 
 def _where(take: np.ndarray, new: tuple[np.ndarray, ...], old: tuple[np.ndarray, ...]) -> list[np.ndarray]:
     """Each of `new` where `take` says so, else of `old`; what has more axes is taken along them."""
-    return [np.where(take.reshape(take.shape + (1,) * (a.ndim - take.ndim)), a, b) for a, b in zip(new, old, strict=True)]
+    return [
+        np.where(take.reshape(take.shape + (1,) * (a.ndim - take.ndim)), a, b) for a, b in zip(new, old, strict=True)
+    ]
 
 
 def _ranged_scales(groups: np.ndarray, highest: int) -> tuple[np.ndarray, np.ndarray]:
-    """The scale and the (negated) minimum of each group, both >= 0, with the least squared error: (…, g) -> (…) twice."""
+    """Scale and negated minimum of each group, both >= 0, with the least squared error: (…, g) -> (…) twice."""
     lowest = np.minimum(groups.min(-1), 0)
     span = np.maximum(groups.max(-1), 0) - lowest  # a minimum above 0 cannot be said
     best_scale, best_offset = span / np.float32(highest), -lowest

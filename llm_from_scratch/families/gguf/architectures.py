@@ -28,7 +28,9 @@ def _base(option: str) -> Fact:
 def _activation(option: str, default: str) -> Fact:
     """gelu or gelu_tanh, in the words of a config."""
     words = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
-    return Fact("hidden_act", option, lambda spec: words.get(spec.feed_forwards[0].activation), str, default, told=False)
+    return Fact(
+        "hidden_act", option, lambda spec: words.get(spec.feed_forwards[0].activation), str, default, told=False
+    )
 
 
 def _llama(config: dict[str, Any], sizes: Sizes, header: Header) -> Mapping[str, Any]:

@@ -59,7 +59,9 @@ SIZES = (
 """What all architectures with attention have."""
 
 # Beside an architecture's own facts: read where it has rotary positions, or known to change nothing.
-_ROTARY = frozenset("rope.dimension_count rope.freq_base rope.scaling.type rope.scaling.factor rope.scale_linear".split())
+_ROTARY = frozenset(
+    "rope.dimension_count rope.freq_base rope.scaling.type rope.scaling.factor rope.scale_linear".split()
+)
 _HARMLESS = frozenset(
     "vocab_size context_length tensor_data_layout attention.value_length rope.scaling.original_context_length".split()
 )
@@ -69,7 +71,7 @@ FACTORS = "rope_freqs.weight"
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the weights of a file: its metadata, the shapes of its tensors, and how to read a small one."""
+    """What a file says before its weights: metadata, shapes of tensors, and how to read a small one of them."""
 
     metadata: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
@@ -151,7 +153,9 @@ class Architecture:
         config["vocab_size"] = table[0]
         config["tie_word_embeddings"] = "output.weight" not in header.shapes
         if self.head_needed and header.shapes.get("output.weight") == table:
-            config["tie_word_embeddings"] = np.array_equal(header.read("output.weight"), header.read("token_embd.weight"))
+            config["tie_word_embeddings"] = np.array_equal(
+                header.read("output.weight"), header.read("token_embd.weight")
+            )
         if self.rotary:
             config |= self._scaling(header, sizes)
         return config | self.finish(config, sizes, header)
@@ -183,7 +187,7 @@ class Architecture:
                 )
 
     def _scaling(self, header: Header, sizes: Sizes) -> dict[str, Any]:
-        """rope_scaling: one factor, or a divisor for each pair. Without a type, as in the files of 2023, it is linear."""
+        """rope_scaling: one factor, or a divisor for each pair. Without a type, as in files of 2023, it is linear."""
         key = f"{self.name}.rope.scaling.type"
         kind = header.metadata.get(key)
         if not (kind is None or isinstance(kind, str)) or kind not in (None, "none", "linear"):
