@@ -102,12 +102,16 @@ def _sources(model: Any, architecture: Architecture, arrays: Mapping[str, Any]) 
     sources = architecture.table(model.spec).sources(arrays)
     for name, source in sources.items():
         if change := architecture.values.get(name.rpartition(".")[2]):
-            sources[name] = source._replace(make=lambda make=source.make, to_theirs=change[1]: to_theirs(make()))
+            sources[name] = source._replace(make=_changed(source.make, change[1]))
     factors = getattr(getattr(model.spec.mixers[0], "rotary", None), "factors", None)
     if factors is not None:
         numbers = np.array(factors, np.float32)
         sources[FACTORS] = TensorSource(numbers.dtype, numbers.shape, lambda: numbers)
     return sources
+
+
+def _changed(make: Callable[[], np.ndarray], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], np.ndarray]:
+    return lambda: change(make())
 
 
 def _type(name: str, shape: tuple[int, ...], kind: str, head: str) -> str:

@@ -15,8 +15,8 @@ import itertools
 
 import numpy as np
 
-_STEPS = np.linspace(-1.0, 1.0, 21, dtype=np.float32)  # how much finer or coarser a grid than the widest may be
-_REFITS = 2
+_STEPS = np.linspace(-4.0, 1.0, 31, dtype=np.float32)  # how many codes fewer or more than the widest grid may use
+_ROUNDS = 3
 
 
 def encode_q4_k(values: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def encode_q6_k(values: np.ndarray) -> np.ndarray:
         found = coded(d, tried)
         take = found[1] < error
         scale, error, codes = _where(take, (tried, found[1], found[0]), (scale, error, codes))
-    for _ in range(_REFITS):
+    for _ in range(_ROUNDS):
         grid = scale[..., None] * codes
         tried = _stored(_ratio((groups * grid).sum((1, 2)), (grid * grid).sum((1, 2)))[:, None])
         found = coded(tried, scale)
@@ -81,14 +81,16 @@ def _affine(values: np.ndarray, highest: int) -> tuple[np.ndarray, np.ndarray, n
 
     fine, offset = _ranged_scales(groups, highest)
     d, least = (_stored(part.max(1, keepdims=True) / np.float32(63)) for part in (fine, offset))
-    scale, minimum = nearest = _rounded(fine * _inverse(d), 0, 63), _rounded(offset * _inverse(least), 0, 63)
+    scale, minimum = _rounded(fine * _inverse(d), 0, 63), _rounded(offset * _inverse(least), 0, 63)
     codes, error = coded(d, least, scale, minimum)
-    for up, out in itertools.product((0, -1, 1), repeat=2):  # the nearest whole numbers need not be the best ones
-        tried = np.clip(nearest[0] + up, 0, 63), np.clip(nearest[1] + out, 0, 63)
-        found = coded(d, least, *tried)
-        take = found[1] < error
-        scale, minimum, error, codes = _where(take, (*tried, found[1], found[0]), (scale, minimum, error, codes))
-    for _ in range(_REFITS):  # the two numbers of a block, by least squares
+    for _ in range(_ROUNDS):
+        nearest = scale, minimum
+        for up, out in itertools.product((0, -1, 1), repeat=2):  # the nearest whole numbers need not be the best ones
+            tried = np.clip(nearest[0] + up, 0, 63), np.clip(nearest[1] + out, 0, 63)
+            found = coded(d, least, *tried)
+            take = found[1] < error
+            scale, minimum, error, codes = _where(take, (*tried, found[1], found[0]), (scale, minimum, error, codes))
+        # The two numbers of the block, by least squares.
         pair = _fitted(groups, scale[..., None] * codes, -minimum[..., None])
         found = coded(*pair, scale, minimum)
         take = found[1].sum(-1, keepdims=True) < error.sum(-1, keepdims=True)
@@ -119,7 +121,8 @@ def _ranged_scales(groups: np.ndarray, highest: int) -> tuple[np.ndarray, np.nda
     lowest = np.minimum(groups.min(-1), 0)
     span = np.maximum(groups.max(-1), 0) - lowest  # a minimum above 0 cannot be said
     best_scale, best_offset = span / np.float32(highest), -lowest
-    best = np.full(span.shape, np.inf, np.float32)
+    plain = _rounded((groups - lowest[..., None]) * _inverse(best_scale)[..., None], 0, highest)
+    best = ((best_scale[..., None] * plain + lowest[..., None] - groups) ** 2).sum(-1)
     total, count = groups.sum(-1), np.float32(groups.shape[-1])
     for step in _STEPS:
         codes = _rounded((groups - lowest[..., None]) * ((highest + step) * _inverse(span))[..., None], 0, highest)
