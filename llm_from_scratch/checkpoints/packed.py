@@ -26,7 +26,11 @@ class _PlainPart(GgufStore):
         self._packed = packed
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.broadcast_to(np.float32(0), self.entry(name).shape) if name in self._packed else super().__getitem__(name)
+        return (
+            np.broadcast_to(np.float32(0), self.entry(name).shape)
+            if name in self._packed
+            else super().__getitem__(name)
+        )
 
     def copy(self, name: str, view: np.ndarray, into: np.ndarray) -> None:
         """Leave the memory of packed matrices untouched: then the operating system never gives it."""
@@ -57,7 +61,9 @@ def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> N
             module = modules[name.rpartition(".")[0]]
             weight = PackedWeight.from_blocks(rows[order], kind)
             file.release()
-            made[id(module)] = PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
+            made[id(module)] = (
+                PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
+            )
     model.replace(lambda _, module: id(module) in made, lambda module: made[id(module)])
     model.replace(lambda _, module: isinstance(module, Block) and is_plain(module), PackedBlock)
 

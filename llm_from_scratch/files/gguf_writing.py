@@ -93,7 +93,9 @@ def _check(name: str, source: GgufSource) -> None:
         raise ValueError(f"tensor {name!r} has the shape {source.shape}: GGUF holds 1 to 4 dimensions, none of them 0")
     if source.shape[-1] % TYPES[source.type].values:
         kind = TYPES[source.type]
-        raise ValueError(f"tensor {name!r}: rows of {source.shape[-1]} are not whole {kind.name} blocks of {kind.values}")
+        raise ValueError(
+            f"tensor {name!r}: rows of {source.shape[-1]} are not whole {kind.name} blocks of {kind.values}"
+        )
     if len(name.encode("utf-8")) > _LONGEST_NAME:
         raise ValueError(f"the tensor's name {name!r:.80} is longer than the {_LONGEST_NAME} bytes of the format")
 
