@@ -137,7 +137,8 @@ class World:
             steps=count // 16, learning_rate=1e-3, warmup=20, schedule="linear", weight_decay=0.0, threads=1, seed=seed
         )
         sampler = lfs.data.ExampleSampler(pairs(TRAINING_SEED + seed, count, **labels), 16, seed=seed, multiple=16)
-        lfs.train(model, sampler, settings, objective=RewardPairs(), progress=False)
+        if not lfs.train(model, sampler, settings, objective=RewardPairs(), progress=False).finished:
+            raise KeyboardInterrupt
         return model, pair_accuracy(model, lfs.data.example_batches(pairs(HELD_OUT_SEED, HELD_OUT), 64))
 
     def ppo(self, seed: int, iterations: int, reward: RewardModel | None = None, **change: Any) -> dict[str, Any]:
@@ -167,7 +168,8 @@ class World:
             threads=1, seed=seed,
         )  # fmt: skip
         began = time.process_time()
-        lfs.train(model, sampler, training, objective=PPO(settings), progress=False)
+        if not lfs.train(model, sampler, training, objective=PPO(settings), progress=False).finished:
+            raise KeyboardInterrupt
         seconds = time.process_time() - began
         tokens = sum(len(p) for _, p in asked) + 64 * sum(entry["length"] for entry in curve)
         return {"curve": curve, "policy": model.policy, "seconds": seconds, "tokens": round(tokens)}

@@ -6,6 +6,7 @@ part would put out without it. It can tell what wants to be known of it by the m
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import numbers
@@ -152,3 +153,15 @@ def remove(model: Any, name: str) -> None:
         model.prefix = None
     while model.replace(lambda _, m: isinstance(m, Adapted) and not m.adapters, lambda m: m.base):
         pass  # the outermost first: there may be others inside
+
+
+def base_of(model: Any) -> Any:
+    """The model without its adapters, as a second one beside it: the same weights, of which nothing is copied.
+
+    An adapted policy is held to it while its adapter acts: a reference that takes no memory of its own. Where weights
+    of the base are trained (`train_biases`), they change here too: then take copy.deepcopy(model) for a reference.
+    """
+    base = copy.deepcopy(model, {id(weight): weight for _, weight in model.named_weights()})
+    for name in names(base):
+        remove(base, name)
+    return base

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..autograd import Tensor, no_grad
+from ..autograd import Tensor, grad_enabled, no_grad
 from ..autograd.tensor import as_tensor
+from ..layers.mixture import balancing_loss
 from ..training import Objective, objective
 from ..training.objectives import IGNORE, count_targets
 from .checking import mask_like, positive
@@ -111,7 +112,8 @@ def distil(
     """An objective: soft · divergence from the teacher's logits + hard · cross-entropy + states · cosine.
 
     Each part is a mean over the targets that count. kind, temperature, beta, rescaled: see `distillation_loss`. The
-    teacher reads what the student reads, without dropout; nothing flows into it, and it needs no training memory.
+    teacher reads what the student reads, without dropout; nothing flows into it, and it needs no training memory. A
+    student with experts that asks for balance gets it, as in `Decoder.loss`.
 
     layers: which of the student's states is compared with which of the teacher's. State 0 is what the first layer
     reads, the last is what the final norm gives. "last": the last with the last (DistilBERT); "even": every layer's
@@ -142,13 +144,14 @@ def distil(
         inputs = {name: array for name, array in batch.items() if name != "targets"}
         ours: list[Tensor] = []
         theirs: list[Tensor] = []
-        read = student.states(inputs, rng=rng, hidden=ours)[counts]
+        routed: list[Any] | None = [] if grad_enabled() else None
+        read = student.states(inputs, rng=rng, hidden=ours, routed=routed)[counts]
         if soft or states:
             with no_grad():
                 shown = teacher.states(inputs, hidden=theirs)[counts]
                 wanted = teacher.head(shown) if soft else None
         found = student.head(read) if soft or hard else None
-        parts = []
+        parts = [balancing_loss(routed) * (float(counts.sum()) / normaliser)] if routed else []
         if soft:
             parts.append(distillation_loss(found, wanted, normaliser=normaliser, **settings) * soft)
         if hard:

@@ -125,16 +125,22 @@ class Decoder(Module):
         return values.reshape(targets.shape)
 
     def states(
-        self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None, hidden: list[Tensor] | None = None
+        self,
+        batch: Mapping[str, Any],
+        *,
+        rng: np.random.Generator | None = None,
+        hidden: list[Tensor] | None = None,
+        routed: list[Any] | None = None,
     ) -> Tensor:
         """What the head reads: (B, T, width of the head's rows), normed. batch: as for `loss`; targets may be left out.
 
         `self.head(states)` are the logits; another head (a reward, a value) may read the same. hidden: a list to which
-        the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them.
+        the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them. routed:
+        one to which is added what the routers of mixtures did that want to be balanced, for `balancing_loss`.
         """
         inputs, _ = self._batch(batch, aimed=False)
         with drawing(rng):
-            return self._hidden(inputs, None, rng, hidden=hidden)
+            return self._hidden(inputs, None, rng, routed, hidden)
 
     def embed(self, ids: Any) -> Tensor:
         """The rows of the embedding for ids (B, T), to be changed and passed on as "embeddings": (B, T, width)."""

@@ -157,7 +157,7 @@ def test_the_tales_are_others_than_those_measured_on():
         ({"tokens": -5}, ValueError, "tokens must be at least 1, got -5"),
         ({"prompts": 0}, ValueError, "prompts must be at least 1, got 0"),
         ({"held_out": 2, "prompts": 3}, ValueError, "3 prompts are to be answered, and 2 are held out"),
-        ({"lr": float("nan")}, ValueError, "dpo: lr must be finite and above 0, got nan"),
+        ({"lr": float("nan")}, ValueError, "dpo: lr must be a finite number above 0, got nan"),
         ({"noise": 1.5}, ValueError, "dpo: noise is a share from 0 to 1, got 1.5"),
         (
             {"method": "kto", "desirable_weight": -1},

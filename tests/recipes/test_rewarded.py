@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from itertools import islice
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_a_run_that_was_killed_goes_on_to_the_byte_with_the_reward_model_that_wa
     assert carry_out(tmp_path / "killed", None) is not None
     for name in ("log.jsonl", "model.safetensors", "step-4/state.json", "step-4/optimizer.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+
+
+def test_ctrl_c_while_the_reward_model_learns_keeps_none(start, tmp_path, cache, monkeypatch):
+    class Interrupted(rewarded.RewardPairs):
+        def __call__(self, model, batch, **how):
+            signal.raise_signal(signal.SIGINT)
+            return super().__call__(model, batch, **how)
+
+    settings = settings_for("ppo", start, **{**PPO, "reward_tokens": 20_000})
+    with monkeypatch.context() as patch:
+        patch.setattr(rewarded, "RewardPairs", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(tmp_path / "run", settings)
+    assert not list(cache.rglob("reward-model-*")) and tuning.state_of(tmp_path / "run") == "new"
+    assert carry_out(tmp_path / "run", settings)["steps"] == 4
 
 
 def test_a_reward_model_of_ones_own(start, tmp_path):
