@@ -51,6 +51,7 @@ _ROOMS = (
     "autograd",
     "checkpoints",
     "data",
+    "evaluation",
     "families",
     "files",
     "functional",
