@@ -2,7 +2,8 @@
 
 Predictions are put into bins by their confidence; the expected calibration error is the mean gap between confidence
 and accuracy, weighted by how many fall into each bin. Noise alone makes gaps: of few predictions in many bins even a
-perfectly calibrated model shows an error above 0, which is reported beside it. Source: Guo et al. 2017, arXiv:1706.04599.
+perfectly calibrated model shows an error above 0, which is reported beside it. Source: Guo et al. 2017,
+arXiv:1706.04599.
 """
 
 from __future__ import annotations

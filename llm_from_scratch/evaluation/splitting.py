@@ -54,7 +54,7 @@ def split(
     if isinstance(context, str):
         rendered, own, before = context, lambda start, end: False, begin_ids(tokenizer) if begin is None else begin
     else:
-        rendered = find_template(tokenizer, template).render(context, add_generation_prompt=True)
+        rendered = find_template(tokenizer, template).rendered(context, add_generation_prompt=True)
         own, before = written_by_template(rendered), []
     border = len(rendered)
     ids, _, ends = encode_with_places(
