@@ -82,21 +82,22 @@ def score_items(
     model: Any,
     items: Sequence[Sequence[Split]],
     *,
+    numbers: Sequence[int] | None = None,
     threads: int | None = None,
     done: Callable[[int, list[Scored]], object] = lambda number, found: None,
 ) -> list[list[Scored]]:
     """`score_branches` of every item, several side by side; the numbers do not depend on how many.
 
-    done: called with each item's number and what was found, as soon as it is. ValueError, naming the item, where a
-    log-probability is no finite number.
+    done: called with each item's place and what was found, as soon as it is. ValueError, naming the item (by `numbers`
+    where they are counted otherwise), where a log-probability is no finite number.
     """
 
     def work(number: int) -> list[Scored]:
-        found = score_branches(model, items[number])
+        found, called = score_branches(model, items[number]), number if numbers is None else numbers[number]
         for k, one in enumerate(found):
             if not np.isfinite(one.log_probabilities).all():
                 raise ValueError(
-                    f"item {number}: the model gives continuation {k} a log-probability of "
+                    f"item {called}: the model gives continuation {k} a log-probability of "
                     f"{one.log_probabilities.min()}: are its weights finite?"
                 )
         done(number, found)

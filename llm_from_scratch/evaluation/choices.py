@@ -16,7 +16,7 @@ import numpy as np
 
 from ..scoring.intervals import Estimate, bootstrap
 from ..tokenizers import Tokenizer
-from .branches import Scored, score_items
+from .branches import Scored
 from .fitting import fit, start_of_text
 from .items import Choice, check_choices
 from .kept import Kept
@@ -107,13 +107,13 @@ def multiple_choice(
         if start:
             alone, _ = fit(model, tokenizer, [("", item.choices) for item in checked], begin=start)
     kept = Kept.of(cache, model)
-    found = kept.complete(rows, lambda todo, done: score_items(model, todo, threads=threads, done=done), progress)
+    found = kept.complete(model, rows, threads=threads, progress=progress)
     scores = [_scores(item, branches, normalize) for item, branches in zip(checked, found)]
     answers = np.array([item.answer for item in checked])
     predictions = np.array([int(np.argmax(one)) for one in scores])
     unconditional = None
     if alone is not None:
-        others = kept.complete(alone, lambda todo, done: score_items(model, todo, threads=threads, done=done), progress)
+        others = kept.complete(model, alone, threads=threads)
         chosen = [int(np.argmax(_scores(item, branches, normalize))) for item, branches in zip(checked, others)]
         unconditional = bootstrap(np.array(chosen) == answers, seed)
     lengths = [

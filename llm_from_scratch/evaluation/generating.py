@@ -18,6 +18,7 @@ from ..tokenizers.ends import begin_ids
 from ..training.workers import one_blas_thread
 from .fitting import check_left_to_right, context_limit
 from .items import check_questions
+from .kept import Kept
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _SMALL = 20_000_000  # parameters: below, a second thread of the matrix products waits longer than it works
@@ -59,15 +60,15 @@ def generation_accuracy(
     truncate: bool = False,
     temperature: float = 0.0,
     seed: int = 0,
-    known: Mapping[int, str] | None = None,
-    done: Callable[[int, str], object] = lambda number, text: None,
+    cache: Any = None,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> Generated:
     """Let the model continue each item {"context", "answer": a text or several} and compare what it writes.
 
     A text ends before the first of `stop`, at a token that ends texts, or after `max_new_tokens`. extract: what of it,
     and of the right answer, is compared, such as `last_number`; after that, `normalize`. temperature, seed: greedy by
-    default; item k draws from seed + k. known: texts that were written before, by the item's number; done: called with
-    each new one.
+    default; item k draws from seed + k. cache: a file in which texts are kept one by one, so that an interrupted call
+    goes on. progress: called with the number of items done.
 
     Raises ValueError or TypeError, naming the item, before anything is computed: for an item without a right answer,
     and a context that leaves no room for the answer (truncate=True cuts it on the left).
@@ -110,12 +111,16 @@ def generation_accuracy(
         prompts.append([*before, *ids[max(over, 0) :]])
         cut += over > 0
     stops = end_tokens(model, tokenizer)
+    kept = Kept.of(cache, model)
     texts, found, matches = [], [], np.zeros(len(questions), bool)
     for number, (question, ids) in enumerate(zip(questions, prompts)):
-        text = None if known is None else known.get(number)
+        draws = None if temperature == 0 else seed + number
+        key = kept.key(ids, stops, list(stop), max_new_tokens, temperature, draws)
+        text = kept.get(key)
         if text is None:
             text = _continued(model, tokenizer, ids, stops, stop, max_new_tokens, temperature, seed + number)
-            done(number, text)
+            kept.put(key, text)
+        progress(number + 1)
         texts.append(text)
         found.append(extract(text))
         matches[number] = normalize(found[-1]) in {normalize(extract(answer)) for answer in question.answers}

@@ -21,6 +21,7 @@ from ..tokenizers import Tokenizer
 from ..tokenizers.ends import begin_ids
 from ..tokenizers.places import encode_with_places
 from .fitting import check_left_to_right
+from .kept import Kept
 
 _BLOCK = 256  # bytes that are drawn together when an interval is made: neighbouring words are not independent
 
@@ -64,12 +65,14 @@ def bits_per_byte(
     begin: list[int] | None = None,
     batch_size: int = 8,
     seed: int = 0,
+    cache: Any = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> BitsPerByte:
     """Bits per byte of a text, or of several documents, each scored from its own beginning.
 
     context, stride: as for `perplexity`. begin: ids that stand before a text, by default what the tokenizer says.
-    progress: called with the number of documents done. The interval is from blocks of neighbouring bytes.
+    cache: a file in which documents' scores are kept. progress: called with the number of documents done. The interval
+    is from blocks of neighbouring bytes.
 
     Raises TypeError or ValueError for what is no text, for one of which no token can be scored, and what `perplexity`
     raises.
@@ -92,14 +95,19 @@ def bits_per_byte(
         if len(before) + len(ids) < 2 or not len(ids):
             raise ValueError(f"document {number} has {len(ids)} tokens: there is none to score; leave it out")
         encoded.append((ids, starts, ends))
-    nats = tokens = words = 0
+    kept = Kept.of(cache, model)
+    nats, tokens, words = 0.0, 0, 0
     bits: list[np.ndarray] = []
     sizes: list[np.ndarray] = []
     for number, (document, (ids, _, ends)) in enumerate(zip(documents, encoded)):
         front = np.array(before, np.int64)
-        found = perplexity(
-            model, np.concatenate([front, ids]), context=context, stride=stride, batch_size=batch_size, seed=seed
-        ).log_probabilities
+        key = kept.key(front, ids, int(context), None if stride is None else int(stride))
+        found = kept.get(key)
+        if found is None:
+            whole = np.concatenate([front, ids])
+            found = perplexity(model, whole, context=context, stride=stride, batch_size=batch_size).log_probabilities
+            kept.put(key, found.tolist())
+        found = np.asarray(found)
         found = found[max(len(before) - 1, 0) :]  # of the text's tokens, without those that begin it
         skipped = 0 if before else 1  # the first token has no probability
         at = _bytes_before(document)

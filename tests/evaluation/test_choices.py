@@ -265,7 +265,7 @@ def test_scores_are_kept_item_by_item(tmp_path, monkeypatch):
     path = tmp_path / "scores.jsonl"
     full = multiple_choice(MODEL, TOKENIZER, ITEMS, cache=path, prior=True, threads=1)
     lines = path.read_text().splitlines()
-    assert len(lines) == 8 and all(json.loads(line)["scores"] for line in lines)
+    assert len(lines) == 8 and all(json.loads(line)["value"] for line in lines)
     path.write_text("\n".join(lines[:2]) + "\n" + lines[2][:30])  # killed in the middle of the third
     computed, counts = [], []
     step = type(MODEL).step

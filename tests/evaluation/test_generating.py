@@ -54,12 +54,6 @@ def test_numbers_are_found_in_what_is_said():
         assert last_number(text) == number
 
 
-def test_what_was_written_before_is_not_written_again():
-    model, new = Says({"b?": " 34", "c?": " ab"}), {}
-    result = generation_accuracy(model, TOKENIZER, ITEMS, known={0: "12"}, done=new.__setitem__)
-    assert result.value == 1 and new == {1: "34", 2: "ab"} and len(model.asked) == 2
-
-
 def test_a_real_model_continues_as_generate_does():
     model = lfs.build("gpt2", n_layer=1, n_head=1, n_embd=8, vocab_size=262, n_positions=24, seed=3)
     for parameter in model.parameters():
@@ -75,6 +69,21 @@ def test_a_real_model_continues_as_generate_does():
     assert generation_accuracy(model, TOKENIZER, [item, long], max_new_tokens=6, truncate=True).truncated == 1
     with pytest.raises(ValueError, match="item 0 has"):
         generation_accuracy(model, TOKENIZER, [item], max_new_tokens=30, truncate=True)
+
+
+def test_what_was_written_before_is_not_written_again(tmp_path, monkeypatch):
+    model, path = lfs.build("gpt2", n_layer=1, n_head=1, n_embd=8, vocab_size=262, n_positions=24), tmp_path / "a.jsonl"
+    settings = {"max_new_tokens": 4, "temperature": 1.0, "stop": ()}
+    full, counts = generation_accuracy(model, TOKENIZER, ITEMS, cache=path, **settings), []
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:1]) + "\n" + lines[1][:20])  # killed in the middle of the second
+    steps, step = [], type(model).step
+    monkeypatch.setattr(type(model), "step", lambda m, *a, **k: steps.append(1) or step(m, *a, **k))
+    again = generation_accuracy(model, TOKENIZER, ITEMS, cache=path, progress=counts.append, **settings)
+    assert again.texts == full.texts and counts == [1, 2, 3] and 2 <= len(steps) <= 8
+    steps.clear()
+    generation_accuracy(model, TOKENIZER, ITEMS, cache=path, **{**settings, "temperature": 0.5})
+    assert len(steps) > 2  # other settings are asked anew
 
 
 @pytest.mark.parametrize(
