@@ -16,6 +16,7 @@ from ..scoring import (
 from .choices import MultipleChoice, multiple_choice
 from .endings import Endings, ending_accuracy
 from .generating import Generated, generation_accuracy, last_number
+from .judged import judged_task
 from .outcome import Comparison, Outcome, compare, read_outcomes, write_outcomes
 from .overlap import Contamination, contamination
 from .own_tasks import OWN_TASKS, own_task
@@ -56,6 +57,7 @@ __all__ = [
     "ending_accuracy",
     "exact_match",
     "generation_accuracy",
+    "judged_task",
     "last_number",
     "multiple_choice",
     "normalized",

@@ -80,7 +80,7 @@ def compare(first: Outcome, second: Outcome, rng: np.random.Generator | int = 0)
     for name in ("task", "metric", "settings"):
         one, other = getattr(first, name), getattr(second, name)
         if one != other:
-            raise ValueError(f"the two have different {name}s, {one!r} and {other!r}: what is compared must be equal")
+            raise ValueError(f"the two differ in their {name}, {one!r} and {other!r}: what is compared must be equal")
     scores = dict(zip(second.keys, second.scores))
     pairs = [(score, scores[key]) for key, score in zip(first.keys, first.scores) if key in scores]
     if not pairs:

@@ -90,7 +90,11 @@ def agreement(seed: int) -> Iterator[Item]:
         pair = None if altered is None else _rests(told, altered)
         if pair is not None:
             context, right, wrong = pair
-            yield {"context": context, **_arranged(right, [wrong], dice), "about": right.split()[0].lower()}
+            yield {
+                "context": context,
+                **_arranged(right, [wrong], dice),
+                "about": re.sub(r"\W", "", right.split()[0]).lower(),
+            }
 
 
 def _rests(told: Tale, altered: str) -> tuple[str, str, str] | None:

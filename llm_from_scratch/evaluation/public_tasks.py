@@ -1,8 +1,8 @@
 """Public benchmarks from their files, each known by what its rows look like: JSON, JSON lines, Parquet, or MMLU's CSV.
 
 The prompts are those that became customary: "Question: …\\nAnswer:" for ARC and GSM8K, lettered choices for MMLU,
-"Q: …\\nA:" for TruthfulQA (without its six examples), activity and sentence for HellaSwag. A row without a right answer,
-as test sets without labels have them, is an error that names its line.
+"Q: …\\nA:" for TruthfulQA (without its six examples), activity and sentence for HellaSwag. A row without a right
+answer, as test sets without labels have them, is an error that names its line.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def _checked(item: dict[str, Any]) -> dict[str, Any]:
 def _texts(name: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"{name} must be a list of texts, got {value!r:.60}")
+    if not all(text.strip() for text in value):
+        raise ValueError(f"{name}: number {[bool(text.strip()) for text in value].index(False)} is empty")
     return value
 
 
@@ -192,8 +194,8 @@ def _prompts(row: Any) -> dict[str, Any] | None:
     if not _row(row, "turns"):
         return None
     turns = _texts("turns", row["turns"])
-    if not turns or not all(turn.strip() for turn in turns):
-        raise ValueError(f"turns must be at least one text, none of them empty, got {turns!r:.60}")
+    if not turns:
+        raise ValueError("turns must be at least one text")
     return {"turns": turns, "about": row.get("category", "")}
 
 
