@@ -64,6 +64,7 @@ def _branches(
             memory.select(np.zeros(len(rows), np.int64))
         new = model(ids, memory=memory).data
         logits = new if logits is None else np.concatenate([logits, new], axis=1)
+    assert logits is not None  # without a shared token there is a batch
     first = shared if shared else 1  # the token that logits[:, 0] speaks of
     return [_scored(row, logits[k], first) for k, row in enumerate(rows)]
 

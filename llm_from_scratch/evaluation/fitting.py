@@ -56,48 +56,43 @@ def fit(
     limit, vocabulary = context_limit(model), model.spec.vocab_size
     items, cut = [], []
     for number, (context, continuations) in enumerate(pairs):
-        before = begin_ids(tokenizer) if begin is None else begin
-        if not context and not before:
-            before = start_of_text(model, tokenizer) if begin is None else []
-        rows = []
-        for k, text in enumerate(continuations):
-            try:
-                row = split(tokenizer, context, text, begin=before, template=template)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"item {number}: {error}") from None
-            if not row.scored.any():
-                raise ValueError(f"item {number}: continuation {k}, {text!r:.40}, has no token in this vocabulary")
-            if row.first == 0:
-                raise ValueError(
-                    f"item {number}: the first token of all would have to be scored, with nothing before it: give the "
-                    "item a context, or a begin token (begin=[id])"
-                )
-            if int(row.ids.max()) >= vocabulary:
-                raise ValueError(
-                    f"item {number}: token id {int(row.ids.max())} is outside the model's vocabulary of {vocabulary}: "
-                    "do model and tokenizer belong together?"
-                )
-            rows.append(row)
-        over = 0 if limit is None else max(len(row.ids) - 1 for row in rows) - limit
-        if over > 0:
-            room = min(row.first - row.begin for row in rows)
-            if not truncate or over > room:
-                advice = (
-                    "shorten it, or cut contexts on the left (truncate=True)"
-                    if over <= room
-                    else "what is to be scored alone is too long"
-                )
-                raise ValueError(
-                    f"item {number} has {limit + over + 1} tokens, of which {limit + over} go in, and the model's "
-                    f"context is {limit}: {advice}"
-                )
-            rows = [
-                Split(np.delete(row.ids, span), np.delete(row.scored, span), row.begin)
-                for row in rows
-                for span in [slice(row.begin, row.begin + over)]
-            ]
-            if min(row.first for row in rows) == 0:
-                raise ValueError(f"item {number}: no context would be left before what is to be scored")
-        items.append(rows)
-        cut.append(max(over, 0))
+        before = begin
+        if before is None:
+            before = begin_ids(tokenizer) or ([] if context else start_of_text(model, tokenizer))
+        try:
+            rows = [split(tokenizer, context, text, begin=before, template=template) for text in continuations]
+            for text, row in zip(continuations, rows):
+                _check(text, row, vocabulary)
+            over = 0 if limit is None else max(0, max(len(row.ids) for row in rows) - 1 - limit)
+            if over:
+                _check_cutting(rows, over, limit or 0, truncate)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"item {number}: {error}") from None
+        gone = [slice(row.begin, row.begin + over) for row in rows]
+        items.append([Split(np.delete(r.ids, g), np.delete(r.scored, g), r.begin) for r, g in zip(rows, gone)])
+        cut.append(over)
     return items, cut
+
+
+def _check(text: str, row: Split, vocabulary: int) -> None:
+    if not row.scored.any():
+        raise ValueError(f"{text!r:.40} has no token in this vocabulary")
+    if row.first == 0:
+        raise ValueError(
+            "the first token of all would have to be scored, with nothing before it: give the item a context, or a "
+            "begin token (begin=[id])"
+        )
+    if int(row.ids.max()) >= vocabulary:
+        raise ValueError(
+            f"token id {int(row.ids.max())} is outside the model's vocabulary of {vocabulary}: do model and tokenizer "
+            "belong together?"
+        )
+
+
+def _check_cutting(rows: list[Split], over: int, limit: int, truncate: bool) -> None:
+    """ValueError unless `over` tokens may and can be cut, so that something is left before what is scored."""
+    long = f"{limit + over + 1} tokens, of which {limit + over} go in, and the model's context is {limit}"
+    if min(row.first - row.begin for row in rows) < over or min(row.first for row in rows) <= over:
+        raise ValueError(f"{long}: what is to be scored alone is too long")
+    if not truncate:
+        raise ValueError(f"{long}: shorten it, or cut contexts on the left (truncate=True)")

@@ -127,17 +127,19 @@ def _without_marks(text: str) -> str:
 def _arc(row: Any) -> dict[str, Any] | None:
     if not _row(row, "question", "answerKey"):
         return None
-    question, choices = row["question"], row.get("choices")
+    question: Any = row["question"]
+    choices: Any = row.get("choices")
     if isinstance(question, Mapping):  # the form of the first release
         question, choices = question.get("stem"), question.get("choices")
+    choices = choices or {}
     if isinstance(choices, list) and all(_row(choice, "text", "label") for choice in choices):
         choices = {key: [choice[key] for choice in choices] for key in ("text", "label")}
     if not _row(choices, "text", "label") or not isinstance(question, str):
         raise ValueError("an ARC item needs a question, and choices with text and label")
-    labels, key = [str(label) for label in choices["label"]], str(row["answerKey"])  # type: ignore[index]
+    labels, key = [str(label) for label in choices["label"]], str(row["answerKey"])
     if key not in labels:
         raise ValueError(f"answerKey is {key!r}, which is none of the labels {labels}: there is no right answer")
-    texts = [f" {text}" for text in _texts("choices", choices["text"])]  # type: ignore[index]
+    texts = [f" {text}" for text in _texts("choices", choices["text"])]
     return _checked({"context": f"Question: {question}\nAnswer:", "choices": texts, "answer": labels.index(key)})
 
 
@@ -159,7 +161,7 @@ def _truthful(row: Any) -> dict[str, Any] | None:
         if name == "mc2_targets" and targets is None:
             continue
         if _row(targets, "choices", "labels"):
-            texts, labels = targets["choices"], targets["labels"]  # type: ignore[index]
+            texts, labels = targets["choices"], targets["labels"]
         elif isinstance(targets, Mapping):  # the form of the first release: {text: 0 or 1}
             texts, labels = list(targets), list(targets.values())
         else:

@@ -9,14 +9,15 @@ arXiv:1706.04599.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..scoring.intervals import RESAMPLES, Estimate
 
 
-class Bin(NamedTuple):
+@dataclass(frozen=True)
+class Bin:
     """Predictions whose confidence lies in [low, high): how many, their mean confidence and share right."""
 
     low: float

@@ -63,8 +63,8 @@ def run_task(
         details = {"perplexity per ending": found.perplexity, "truncated": found.truncated}
         return _outcome(task, "accuracy", found, found.matches, settings, details)
     if task.kind == "answers":
-        extract = {} if task.extract is None else {"extract": task.extract, "normalize": str}
-        room = {"max_new_tokens": task.max_new_tokens, "stop": task.stop}
+        extract: dict[str, Any] = {} if task.extract is None else {"extract": task.extract, "normalize": str}
+        room: dict[str, Any] = {"max_new_tokens": task.max_new_tokens, "stop": task.stop}
         written = generation_accuracy(model, tokenizer, asked.items, **room, **extract, **common)
         details = {"truncated": written.truncated, "texts": written.texts}
         return _outcome(task, "exact match", written, written.matches, settings, details)
@@ -72,7 +72,7 @@ def run_task(
 
 
 def _outcome(
-    task: Task, metric: str, result: Any, scores: Sequence[Any], settings: Mapping[str, Any], details: Mapping[str, Any]
+    task: Task, metric: str, result: Any, scores: Any, settings: Mapping[str, Any], details: Mapping[str, Any]
 ) -> Outcome:
     return Outcome(
         result.value, result.interval, result.count, task.name, metric, item_keys(task.items),
@@ -110,7 +110,7 @@ def _beside(model: Any, tokenizer: Tokenizer, task: Task, result: MultipleChoice
     return {**details, "groups": groups} if groups else details
 
 
-def _by_group(items: Sequence[Mapping[str, Any]], scores: Sequence[Any]) -> dict[str, list[float]]:
+def _by_group(items: Sequence[Mapping[str, Any]], scores: Any) -> dict[str, list[float]]:
     """{what items say they are about: [mean score, items]}; numbers from 0 to 1, such as depths, in fifths."""
     found: dict[str, list[float]] = {}
     for item, score in zip(items, scores):

@@ -180,7 +180,7 @@ def test_baselines_stand_beside_the_score():
 
 def test_contexts_that_are_too_long_are_refused_or_cut_on_the_left():
     long = {"context": TEXT * 2 + "the red fox saw the", "choices": [" red kite", " forest"], "answer": 0}
-    with pytest.raises(ValueError, match=r"item 1 has .* the model's context is 64: shorten it, or cut"):
+    with pytest.raises(ValueError, match=r"item 1: .* the model's context is 64: shorten it, or cut"):
         multiple_choice(MODEL, BARE, [ITEMS[0], long])
     result = multiple_choice(MODEL, TOKENIZER, [ITEMS[0], long], truncate=True)
     assert result.truncated == 1
@@ -193,7 +193,7 @@ def test_contexts_that_are_too_long_are_refused_or_cut_on_the_left():
         places = np.flatnonzero(row.scored) - over
         assert score == pytest.approx(sum(log_p[t - 1, ids[t]] for t in places), rel=1e-9)
     endless = {"context": "the", "choices": [" fox" + TEXT * 3, " kite"], "answer": 0}
-    with pytest.raises(ValueError, match="item 0 .* what is to be scored alone is too long"):
+    with pytest.raises(ValueError, match="item 0: .* what is to be scored alone is too long"):
         multiple_choice(MODEL, TOKENIZER, [endless], truncate=True)
 
 
