@@ -118,7 +118,7 @@ def _evaluate(tasks: list[tuple[str, Any]], args: argparse.Namespace) -> list[An
     from tqdm import tqdm
 
     from ..evaluation import run_task, run_text, write_outcomes
-    from .chat import find_model
+    from ..files.download import find_model
 
     judged = [name for name, task in tasks if getattr(task, "kind", "") == "prompts"]
     if judged and (args.against is None or args.judge is None):
@@ -169,7 +169,7 @@ def _load(path: Path, args: argparse.Namespace) -> tuple[Any, Any]:
 def _judged(model: Any, tokenizer: Any, task: Any, args: argparse.Namespace) -> Any:
     """The share of conversations that the model wins against another, as a judge sees them in both orders."""
     from ..evaluation import judged_task
-    from .chat import find_model
+    from ..files.download import find_model
 
     other, judge = _load(find_model(args.against), args), _load(find_model(args.judge), args)
     return judged_task((model, tokenizer), other, judge, task, template=args.template, seed=args.seed)
