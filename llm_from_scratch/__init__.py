@@ -52,6 +52,7 @@ _ROOMS = (
     "checkpoints",
     "compression",
     "data",
+    "evaluation",
     "families",
     "files",
     "functional",
