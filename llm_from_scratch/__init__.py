@@ -50,6 +50,7 @@ _ROOMS = (
     "alignment",
     "autograd",
     "checkpoints",
+    "compression",
     "data",
     "families",
     "files",
