@@ -6,10 +6,12 @@ A form of one's own is a `StoredWeight` (a frozen dataclass of arrays and plain 
 from __future__ import annotations
 
 from ..layers import StoredWeight
+from .grid_linear import GridWeight
 from .nf4_linear import NF4Weight
 from .packed import PackedRows, PackedWeight
 
 _FORMS: tuple[type[StoredWeight], ...] = (
+    GridWeight,
     NF4Weight,
     PackedRows,
     PackedWeight,
