@@ -20,7 +20,7 @@ from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
 from ..models.spec import ModelSpec
-from .gguf import GgufStore, config_from_metadata
+from .gguf import GgufStore, describe, published_formats
 from .lineage import Lineage, fingerprint, from_metadata
 from .model import Decoder
 from .own_layout import read_description, table_of
@@ -93,16 +93,18 @@ def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
     if packed and dtype == np.float64:
         raise TypeError("packed weights compute in float32: leave dtype or packed away")
     try:
-        config = config_from_metadata(file)
-        family = find_family(config["model_type"])
+        architecture, family, config = describe(file)
         model = Decoder(family.spec(config), None, family.complete(config))
+        table = architecture.table(model.spec)
         if packed:
             with _room_for(model, packed=sum(tensor.stop - tensor.start for tensor in file.tensors.values())):
-                load_packed(model, file, family.weights(config))
+                load_packed(model, file, architecture)
             model.lineage = Lineage(name=path.stem)
         else:
+            shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
             with _room_for(model, dtype or np.dtype(np.float32)):
-                model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+                formats = table.load(model, GgufStore(file, architecture), dtype)
+            model.stored_formats = published_formats(formats, table, family.weights(config), shapes)
             model.lineage = Lineage(name=path.stem).with_weights(fingerprint(model))
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -93,6 +93,20 @@ def check_saving(model: Any) -> None:
     """ValueError if `save_pretrained` would refuse the model as it is; nothing is written."""
     _, table, arrays = _layout(model)
     table.bind({name: array.shape for name, array in arrays.items()})
+
+
+class PublishedLayout(NamedTuple):
+    """A model that its family describes: the complete config, and its weights by our names."""
+
+    config: dict[str, Any]
+    arrays: dict[str, Any]
+
+
+def published_layout(model: Any) -> PublishedLayout:
+    """What another published format is made of. ValueError where no family, or not its config, describes the model."""
+    family = _family_of(model)
+    _, _, arrays = _layout(model)
+    return PublishedLayout(family.complete(model.config), arrays)
 
 
 def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, Any]]:

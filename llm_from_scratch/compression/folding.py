@@ -105,8 +105,8 @@ def fold(block: Module, place: Place, scale: Any) -> None:
     >>> block.mixer_norm.weight.data
     array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], dtype=float32)
     """
-    modules = dict(block.named_modules())
-    before, readers = modules[place.before], [modules[path] for path in place.readers]
+    modules: dict[str, Any] = dict(block.named_modules())
+    before, *readers = (modules[path] for path in (place.before, *place.readers))
     for path in (place.before, *place.readers):
         if not isinstance(modules[path], (Linear, Norm)) or not isinstance(modules[path].weight, Tensor):
             raise TypeError(f"{path} is a {type(modules[path]).__name__}: a scale is folded into layers in float")
@@ -115,9 +115,7 @@ def fold(block: Module, place: Place, scale: Any) -> None:
         raise ValueError(f"a scale above zero for each of {readers[0].weight.shape[0]} inputs, got {np.shape(scale)}")
     for reader in readers:
         reader.weight.data = reader.weight.data * s[:, None]
-    if isinstance(before, Norm) and before.spec.plus_one:  # what is learned is the scale's distance from 1
-        before.weight.data = (before.weight.data + 1) / s - 1
-    else:
-        before.weight.data = before.weight.data / s  # of a linear layer (inputs, outputs): its columns
+    one = 1 if isinstance(before, Norm) and before.spec.plus_one else 0  # what is learned is the distance from 1
+    before.weight.data = (before.weight.data + one) / s - one  # of a linear layer (inputs, outputs): its columns
     if before.bias is not None:
         before.bias.data = before.bias.data / s

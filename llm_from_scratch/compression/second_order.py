@@ -13,7 +13,6 @@ Source: Frantar et al. 2022, arXiv:2210.17323, algorithm 1, and the authors' cod
 
 from __future__ import annotations
 
-import numbers
 from itertools import pairwise
 from typing import Any
 
@@ -102,7 +101,7 @@ def gptq(
 
 def _damped_factor(curvature: np.ndarray, damping: Any, dtype: np.dtype) -> np.ndarray:
     """The factor of the inverse once a share of its mean is added to the diagonal; dtype: what it was computed in."""
-    if isinstance(damping, bool) or not isinstance(damping, numbers.Real) or not 0 <= damping < np.inf:
+    if isinstance(damping, bool) or not isinstance(damping, (int, float, np.floating)) or not 0 <= damping < np.inf:
         raise ValueError(f"damping is a number >= 0, a share of the Hessian's mean diagonal, not {damping!r}")
     diagonal = np.einsum("ii->i", curvature)  # a view
     diagonal += damping * diagonal.mean()

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..files.jsonl import write_jsonl
-from .shapes import TIED, Shape, read_shapes
+from .shapes import TIED, Shape, read_shapes, write_rows
 from .turns import Message, marked_text, message, turns, with_system
 
 PROMPTS = ("prompt", "instruction", "question", "input", "query")
@@ -46,15 +45,7 @@ def write_preferences(path: str | os.PathLike[str], pairs: Iterable[Mapping[str,
 
     ValueError, and no file, for a pair that lacks one, is equal, or whose answers are empty.
     """
-
-    def rows() -> Iterable[dict[str, Any]]:
-        for number, pair in enumerate(pairs):
-            try:
-                yield check_preference(pair)
-            except ValueError as error:
-                raise ValueError(f"pair {number}: {error}") from None
-
-    write_jsonl(path, rows())
+    write_rows(path, pairs, "pair", check_preference)
 
 
 def check_preference(pair: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,8 +144,10 @@ def _chosen(row: Any) -> dict[str, list[Message]] | None:
 
 def scored_answers(row: Any) -> tuple[list[str], list[float]] | None:
     """The texts and scores of UltraFeedback's completions, or None."""
-    if not isinstance(row, dict) or not isinstance(row.get("completions"), list) or not row["completions"]:
+    if not isinstance(row, dict) or not isinstance(row.get("completions"), list):
         return None
+    if not row["completions"]:
+        raise ValueError("'completions' is an empty list")
     texts, scores = [], []
     for number, completion in enumerate(row["completions"], start=1):
         if not isinstance(completion, dict) or "response" not in completion:

@@ -26,12 +26,13 @@ ROLES = {
 MESSAGE_KEYS = ("messages", "conversations", "conversation", "items", "dialogue", "dialog", "turns", "chat", "data")
 """Where rows keep their messages, the first of them first."""
 
+_HALF = regex.compile("[\ud800-\udfff]")  # JSON may spell one half of a pair alone; no text can hold it
 _KEPT = ("tool_calls", "tool_call_id", "name")
-_TEXT_MARKS = {
-    "HH-RLHF": (regex.compile(r"(?:\A|\n\n)(Human|Assistant):"), {"Human": "user", "Assistant": "assistant"}),
-    "OIG": (regex.compile(r"(?:\A|\n)[ \t]*<(human|bot)>:"), {"human": "user", "bot": "assistant"}),
-    "### Human": (regex.compile(r"(?:\A|\n)### (Human|Assistant):"), {"Human": "user", "Assistant": "assistant"}),
-}
+_TEXT_MARKS = (
+    regex.compile(r"(?:\A|\n\n)(Human|Assistant):"),  # HH-RLHF
+    regex.compile(r"(?:\A|\n)[ \t]*<(human|bot)>:"),  # OIG
+    regex.compile(r"(?<!#)### (Human|Assistant):"),  # QLoRA's Guanaco, which has them in the middle of a line
+)
 
 
 def message(role: Any, content: Any, **more: Any) -> Message:
@@ -46,10 +47,12 @@ def message(role: Any, content: Any, **more: Any) -> Message:
             raise ValueError(f"what the {name} says holds something that is no text: {str(content)[:60]}")
         content = "".join(texts)
     kept = {key: more[key] for key in _KEPT if more.get(key)}
-    if content is None and "tool_calls" in kept:
+    if content is None and ("tool_calls" in kept or name == "system"):  # files write null where there is none
         content = ""
     if not isinstance(content, str):
         raise ValueError(f"what the {name} says must be a text, got {content!r:.60}")
+    if half := _HALF.search(content):
+        raise ValueError(f"what the {name} says holds half a character: {half[0]!r} at place {half.start()}")
     if not content.strip() and "tool_calls" not in kept and name != "tool":
         if name == "system":
             return {"role": "system", "content": ""}
@@ -104,7 +107,7 @@ def marked_text(text: Any) -> list[Message] | None:
     """
     if not isinstance(text, str):
         return None
-    for pattern, roles in _TEXT_MARKS.values():
+    for pattern in _TEXT_MARKS:
         found = list(pattern.finditer(text))
         if not found:
             continue
@@ -113,7 +116,7 @@ def marked_text(text: Any) -> list[Message] | None:
         ends = [*(match.start() for match in found[1:]), len(text)]
         for number, (match, end) in enumerate(zip(found, ends), start=1):
             try:
-                made.append(message(roles[match[1]], text[match.end() : end].strip()))
+                made.append(message(match[1], text[match.end() : end].strip()))
             except ValueError as error:
                 raise ValueError(f"turn {number}: {error}") from None
         return made

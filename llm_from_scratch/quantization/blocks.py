@@ -290,3 +290,5 @@ def _to_q8_0(values: np.ndarray) -> np.ndarray:
 _ENCODERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Q4_0": _to_q4_0, "Q4_1": _to_q4_1, "Q5_0": _to_q5_0, "Q5_1": _to_q5_1, "Q8_0": _to_q8_0,
 }  # fmt: skip
+WRITTEN = ("F32", "F16", "BF16", *_ENCODERS)
+"""The types that `quantize` writes."""

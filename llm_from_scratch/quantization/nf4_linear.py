@@ -17,7 +17,7 @@ from ..kernels.four_bit import four_bit_decode
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
 from . import nf4
-from .packed import PackedLinear
+from .packed import PackedLinear, replace_linears
 
 _PANEL = 2**19  # numbers made at a time: 2 MB in float32
 
@@ -147,18 +147,4 @@ def to_nf4(model: Module, picked: Predicate | None = None, *, block_size: int = 
     picked: as in `Module.replace`; by default every linear layer but heads and routers (an expert is chosen by small
     differences). Embeddings, norms and biases are not touched. Only float32 models: what is packed computes in float32.
     """
-    if model.dtype != np.float32:
-        raise TypeError(f"an NF4 base computes in float32, the model is {model.dtype}: model.astype(np.float32) first")
-
-    def by_default(path: str, module: Any) -> bool:
-        return type(module) in (Linear, PackedLinear) and not path.endswith(".router")
-
-    def make(module: Any) -> NF4Linear:
-        if not isinstance(module, (Linear, PackedLinear)):
-            raise TypeError(f"only linear layers have a matrix to quantise, not {type(module).__name__}")
-        return NF4Linear.of(module, block_size=block_size, double=double)
-
-    paths = model.replace(by_default if picked is None else picked, make)
-    if not paths:
-        raise ValueError(f"no linear layer was found by {'default' if picked is None else repr(picked)}")
-    return paths
+    return replace_linears(model, picked, lambda layer: NF4Linear.of(layer, block_size=block_size, double=double))

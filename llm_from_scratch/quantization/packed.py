@@ -7,7 +7,7 @@ input, none arrive at them. What this module does not do: files (`checkpoints/gg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from ..autograd import Tensor, primitive
 from ..kernels import packed as kernels
 from ..kernels.packed import TILE
-from ..layers import Module, StoredWeight
+from ..layers import Linear, Module, StoredWeight
+from ..layers.module import Predicate
 from .blocks import Codes, decode
 
 # Rows from which expanding a panel pays: each row alone reads all codes anew.
@@ -191,6 +192,29 @@ class PackedLinear(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         return packed_linear(x, self.bias, weight=self.weight)
+
+
+def replace_linears(model: Module, picked: Predicate | None, make: Callable[[Any], Module]) -> list[str]:
+    """Replace linear layers, packed ones too, by what `make` makes of each; the paths of those replaced.
+
+    picked: as in `Module.replace`; by default every linear layer but heads and routers (an expert is chosen by small
+    differences). Embeddings, norms and biases are not touched. Only float32 models: what is packed computes in float32.
+    """
+    if model.dtype != np.float32:
+        raise TypeError(f"packed layers compute in float32, the model is {model.dtype}: model.astype(np.float32) first")
+
+    def by_default(path: str, module: Any) -> bool:
+        return type(module) in (Linear, PackedLinear) and not path.endswith(".router")
+
+    def checked(module: Any) -> Module:
+        if not isinstance(module, (Linear, PackedLinear)):
+            raise TypeError(f"only linear layers have a matrix to quantise, not {type(module).__name__}")
+        return make(module)
+
+    paths = model.replace(by_default if picked is None else picked, checked)
+    if not paths:
+        raise ValueError(f"no linear layer was found by {'default' if picked is None else repr(picked)}")
+    return paths
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from ..layers import StoredWeight
 from .grid_linear import GridWeight
+from .int8_linear import Int8Weight
 from .nf4_linear import NF4Weight
 from .packed import PackedRows, PackedWeight
 
 _FORMS: tuple[type[StoredWeight], ...] = (
     GridWeight,
+    Int8Weight,
     NF4Weight,
     PackedRows,
     PackedWeight,

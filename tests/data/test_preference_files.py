@@ -68,8 +68,9 @@ def test_every_shape_is_known_by_its_content(tmp_path, name):
     row, expected = ROWS[name]
     (tmp_path / "x").write_text(json.dumps(row) + "\n" + json.dumps(row), encoding="utf-8")
     assert read(tmp_path / "x") == [expected, expected]
-    (tmp_path / "x").write_text(json.dumps([row]), encoding="utf-8")
-    assert read(tmp_path / "x") == [expected]
+    for whole in ([row], row, {"version": 1, "data": [row]}):
+        (tmp_path / "x").write_text(json.dumps(whole), encoding="utf-8")
+        assert read(tmp_path / "x") == [expected]
 
 
 def test_ties_are_left_out(tmp_path):
@@ -103,6 +104,7 @@ def test_ties_are_left_out(tmp_path):
         ({**ROWS["webgpt"][0], "score_0": None}, "score_0 and score_1 must be numbers, got .None, 0.5"),
         ({**ROWS["summarize from feedback"][0], "choice": 2}, "two summaries and the choice 0 or 1, got 2 and 2"),
         ({"instruction": "Q", "completions": [{"response": "a"}, {"response": "b"}]}, "completion 1 has no score"),
+        ({"instruction": "Q", "completions": []}, "'completions' is an empty list"),
         ({"completions": [{"response": "a", "score": 1}, {"response": "b", "score": 2}]}, "there is no prompt"),
     ],
 )  # fmt: skip

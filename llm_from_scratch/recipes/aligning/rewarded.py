@@ -31,6 +31,7 @@ from ...generation import end_tokens
 from ...scoring.likelihoods import model_digest
 from ...training import TrainingSettings, train
 from ...training.objectives import IGNORE
+from ..beginning import steps_of
 from ..tuning import Tuning
 from .method import Method, Setup
 from .sources import Tales
@@ -106,15 +107,15 @@ def train_reward_model(setup: Setup, tokens: int) -> RewardModel:
     """A reward model that begins as the setup's model, after so many tokens of preferences; centred."""
     s = setup.settings
     few = reward_pairs(setup, setup.preferences(64))
-    length = sum(len(row) for one in few for name, row in one.items() if name.endswith("ids")) / len(few)
-    steps = max(1, round(tokens / (length * s["batch"])))
+    steps = steps_of(tokens, few, s["batch"])
     examples = reward_pairs(setup, setup.preferences(steps * s["batch"]))
     model = RewardModel(copy.deepcopy(setup.model))
     settings = TrainingSettings(
         steps=steps, learning_rate=1e-3, warmup=min(20, steps), weight_decay=0.0, threads=s["threads"], seed=s["seed"]
     )
     sampler = ExampleSampler(examples, min(s["batch"], len(examples)), seed=s["seed"], multiple=16)
-    train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say)
+    if not train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say).finished:
+        raise KeyboardInterrupt  # half a reward model is none: nothing is kept
     rows = [example["chosen_ids"].tolist() for example in examples[:256]]
     head = model.head.bias
     assert head is not None
