@@ -6,8 +6,6 @@ blocks by such as are fast for one token.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..families.gguf import Architecture
@@ -42,11 +40,11 @@ def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> N
     """Fill a fresh decoder: matrices of blocks stay packed, everything else becomes float32. Checked beforehand."""
     table = architecture.table(model.spec)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    matrices = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, (Linear, Embedding))}
+    modules = {path: module for path, module in model.named_modules() if isinstance(module, (Linear, Embedding))}
+    matrices = {f"{path}.weight" for path in modules}
     bindings = [b for b in table.bind(shapes) if b.theirs in file.tensors and matrices.issuperset(b.ours)]
     bindings = [b for b in bindings if file.tensors[b.theirs].type.name in BLOCKS]
     table.load(model, _PlainPart(file, architecture, {b.theirs for b in bindings}), np.dtype(np.float32))
-    modules = dict(model.named_modules())
     made: dict[int, PackedLinear | PackedEmbedding] = {}
     for binding in bindings:
         kind = file.tensors[binding.theirs].type.name

@@ -43,8 +43,10 @@ def write_gguf(
 
     metadata: str, bool, int, float, lists of str, arrays of numbers (an int becomes uint32 where it fits, a float
     float32). tensors: name -> `GgufSource`, or (type, array): numbers of that very type, or the bytes of whole blocks,
-    uint8, as `quantization.quantize` returns them. Memory: one tensor at a time. Raises ValueError or TypeError for what
-    the format cannot hold before anything is written; what a source raises leaves no file, either.
+    uint8, as `quantization.quantize` returns them. Memory: one tensor at a time.
+
+    Raises ValueError or TypeError for what the format cannot hold before anything is written; what a source raises
+    leaves no file, either.
     """
     alignment = alignment_of(metadata)
     if "" in metadata:
