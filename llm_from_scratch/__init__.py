@@ -60,6 +60,7 @@ _ROOMS = (
     "grading",
     "kernels",
     "layers",
+    "merging",
     "models",
     "quantization",
     "recipes",
