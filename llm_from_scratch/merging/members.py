@@ -36,7 +36,12 @@ class Member:
         self.path = path
         if path.suffix.lower() == ".gguf":
             raise ValueError(f"{path} is a GGUF file: open it with from_pretrained, save_pretrained it, and merge that")
-        model, table = without_weights(path)
+        model, table, quantized = without_weights(path)
+        if quantized:
+            raise ValueError(
+                f"{path} is quantised, and codes cannot be averaged: read it with from_pretrained(…, dequantize=True), "
+                "save that, and merge it; or merge first and quantise what comes out"
+            )
         self.spec, self.config, self.generation_config = model.spec, model.config, model.generation_config
         store = open_checkpoint(path, allow_absent=True)
         self.lineage = Lineage(from_metadata(store.metadata), path.resolve().name or None)
