@@ -10,6 +10,7 @@ from .curvature import RunningHessian, hessian, output_error
 from .layerwise import METHODS, Quantized
 from .rounding import round_to_nearest
 from .second_order import gptq
+from .smoothquant import smoothing_scale
 from .sweep import Report, quantize_model
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "output_error",
     "quantize_model",
     "round_to_nearest",
+    "smoothing_scale",
 ]
