@@ -1,9 +1,9 @@
 """A linear layer whose matrix lies on a grid, its codes packed: what rounding to nearest, GPTQ and AWQ leave behind.
 
 One token multiplies with the codes as they lie (`kernels.grid`), many expand panels of the matrix into numbers, use
-them and throw them away. 2, 3, 4 or 8 bits a weight take just these bits; a scale in float32 and a zero point in a byte come
-to 40 bits a group: 4.625 bits a weight for four bits in groups of 64. Groups may be of any inputs, as act-order leaves
-them: inputs are brought into the order of their groups first.
+them and throw them away. 2, 3, 4 or 8 bits a weight take just these bits; a scale in float32 and a zero point in a byte
+come to 40 bits a group: 4.625 bits a weight for four bits in groups of 64. Groups may be of any inputs, as act-order
+leaves them: inputs are brought into the order of their groups first.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class GridWeight(StoredWeight):
         (outputs, inputs), groups = grid.shape, grid.scale.shape[1]
         members = [np.flatnonzero(grid.group_of_input == group) for group in range(groups)]
         length = -(-max(map(len, members)) // 8) * 8
-        order = np.full((groups, length), -1, np.int32)
-        for places, inputs_of_group in zip(order, members):
-            places[: len(inputs_of_group)] = inputs_of_group
-        order = order.reshape(-1)
+        table = np.full((groups, length), -1, np.int32)
+        for places, some in zip(table, members):
+            places[: len(some)] = some
+        order = table.reshape(-1)
         tiles = -(-outputs // TILE)
         codes = np.zeros((tiles * TILE, inputs + 1), np.uint8)  # the last input is that of places without one
         codes[:outputs, :inputs] = grid.codes
