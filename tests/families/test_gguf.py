@@ -138,7 +138,8 @@ def test_the_first_difference_of_specs_is_named():
 
 def _header(architecture, metadata, shapes=()):
     shapes = {"token_embd.weight": (10, 64), **dict(shapes)}
-    return Header({f"{architecture}.{key}": value for key, value in metadata.items()}, shapes, lambda name: np.ones(8))
+    metadata = {f"{architecture}.{key}": value for key, value in metadata.items()}
+    return Header(metadata, shapes, lambda name: np.ones(8), lambda one, other: False)
 
 
 SIZES = {"block_count": 2, "context_length": 64, "embedding_length": 64, "feed_forward_length": 256,
