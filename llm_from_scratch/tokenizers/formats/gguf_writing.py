@@ -161,7 +161,10 @@ def _scores_of(encoder: PieceEncoder) -> dict[int, float]:
 
 def _ends(parts: Parts, end_tokens: Sequence[int]) -> dict[str, Any]:
     """Ids of special tokens by role, and whether a text begins and ends with them."""
-    ids, added = parts.ends.ids, parts.added.by_id
+    ids, added = dict(parts.ends.ids), parts.added.by_id
+    for role, around in (("bos", parts.ends.before), ("eos", parts.ends.after)):
+        if role not in ids and len(around) == 1 and around[0] in added:  # what stands there has the role
+            ids[role] = around[0]
     found: dict[str, Any] = {f"{_KEY}{key}_token_id": ids[role] for role, key in _ROLES.items() if role in ids}
     if parts.kind == "sentencepiece":  # whose roles have ids even where a file gives none
         found = {f"{_KEY}{_ROLES[role]}_token_id": _NONE for role in ("bos", "eos", "unk")} | found
