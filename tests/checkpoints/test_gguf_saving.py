@@ -58,6 +58,15 @@ def test_llama_cpp_computes_the_same_frozen(written):
     np.testing.assert_allclose(lfs.from_pretrained(path)(IDS).data[0, -6:, ::4], frozen, atol=1e-3)
 
 
+def test_the_files_are_those_that_llama_cpp_computed_with(written):
+    name, _, path = written
+    frozen, found = json.loads(LLAMA_CPP.with_suffix(".json").read_text(encoding="utf-8"))[name], models.described(path)
+    assert found["metadata"] == pytest.approx(frozen["metadata"])
+    assert found["tensors"].keys() == frozen["tensors"].keys()
+    for tensor, numbers in frozen["tensors"].items():
+        assert found["tensors"][tensor] == pytest.approx(numbers, rel=1e-5, abs=1e-4), tensor
+
+
 def test_llama_cpp_computes_the_same(written):
     library = pytest.importorskip("llama_cpp")
     _, model, path = written
