@@ -151,6 +151,8 @@ REFUSED = {
         "the flag lstrip of the added token '<m>'"),
     "LLaMA 2's spaces": (
         lambda: SentencePieceTokenizer(_chat_pieces().pieces, prefix="first", double_prefix=False), "legacy: false"),
+    "an end of turns that is text": (
+        lambda: Tokenizer.train(TEXT, 300, added_tokens=["<|im_end|>"]), "'<.im_end.>' as ordinary text"),
     "unknown pieces": (
         lambda: SentencePieceTokenizer([Piece("<unk>", 0, Kind.UNKNOWN), Piece("▁", -1), Piece("a", -2)],
                                        byte_fallback=False), "become the unknown piece"),

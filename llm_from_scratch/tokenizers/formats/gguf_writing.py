@@ -49,6 +49,9 @@ def tokenizer_metadata(tokenizer: Any, vocab_size: int, end_tokens: Sequence[int
         if flags:
             raise _unable(f"the flag {flags[0]} of the added token {token.content!r}")
     found = writers[parts.kind](parts, vocab_size) | _ends(parts, end_tokens)
+    for text, kind in zip(found[_KEY + "tokens"], found[_KEY + "token_type"].tolist(), strict=True):
+        if text in TURN_ENDS and kind != Kind.CONTROL:
+            raise _unable(f"{text!r} as ordinary text: readers take what has this name for the end of a turn")
     _check(found)
     template = tokenizer.chat_template
     if template is not None:
