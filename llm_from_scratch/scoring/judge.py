@@ -52,6 +52,12 @@ class Verdict:
         """What standing in front adds to an answer's probability."""
         return (self.in_front - self.behind) / 2
 
+    @property
+    def score(self) -> float:
+        """1 if the first answer wins, 0 if it loses; 0.5 where neither order prefers one, or they contradict."""
+        votes = np.sign(self.in_front - 0.5) + np.sign(self.behind - 0.5)
+        return float(np.sign(votes) + 1) / 2
+
 
 def verdicts(judge: Judge, comparisons: Sequence[Comparison]) -> list[Verdict]:
     """Ask about each comparison in both orders.
