@@ -128,7 +128,8 @@ def _codes(rows: np.ndarray, absmax: np.ndarray) -> np.ndarray:
     if tiny.any():
         boost = np.where(tiny, kind(2.0**64), kind(1))
         rows, absmax = rows * boost[:, None], np.where(absmax > 0, absmax * boost, kind(1))
-    return np.rint(rows * (kind(LARGEST) / absmax)[:, None]).astype(np.int8)
+    # Rows must lie in one piece: the product would copy a transposed matrix at every call.
+    return np.rint(rows * (kind(LARGEST) / absmax)[:, None]).astype(np.int8, order="C")
 
 
 def check_parts(codes: Any, absmax: Any) -> tuple[np.ndarray, np.ndarray]:
