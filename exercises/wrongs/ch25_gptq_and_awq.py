@@ -31,9 +31,9 @@ WRONGS = {
         "symmetric": (
             "low = np.minimum(groups.min(axis=-1, keepdims=True), 0)",
             "low = -np.abs(groups).max(axis=-1, keepdims=True)",
-            "by_hand",
+            "random_groups",
         ),
-        "rounds down": ("np.rint(groups / scale)", "np.floor(groups / scale)", "by_hand"),
+        "rounds down": ("np.rint(groups / scale)", "np.floor(groups / scale)", "random_groups"),
         "the zero point is not taken off": ("((codes - zero) * scale)", "(codes * scale)", "by_hand"),
         "divides by zero": ("scale = np.where(scale > 0, scale, 1)", "", "groups_of_zeros"),
         "a scale with something added": (
@@ -73,6 +73,11 @@ WRONGS = {
             "one_row",
         ),
         "float64 creep": ("rows.T @ rows", "rows.T.astype(float) @ rows", "keeps_float32_of_inputs"),
+        "in place": (
+            "return rows.T @ rows * (2 / len(rows))",
+            "rows *= (2 / len(rows)) ** 0.5; return rows.T @ rows",
+            "inputs_unchanged",
+        ),
     },
     "gptq_step": {
         "the wrong way": ("new[:, i + 1 :] -=", "new[:, i + 1 :] +=", "by_hand_step"),
@@ -84,7 +89,7 @@ WRONGS = {
         "the whole inverse instead of its factor": (
             "new = weight.copy()",
             "upper = upper.T @ upper; new = weight.copy()",
-            "by_hand_step",
+            "the_best_that_later_weights_can_do",
         ),
         "earlier columns move": (
             "new[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])",
