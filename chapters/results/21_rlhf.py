@@ -32,21 +32,36 @@ from llm_from_scratch.alignment import (
 from llm_from_scratch.alignment.sampled_answers import answer_row
 from llm_from_scratch.data.assistant import QUESTION_KINDS, preferences, tasks
 from llm_from_scratch.data.encoding import find_template
+from llm_from_scratch.data.tales import tales
 from llm_from_scratch.scoring.likelihoods import log_likelihoods
 
 SEEDS = (0, 1, 2)
 HELD_OUT = 500
-PAIRS, ITERATIONS, SHORT = 1600, 16, 6
+PAIRS, ITERATIONS, SHORT = 1600, 16, 8
 TRAINING_SEED, HELD_OUT_SEED = 21_000, 21_999
 BASE: dict[str, Any] = {"answers": 64, "minibatch": 16, "epochs": 1, "beta": 0.05}
 HACKING: dict[str, dict[str, Any]] = {
     "no price on KL": {"beta": 0.0},
     "a price of 0.4": {"beta": 0.4},
+    "a price that aims at 1 nat": {"kl_target": 1.0, "kl_horizon": 256},
 }
 SWITCHES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "advantages not whitened": {"whiten_advantages": False},
+    "rewards whitened": {"whiten_rewards": True},
+    "scores not normalised": {"score_normalisation": "none"},
+    "λ = 1": {"lam": 1.0},
+    "λ = 0": {"lam": 0.0},
+    "values not clipped": {"value_clip": None},
+    "one body for both": {"critic": "shared"},
+    "KL charged as its square": {"charge": "squared"},
+    "KL charged at low variance": {"charge": "low variance"},
     "four epochs": {"epochs": 4},
+    "four epochs, ratios not clipped": {"epochs": 4, "clip": 1e6},
+    "a pretraining mix": {"pretraining_coefficient": 1.0},
+    "cut at 12: a penalty": {"max_new_tokens": 12},
+    "cut at 12: scored": {"max_new_tokens": 12, "cut_off": "score"},
+    "cut at 12: the critic's guess": {"max_new_tokens": 12, "cut_off": "bootstrap"},
 }
 
 
@@ -60,6 +75,7 @@ class World:
         self.ends = [self.tokenizer.special_tokens["<|end|>"]]
         self.held_out = self.asked(HELD_OUT_SEED, HELD_OUT)
         self.reference = self.model()
+        self.tales = self.texts(HELD_OUT_SEED, 64)
 
     def model(self) -> Any:
         return lfs.from_pretrained(self.directory)
@@ -70,6 +86,19 @@ class World:
 
     def text(self, ids: Any) -> str:
         return self.tokenizer.decode([int(t) for t in ids if t not in self.ends]).strip()
+
+    def texts(self, seed: int, count: int) -> list[dict[str, np.ndarray]]:
+        """Tales as a pretraining mix takes them."""
+        begun = [
+            [self.reference.begin_token, *self.tokenizer.encode(text)[:128]]
+            for text in itertools.islice(tales(seed), count)
+        ]
+        rows = [np.array(ids) for ids in begun]
+        return [{"ids": row[:-1], "targets": row[1:]} for row in rows]
+
+    def surprise(self, policy: Any) -> float:
+        """Nats a token of tales that it is told: what it has forgotten of them."""
+        return float(-log_likelihoods(policy, self.tales, threads=1).sum() / sum(len(row["ids"]) for row in self.tales))
 
     def shown(self, answers: Any) -> list[list[Any]]:
         """What was asked, what was answered, and its true score."""
@@ -108,7 +137,8 @@ class World:
             steps=count // 16, learning_rate=1e-3, warmup=20, schedule="linear", weight_decay=0.0, threads=1, seed=seed
         )
         sampler = lfs.data.ExampleSampler(pairs(TRAINING_SEED + seed, count, **labels), 16, seed=seed, multiple=16)
-        lfs.train(model, sampler, settings, objective=RewardPairs(), progress=False)
+        if not lfs.train(model, sampler, settings, objective=RewardPairs(), progress=False).finished:
+            raise KeyboardInterrupt
         return model, pair_accuracy(model, lfs.data.example_batches(pairs(HELD_OUT_SEED, HELD_OUT), 64))
 
     def ppo(self, seed: int, iterations: int, reward: RewardModel | None = None, **change: Any) -> dict[str, Any]:
@@ -123,10 +153,14 @@ class World:
                 return known
             return reward_rows(reward, [[*prompt, *ids, *self.ends] for (_, prompt), ids in zip(items, answers)])
 
-        model = ActorCritic.of(self.model(), settings.critic, reward)
+        model, mix = ActorCritic.of(self.model(), settings.critic, reward), None
+        if settings.pretraining_coefficient:
+            mix = lfs.data.ExampleSampler(
+                self.texts(TRAINING_SEED + seed, 16 * iterations), settings.minibatch, seed=seed
+            )
         sampler = Rollouts(
             model, self.reference, [prompt for _, prompt in asked], score, settings, items=asked, end_tokens=self.ends,
-            seed=seed, on_iteration=lambda figures: curve.append({**figures, "true": true[-1]}),
+            pretraining=mix, seed=seed, on_iteration=lambda figures: curve.append({**figures, "true": true[-1]}),
         )  # fmt: skip
         steps = iterations * settings.steps_an_iteration
         training = lfs.TrainingSettings(
@@ -134,7 +168,8 @@ class World:
             threads=1, seed=seed,
         )  # fmt: skip
         began = time.process_time()
-        lfs.train(model, sampler, training, objective=PPO(settings), progress=False)
+        if not lfs.train(model, sampler, training, objective=PPO(settings), progress=False).finished:
+            raise KeyboardInterrupt
         seconds = time.process_time() - began
         tokens = sum(len(p) for _, p in asked) + 64 * sum(entry["length"] for entry in curve)
         return {"curve": curve, "policy": model.policy, "seconds": seconds, "tokens": round(tokens)}
@@ -182,9 +217,10 @@ def switches(world: World) -> dict[str, Any]:
     for name, change in SWITCHES.items():
         found[name] = {}
         for seed in SEEDS:
-            found[name][seed] = world.ppo(seed, SHORT, **change)["curve"]
-        print("switches", name, [round(c[-1]["true"], 3) for c in found[name].values()], flush=True)
-    return found
+            run = world.ppo(seed, SHORT, **change)
+            found[name][seed] = {"curve": run["curve"], "tales": world.surprise(run["policy"])}
+        print("switches", name, [round(run["curve"][-1]["true"], 3) for run in found[name].values()], flush=True)
+    return {"tales": world.surprise(world.reference), "runs": found}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ One technique a file. Each is a replacement of modules (`Module.replace`) or sta
 name; `activate` says which of them act.
 """
 
-from .adapted import activate, active_names, names, remove
+from .adapted import activate, active_names, base_of, names, remove
 from .bitfit import train_biases
 from .bottleneck import add_bottleneck
 from .combining import combine
@@ -25,6 +25,7 @@ __all__ = [
     "add_lora",
     "add_prefix",
     "add_prompt",
+    "base_of",
     "check_adapter",
     "combine",
     "load_adapter",

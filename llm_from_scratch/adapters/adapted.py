@@ -6,7 +6,10 @@ part would put out without it. It can tell what wants to be known of it by the m
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +81,11 @@ def check_name(model: Any, name: Any) -> None:
         raise ValueError(f"the model has an adapter {name!r} already: give another name=, or remove that one first")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a setting is a finite number, of Python or NumPy."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def check_known(model: Any, name: Any) -> None:
     """Raise unless the model has an adapter of that name."""
     if name not in (known := names(model)):
@@ -145,3 +153,15 @@ def remove(model: Any, name: str) -> None:
         model.prefix = None
     while model.replace(lambda _, m: isinstance(m, Adapted) and not m.adapters, lambda m: m.base):
         pass  # the outermost first: there may be others inside
+
+
+def base_of(model: Any) -> Any:
+    """The model without its adapters, as a second one beside it: the same weights, of which nothing is copied.
+
+    An adapted policy is held to it while its adapter acts: a reference that takes no memory of its own. Where weights
+    of the base are trained (`train_biases`), they change here too: then take copy.deepcopy(model) for a reference.
+    """
+    base = copy.deepcopy(model, {id(weight): weight for _, weight in model.named_weights()})
+    for name in names(base):
+        remove(base, name)
+    return base

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .adapted import Adapter, adapted_places, attach, check_name, parts_of
+from .adapted import Adapter, adapted_places, attach, check_name, is_number, parts_of
 from .dora import Decomposed
 from .ia3 import Factors
 from .low_rank import LowRank, LowRankRows
@@ -30,13 +30,13 @@ def combine(model: Any, weights: Mapping[str, float], into: str) -> list[str]:
     if not weights:
         raise ValueError("combine: no adapter was named: give {'name': weight, …}")
     for name, weight in weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not np.isfinite(weight):
+        if not is_number(weight):
             raise ValueError(f"combine: the weight of {name!r} is a number, not {weight!r}")
     parts = {name: parts_of(model, name) for name in weights}
     places = [path for path in adapted_places(model) if any(path in mine for mine in parts.values())]
     made: dict[str, Adapter] = {}
     for path in places:
-        made[path] = _sum(path, [(weights[name], mine[path]) for name, mine in parts.items() if path in mine])
+        made[path] = _sum(path, [(float(weights[name]), mine[path]) for name, mine in parts.items() if path in mine])
     attach(model, into, made, acting=False)
     return places
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .adapted import Adapter, attach, check_name
+from .adapted import Adapter, attach, check_name, is_number
 from .dora import Decomposed
 from .low_rank import LowRank, LowRankRows
 from .places import pick, sizes
@@ -44,16 +43,17 @@ def add_lora(
     check_name(model, name)
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or rank < 1:
         raise ValueError(f"LoRA: the rank is a whole number of 1 or more, not {rank!r}")
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
+    if not is_number(alpha) or not alpha > 0:
         raise ValueError(f"LoRA: alpha is a number above 0, not {alpha!r}")
-    if not 0 <= dropout < 1:
+    if not is_number(dropout) or not 0 <= dropout < 1:
         raise ValueError(f"LoRA: dropout is a probability in [0, 1), not {dropout!r}")
     chosen = pick(model, targets, technique="LoRA")
     widest = max(min(sizes(module)) for module in chosen.values())
     if rank > widest:
         raise ValueError(f"LoRA: no product of rank {rank} fits: the matrices chosen have rank {widest} at most")
     rng = np.random.default_rng(seed)
-    settings: dict[str, Any] = {"rank": int(rank), "alpha": alpha, "stabilized": stabilized, "dropout": dropout}
+    alpha = alpha if isinstance(alpha, int) else float(alpha)
+    settings: dict[str, Any] = {"rank": int(rank), "alpha": alpha, "stabilized": stabilized, "dropout": float(dropout)}
     parts: dict[str, Adapter] = {}
     for path, module in chosen.items():
         if decomposed:

@@ -135,6 +135,8 @@ def _beside_matrices(
         if any(word in ("weight", "bias") for word in own):
             parts |= whole(model, place, own, config)
             continue
+        if place.kind == "other":
+            raise ValueError(f"{theirs} is no linear layer and no embedding of tokens: an adapter cannot stand there")
         there = [our_modules[path] for path in place.ours]
         make = factors if config["peft_type"] == "IA3" else low_ranks
         parts |= make(config, place, there, own, split.get(theirs))

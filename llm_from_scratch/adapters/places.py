@@ -61,7 +61,7 @@ def pick(model: Any, targets: Any, *, technique: str) -> dict[str, Any]:
     A name is the end of a path, a pattern with * or ? is about the whole path, "all-linear" means every linear layer
     but the head. ValueError for a target that matches nothing, saying what there is; TypeError for what is no name.
     """
-    wanted = (targets,) if isinstance(targets, str) else tuple(targets)
+    wanted = (targets,) if isinstance(targets, str) else tuple(targets) if isinstance(targets, Iterable) else ()
     if not wanted or not all(isinstance(target, str) and target for target in wanted):
         raise TypeError(f"targets are names such as ('query', 'value'), got {targets!r}")
     there = matrices(model)

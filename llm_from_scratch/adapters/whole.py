@@ -23,5 +23,5 @@ class Whole(Adapter):
         return self.module(*inputs)
 
     def merged(self, base: Any) -> Any:
-        """The copy."""
-        return self.module
+        """A copy of the copy: what was merged may be trained on, and taken back all the same."""
+        return copy.deepcopy(self.module)

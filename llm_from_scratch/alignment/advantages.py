@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .checking import not_negative, one_a_row, per_token, probability
+
 # What a token is charged for d = ln π - ln π_ref. The first has the KL divergence as its mean, the others keep the sign
 # away: see http://joschu.net/blog/kl-approx.html for the last.
 CHARGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -46,8 +48,7 @@ def kl_rewards(
     """
     ours, theirs, real = per_token(mask, log_probabilities=log_probabilities, reference=reference_log_probabilities)
     scores = one_a_row("scores", scores, ours)
-    if not (np.isfinite(beta) and beta >= 0):
-        raise ValueError(f"beta must be a finite number of at least 0, got {beta}")
+    beta = not_negative("beta", beta)
     if charge not in CHARGES:
         raise ValueError(f"charge must be one of {', '.join(CHARGES)}; got {charge!r}")
     empty = np.flatnonzero(~real.any(axis=1))
@@ -82,9 +83,7 @@ def generalized_advantages(
     Source: Schulman et al. 2015, arXiv:1506.02438, equation 16.
     """
     rewards, values, real = per_token(mask, rewards=rewards, values=values)
-    for name, setting in {"gamma": gamma, "lam": lam}.items():
-        if not 0 <= setting <= 1:
-            raise ValueError(f"{name} must lie in 0..1, got {setting}")
+    gamma, lam = probability("gamma", gamma), probability("lam", lam)
     following = np.zeros(len(real), rewards.dtype)
     if last_values is not None:
         following = one_a_row("last_values", last_values, rewards)
@@ -122,45 +121,3 @@ def whiten(x: Any, mask: Any, *, shift_mean: bool = True, unbiased: bool = False
     variance = np.square(inside - mean).sum(dtype=np.float64) / (count - unbiased)
     white = ((x - mean) / np.sqrt(variance + 1e-8) + (0.0 if shift_mean else mean)).astype(x.dtype)
     return np.where(real, white, x.dtype.type(0))
-
-
-def per_token(mask: Any, **arrays: Any) -> Any:
-    """The arrays (N, T) of one floating dtype, 0 where the mask is not, and the mask as booleans; or an error."""
-    real = np.asarray(mask)
-    if real.dtype != bool:
-        if real.dtype.kind not in "iuf" or not np.isin(real, (0, 1)).all():
-            raise ValueError("a mask holds True and False (or 1 and 0)")
-        real = real.astype(bool)
-    if real.ndim != 2:
-        raise ValueError(f"the mask must have the shape (answers, tokens), got {real.shape}")
-    if not real.any():
-        raise ValueError(f"the mask {real.shape} has no real token: there is nothing to compute")
-    found: list[np.ndarray] = []
-    for name, value in arrays.items():
-        array = np.asarray(value)
-        array = array if array.dtype.kind == "f" else array.astype(np.float64)
-        if array.shape != real.shape:
-            raise ValueError(f"{name} has the shape {array.shape}, the mask {real.shape}: they must be equal")
-        if found and array.dtype != found[0].dtype:
-            raise TypeError(
-                f"{name} is {array.dtype}, {next(iter(arrays))} {found[0].dtype}: they must be of one dtype"
-            )
-        array = np.where(real, array, array.dtype.type(0))
-        finite(name, array)
-        found.append(array)
-    return *found, real
-
-
-def one_a_row(name: str, value: Any, beside: np.ndarray) -> np.ndarray:
-    """One finite number a row, in the dtype of `beside` (N, T)."""
-    array = np.asarray(value, beside.dtype)
-    if array.shape != beside.shape[:1]:
-        raise ValueError(f"{name} has the shape {array.shape}, expected one number for each of {len(beside)} answers")
-    finite(name, array)
-    return array
-
-
-def finite(name: str, array: np.ndarray) -> None:
-    if not np.isfinite(array).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name} must be finite numbers, got {array[place]} in answer {place[0]}, at {place}")

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .checking import finite, whole
+
 Prompt = Sequence[Mapping[str, Any]]
 Sample = Callable[[Sequence[Prompt], int], Sequence[str]]
 Score = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
@@ -28,7 +30,7 @@ def best_of_kl(n: int) -> float:
     >>> round(best_of_kl(1), 3), round(best_of_kl(16), 3)
     (0.0, 1.835)
     """
-    return math.log(_count("n", n)) - (n - 1) / n
+    return math.log(whole("n", n)) - (n - 1) / n
 
 
 def expected_best(scores: Any, n: int, values: Any = None) -> float:
@@ -46,7 +48,7 @@ def expected_best(scores: Any, n: int, values: Any = None) -> float:
     if worth.shape != scores.shape:
         raise ValueError(f"values have the shape {worth.shape}, the scores {scores.shape}: they must be equal")
     k = scores.shape[1]
-    if not _count("n", n) <= k:
+    if not whole("n", n) <= k:
         raise ValueError(f"the best of {n} cannot be told from {k} answers a prompt: sample more")
     # An answer with `below` others below it and `ties` beside it: the chance that the best of n is at most it, minus
     # the chance that it is less, shared among those that tie.
@@ -104,7 +106,7 @@ def best_of_n(sample: Sample, score: Score, prompts: Sequence[Prompt], n: int, *
     """
     if not prompts:
         raise ValueError("there are no prompts to answer")
-    seeds = np.random.default_rng(seed).integers(0, 2**31, _count("n", n)).tolist()
+    seeds = np.random.default_rng(seed).integers(0, 2**31, whole("n", n)).tolist()
     rounds, scores = [], []
     for number, each in enumerate(seeds):
         texts = list(sample(prompts, each))
@@ -121,17 +123,9 @@ def best_of_n(sample: Sample, score: Score, prompts: Sequence[Prompt], n: int, *
     return BestOf(tuple(prompts), tuple(zip(*rounds)), np.stack(scores, axis=1))
 
 
-def _count(name: str, n: Any) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"{name} must be a positive integer, not {n!r}")
-    return int(n)
-
-
 def _scores(scores: Any, name: str = "scores") -> np.ndarray:
     array = np.asarray(scores, np.float64)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"{name} are (prompts, answers), at least one of each; got {array.shape}")
-    if not np.isfinite(array).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}{list(place)} is {array[place]}: a reward is a finite number")
+    finite(name, array)
     return array

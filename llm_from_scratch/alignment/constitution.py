@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .checking import whole
+
 Messages = list[dict[str, Any]]
 Ask = Callable[[list[Messages]], Sequence[str]]
 
@@ -86,14 +88,12 @@ def revise(
         raise ValueError(f"{len(prompts)} prompts and {len(answers)} answers: one answer a prompt was expected")
     if not principles:
         raise ValueError("a constitution has at least one principle")
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds must be a positive integer, not {rounds!r}")
     rng = np.random.default_rng(seed)
     asked = [[dict(message) for message in prompt] for prompt in prompts]
     history = [_texts("answer", answers, len(answers))]
     critiques: list[list[str]] = []
     drawn: list[list[Principle]] = []
-    for _ in range(rounds):
+    for _ in range(whole("rounds", rounds)):
         drawn.append([principles[k] for k in rng.integers(0, len(principles), len(asked))])
         talks = [
             [*prompt, _said("assistant", answer), _said("user", principle.critique)]

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..autograd import Tensor, no_grad
+from ..autograd import Tensor, grad_enabled, no_grad
 from ..autograd.tensor import as_tensor
+from ..layers.mixture import balancing_loss
 from ..training import Objective, objective
 from ..training.objectives import IGNORE, count_targets
+from .checking import mask_like, positive
 
 KINDS = ("forward", "reverse", "jensen-shannon")
 
@@ -60,7 +62,7 @@ def distillation_loss(
     student, teacher = as_tensor(student_logits), as_tensor(teacher_logits)
     if student.ndim and teacher.ndim and student.shape[-1] != teacher.shape[-1]:
         raise _other_vocabulary(student.shape[-1], teacher.shape[-1])
-    counts = _counts(mask, student.shape[:-1])
+    counts = mask_like(mask, student.shape[:-1], "the positions")
     normaliser = _normaliser(normaliser, counts)
     scale = temperature**2 / normaliser
     if kind == "jensen-shannon" and not rescaled:
@@ -87,7 +89,7 @@ def cosine_loss(
             f"cosine_loss: states of shapes {student.shape} and {teacher.shape} cannot be compared: "
             "they must be equal, (..., width)"
         )
-    counts = _counts(mask, student.shape[:-1])
+    counts = mask_like(mask, student.shape[:-1], "the positions")
     normaliser = _normaliser(normaliser, counts)
     tiny = float(np.finfo(student.dtype).tiny) ** 0.5  # below its square a product of lengths is no number any more
     lengths = [F.sqrt((states * states).sum(axis=-1) + tiny) for states in (student, teacher)]
@@ -110,7 +112,8 @@ def distil(
     """An objective: soft · divergence from the teacher's logits + hard · cross-entropy + states · cosine.
 
     Each part is a mean over the targets that count. kind, temperature, beta, rescaled: see `distillation_loss`. The
-    teacher reads what the student reads, without dropout; nothing flows into it, and it needs no training memory.
+    teacher reads what the student reads, without dropout; nothing flows into it, and it needs no training memory. A
+    student with experts that asks for balance gets it, as in `Decoder.loss`.
 
     layers: which of the student's states is compared with which of the teacher's. State 0 is what the first layer
     reads, the last is what the final norm gives. "last": the last with the last (DistilBERT); "even": every layer's
@@ -141,13 +144,14 @@ def distil(
         inputs = {name: array for name, array in batch.items() if name != "targets"}
         ours: list[Tensor] = []
         theirs: list[Tensor] = []
-        read = student.states(inputs, rng=rng, hidden=ours)[counts]
+        routed: list[Any] | None = [] if grad_enabled() else None
+        read = student.states(inputs, rng=rng, hidden=ours, routed=routed)[counts]
         if soft or states:
             with no_grad():
                 shown = teacher.states(inputs, hidden=theirs)[counts]
                 wanted = teacher.head(shown) if soft else None
         found = student.head(read) if soft or hard else None
-        parts = []
+        parts = [balancing_loss(routed) * (float(counts.sum()) / normaliser)] if routed else []
         if soft:
             parts.append(distillation_loss(found, wanted, normaliser=normaliser, **settings) * soft)
         if hard:
@@ -198,8 +202,7 @@ def _divergence(kind: str, temperature: float, beta: float, rescaled: bool) -> d
     """What `skew_divergence` is called with; ValueError for settings that do not go together."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"the temperature must be finite and above 0, got {temperature}")
+    positive("temperature", temperature)
     if kind != "jensen-shannon":
         if rescaled:
             raise ValueError(f"rescaled belongs to kind='jensen-shannon'; {kind!r} is already what it tends to")
@@ -212,18 +215,6 @@ def _divergence(kind: str, temperature: float, beta: float, rescaled: bool) -> d
             f"take kind={'forward' if beta == 0 else 'reverse'!r}, which is what rescaled=True tends to there"
         )
     return {"beta": float(beta), "temperature": temperature}
-
-
-def _counts(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask as booleans of this shape."""
-    if mask is None:
-        return np.ones(shape, bool)
-    counts = np.asarray(mask.data if isinstance(mask, Tensor) else mask)
-    if counts.shape != shape:
-        raise ValueError(f"the mask has shape {counts.shape}, expected {shape}: one entry for each position")
-    if counts.dtype != bool and not np.isin(counts, (0, 1)).all():
-        raise ValueError("the mask holds True and False, or 1 and 0")
-    return counts.astype(bool)
 
 
 def _normaliser(normaliser: float | None, counts: np.ndarray) -> float:

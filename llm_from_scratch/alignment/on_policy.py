@@ -14,7 +14,8 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, no_grad
 from ..data.examples import Example, ExampleSampler, collate
-from ..generation import generate
+from ..generation import continue_prompts
+from ..scoring.answers import answer_example
 from ..training import Objective, objective
 from ..training.objectives import IGNORE, count_targets
 from .distillation import check_vocabulary
@@ -107,19 +108,9 @@ class OnPolicySampler:
         return batch
 
     def _answered(self, prompts: list[np.ndarray], rng: np.random.Generator) -> list[Example]:
-        longest = max(map(len, prompts))
-        ids, real = np.zeros((2, len(prompts), longest), np.int64)
-        for row, prompt in enumerate(prompts):
-            ids[row, longest - len(prompt) :], real[row, longest - len(prompt) :] = prompt, 1
         seeds = rng.integers(0, 2**63, size=len(prompts)).tolist()
-        out = generate(self.writer, ids, mask=real, seed=seeds, **self.settings)[:, longest:].tolist()
-        examples: list[Example] = []
-        for prompt, new in zip(prompts, out):
-            end = next((k for k, token in enumerate(new) if token in self.settings["stop_tokens"]), len(new) - 1)
-            whole = np.array([*prompt, *new[: end + 1]])
-            targets = np.where(np.arange(1, len(whole)) < len(prompt), IGNORE, whole[1:])
-            examples.append({"ids": whole[:-1], "targets": targets})
-        return examples
+        answers = continue_prompts(self.writer, prompts, seed=seeds, **self.settings)
+        return [answer_example(prompt, answer) for prompt, answer in zip(prompts, answers)]
 
     def state(self) -> dict[str, Any]:
         """Where the sampler stands, as JSON can hold it."""

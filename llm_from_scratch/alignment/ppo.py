@@ -14,7 +14,7 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, as_tensor, no_grad
 from ..training.objectives import IGNORE, Batch
-from .advantages import finite, per_token
+from .checking import finite, not_negative, per_token, positive
 from .ppo_settings import PPOSettings
 
 
@@ -54,16 +54,12 @@ def ppo_loss(
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7; Ouyang et al. 2022, arXiv:2203.02155, appendix C.4.
     """
     ours, critic = as_tensor(log_probabilities), as_tensor(values)
-    for name, setting in {"clip": clip, "value_clip": value_clip}.items():
-        if setting is not None and not (np.isfinite(setting) and setting > 0):
-            raise ValueError(f"{name} must be a finite number above 0, got {setting}")
-    if not (np.isfinite(value_coefficient) and value_coefficient >= 0):
-        raise ValueError(f"value_coefficient must be a finite number of at least 0, got {value_coefficient}")
+    clip = positive("clip", clip)
+    value_clip = None if value_clip is None else positive("value_clip", value_clip)
+    value_coefficient = not_negative("value_coefficient", value_coefficient)
     told = {"old_log_probabilities": old_log_probabilities, "advantages": advantages, "returns": returns}
     *noted, _, _, real = per_token(mask, **told, old_values=old_values, log_probabilities=ours.data, values=critic.data)
-    total = float(real.sum()) if normaliser is None else float(normaliser)
-    if not total > 0:
-        raise ValueError(f"normaliser must be above 0, got {normaliser}")
+    total = positive("normaliser", real.sum() if normaliser is None else normaliser)
     old, advantage, goal, before = (Tensor(array[real]) for array in noted)
     return _loss(
         ours[real], old, advantage, critic[real], before, goal,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..autograd import Tensor, as_tensor
+from ..autograd import Tensor
+from .checking import answers, finite, floating, masked, positive
 
 
 def reward_pair_loss(
@@ -33,9 +34,7 @@ def reward_pair_loss(
 
     Source: Bradley & Terry 1952; Touvron et al. 2023 (LLaMA-2), arXiv:2307.09288, equation 2.
     """
-    chosen, rejected = _rewards("chosen", chosen, 1), _rewards("rejected", rejected, 1)
-    if chosen.shape != rejected.shape:
-        raise ValueError(f"chosen has the shape {chosen.shape}, rejected {rejected.shape}: a pair has one of each")
+    chosen, rejected = answers(chosen=floating(chosen), rejected=floating(rejected))
     lead = chosen - rejected
     if margin is not None:
         lead = lead - _beside("margin", margin, lead)
@@ -46,7 +45,7 @@ def reward_pair_loss(
         if sure.max() > 1:
             raise ValueError(f"a preference is a probability, at most 1; got {sure.max()}")
         losses = F.softplus(-lead) * Tensor(sure) + F.softplus(lead) * Tensor(1 - sure)
-    return losses.sum() / _positive(lead.size if normaliser is None else normaliser)
+    return losses.sum() / _over(normaliser, lead.size)
 
 
 def reward_ranking_loss(rewards: Any, mask: Any = None, *, normaliser: float | None = None) -> Tensor:
@@ -69,7 +68,7 @@ def reward_ranking_loss(rewards: Any, mask: Any = None, *, normaliser: float | N
     nothing = Tensor(np.asarray(-np.inf, rewards.dtype))
     surprises = F.logsumexp(F.where(left, rewards[:, None, :], nothing), axis=-1) - rewards
     zero = Tensor(np.zeros((), rewards.dtype))
-    return F.where(real, surprises, zero).sum() / _positive(len(real) if normaliser is None else normaliser)
+    return F.where(real, surprises, zero).sum() / _over(normaliser, len(real))
 
 
 def reward_all_pairs_loss(rewards: Any, mask: Any = None, *, normaliser: float | None = None) -> Tensor:
@@ -89,42 +88,16 @@ def reward_all_pairs_loss(rewards: Any, mask: Any = None, *, normaliser: float |
     counts = real[:, better] & real[:, worse]
     share = (counts / counts.sum(axis=1, keepdims=True)).astype(rewards.dtype)
     losses = F.softplus(rewards[:, worse] - rewards[:, better]) * Tensor(share)
-    return losses.sum() / _positive(len(real) if normaliser is None else normaliser)
-
-
-def _rewards(name: str, value: Any, ndim: int) -> Tensor:
-    tensor = as_tensor(value)
-    if tensor.dtype.kind != "f":
-        tensor = Tensor(tensor.data.astype(np.float64))
-    if tensor.ndim != ndim or not tensor.size:
-        wanted = "(N,)" if ndim == 1 else "(N, K), one row a prompt"
-        raise ValueError(f"{name} must have the shape {wanted}, and hold something; got {tensor.shape}")
-    if ndim == 1:
-        finite(name, tensor.data)
-    return tensor
-
-
-def finite(name: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise ValueError(f"{name} must be finite numbers, got {values[place]} at {place}")
+    return losses.sum() / _over(normaliser, len(real))
 
 
 def _ranking(rewards: Any, mask: Any) -> tuple[Tensor, np.ndarray]:
     """The rewards (N, K), those that are not real 0, and which are."""
-    rewards = _rewards("rewards", rewards, 2)
-    real = np.ones(rewards.shape, bool) if mask is None else np.asarray(mask)
-    if real.shape != rewards.shape:
-        raise ValueError(f"the mask has the shape {real.shape}, the rewards {rewards.shape}: they must be equal")
-    if not np.isin(real, (0, 1)).all():
-        raise ValueError("a mask holds True and False (or 1 and 0)")
-    real = real.astype(bool)
+    real, (rewards,) = masked(mask, rewards=floating(rewards))
     few = np.flatnonzero(real.sum(axis=1) < 2)
     if few.size:
         raise ValueError(f"row {few[0]} ranks {real[few[0]].sum()} answers: a ranking has at least 2")
-    rewards = F.where(real, rewards, Tensor(np.zeros((), rewards.dtype)))
-    finite("rewards", rewards.data)
-    return rewards, real
+    return F.where(real, rewards, Tensor(np.zeros((), rewards.dtype))), real
 
 
 def _beside(name: str, value: Any, lead: Tensor) -> np.ndarray:
@@ -138,7 +111,5 @@ def _beside(name: str, value: Any, lead: Tensor) -> np.ndarray:
     return array
 
 
-def _positive(normaliser: float) -> float:
-    if not normaliser > 0:
-        raise ValueError(f"normaliser must be above 0, got {normaliser}")
-    return float(normaliser)
+def _over(normaliser: float | None, count: int) -> float:
+    return positive("normaliser", count if normaliser is None else normaliser)

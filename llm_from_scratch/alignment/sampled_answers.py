@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..generation import continue_prompts
 from ..training.objectives import IGNORE
 from ..training.workers import one_blas_thread, resolve_threads, run_over
 
@@ -30,20 +31,12 @@ def sample_answers(
     answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(prompts)
 
     def sample(rows: slice) -> None:
-        part = prompts[rows]
-        width = max(map(len, part))
-        ids, mask = np.zeros((len(part), width), np.int64), np.zeros((len(part), width), bool)
-        for row, prompt in enumerate(part):  # filled up on the left, so that all answers begin at one place
-            ids[row, width - len(prompt) :], mask[row, width - len(prompt) :] = prompt, True
         seeds = [int(np.random.SeedSequence((*seed, r)).generate_state(1, np.uint64)[0] >> 1)
                  for r in range(*rows.indices(len(prompts)))]  # fmt: skip
-        written = policy.generate(
-            ids, mask=mask, max_new_tokens=max_new_tokens, temperature=temperature, seed=seeds,
-            stop_tokens=list(end_tokens),
-        )[:, width:]  # fmt: skip
-        for row, new in zip(range(*rows.indices(len(prompts))), written):
-            ends = np.flatnonzero(np.isin(new, list(end_tokens)))
-            answers[row] = new[: ends[0] + 1] if ends.size else new
+        answers[rows] = continue_prompts(
+            policy, prompts[rows], stop_tokens=end_tokens, max_new_tokens=max_new_tokens, temperature=temperature,
+            seed=seeds,
+        )  # fmt: skip
 
     in_chunks(len(prompts), resolve_threads(threads), sample)
     return answers

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import models, ours, peers, tuning
+from . import merging, models, ours, peers, tuning
 from .workloads import SIZES, attention_arrays, convolution_arrays, scan_arrays, synthetic_text
 
 Prepare = Callable[[], Callable[[], Any]]
@@ -101,6 +101,10 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
     found["smollm2-dpo"] = Case(
         "SmolLM2-135M, a step of DPO on 2 pairs of 128 tokens",
         {"llm_from_scratch": partial(tuning.dpo, threads), "torch": partial(tuning.their_dpo, threads)},
+    )
+    found["merge-ties"] = Case(
+        "TIES of three models of 135M parameters, from files to a file",
+        {"llm_from_scratch": merging.ties, "mergekit": partial(merging.their_ties, threads)},
     )
     found["experts"] = Case(
         "feed-forward over 1,024 tokens, 512 wide, one thread, forward and backward",

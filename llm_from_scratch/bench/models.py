@@ -23,6 +23,7 @@ _IDS = np.random.default_rng(0).integers(0, 49152, (1, PROMPT))
 
 
 def real_model(packed: bool) -> Any:
+    """SmolLM2-135M from the cache; ImportError, by which a case is left out, where it was not fetched."""
     path = cache_directory() / ARTIFACTS["smollm2"].filename
     if not path.exists():
         raise ImportError("the model's file: python -m llm_from_scratch fetch smollm2")
@@ -52,6 +53,7 @@ def decoding(packed: bool) -> Work:
 
 
 def their_model(threads: int) -> Any:
+    """PyTorch, and the transformers library's model of SmolLM2's sizes with random weights: speed does not ask more."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

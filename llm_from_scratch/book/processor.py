@@ -96,18 +96,19 @@ def in_effect() -> dict[str, list[str]]:
     return {"numpy": _numpy_dispatched(), "numba": [cpu, *features.split(",")]}
 
 
-def verify(setting: Setting) -> None:
-    """Start a process under `setting`; RuntimeError if NumPy or numba there is still more than it should be."""
+def verify(setting: Setting) -> dict[str, list[str]]:
+    """Start a process under `setting` -> what is `in_effect` there; RuntimeError if that is more than it should be."""
     package = str(Path(__file__).resolve().parents[2])
     code = "import json; from llm_from_scratch.book import processor; print(json.dumps(processor.in_effect()))"
     environment = {**os.environ, "PYTHONPATH": package, **setting.environment()}
     child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     if child.returncode:
         raise RuntimeError(f"a process under the setting {setting.environment()} failed:\n{child.stderr.strip()}")
-    found = json.loads(child.stdout)
+    found: dict[str, list[str]] = json.loads(child.stdout)
     still_on = sorted(set(found["numpy"]) & set(setting.numpy_off))
     expected = [setting.numba_cpu, *setting.numba_features.split(",")]
     if still_on or found["numba"] != expected:
         raise RuntimeError(
             f"{setting.environment()} took no effect: NumPy still uses {still_on}, numba compiles for {found['numba']}"
         )
+    return found

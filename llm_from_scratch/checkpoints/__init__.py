@@ -1,5 +1,6 @@
 """Models from and to disk: built fresh, read from a checkpoint or a GGUF file, saved, and where they came from."""
 
+from .gguf_saving import save_gguf
 from .lineage import record_lineage
 from .model import Decoder
 from .pretrained import build, from_pretrained, spec
@@ -12,6 +13,7 @@ __all__ = [
     "export_weights",
     "from_pretrained",
     "record_lineage",
+    "save_gguf",
     "save_pretrained",
     "spec",
 ]

@@ -3,7 +3,7 @@
 A lineage is a list of steps, each made from earlier ones; the last is the model itself. An ancestor is known by its
 name (that of its directory, never a path of this machine) and by a fingerprint of its weights, so that it can be
 recognised wherever it is stored. What happened to a model in between is noticed when it is saved: if its weights are
-no longer those it was loaded (or built) with, it was trained from them. Nothing depends on the clock.
+no longer those it was loaded (or built) with, it was trained (or quantised) from them. Nothing depends on the clock.
 
 Glossary of a step: "relation" and "sources", the numbers of the steps it was made from; "weights", the fingerprint;
 "name"; and whatever else was recorded (seed=0, method="slerp").
@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..files.strict_json import strict_json
+from ..layers import StoredWeight
 
-RELATIONS = ("initialised as", "trained from", "merged from", "adapted from")
+RELATIONS = ("initialised as", "trained from", "merged from", "adapted from", "quantised from")
 KEY = "lineage"  # in the metadata of a safetensors file
 _OWN = ("relation", "sources", "weights", "name")
 Step = dict[str, Any]
@@ -80,7 +81,8 @@ def record_lineage(model: Any, relation: str, *sources: Any, **details: Any) -> 
     """Note what the model's present weights were made from. Called once they are in place.
 
     relation: "trained from" (its weights went on learning), "merged from" (several models' weights), "adapted from" (an
-    adapter was added). sources: models, with their own lineage, or names; none: the model itself as it was before.
+    adapter was added), "quantised from" (its weights are held in fewer bits). sources: models, with their own lineage,
+    or names; none: the model itself as it was before.
     details: what one wants to know later (method="slerp", steps=1000), as JSON can hold it.
 
     Training needs no call: `save_pretrained` notices it. Raises ValueError for another relation or an empty name,
@@ -104,12 +106,12 @@ def record_lineage(model: Any, relation: str, *sources: Any, **details: Any) -> 
     except (TypeError, ValueError) as error:
         raise TypeError(f"details must be what JSON can hold: {error}") from None
     lineages = [_lineage_of(source) for source in sources] or [model.lineage]
-    grown = _grown(lineages, relation, details)
-    model.lineage = Lineage(grown).with_weights(fingerprint(model))
+    model.lineage = Lineage(grown(lineages, relation, details)).with_weights(fingerprint(model))
 
 
 def current_lineage(model: Any, weights: str | None = None) -> Lineage:
-    """The model's lineage with what happened since it was last known: other weights were trained from those.
+    """The model's lineage with what happened since it was last known: other weights were trained, or quantised, from
+    those.
 
     weights: the fingerprint of its present weights, if that is known already.
     """
@@ -117,7 +119,8 @@ def current_lineage(model: Any, weights: str | None = None) -> Lineage:
     before = model.lineage
     if before.steps[-1].get("weights", weights) == weights:
         return before.with_weights(weights)
-    return Lineage(_grown([before], "trained from", {})).with_weights(weights)
+    packed = any(isinstance(weight, StoredWeight) for weight in model.weights().values())
+    return Lineage(grown([before], "quantised from" if packed else "trained from", {})).with_weights(weights)
 
 
 def _lineage_of(source: Any) -> Lineage:
@@ -130,7 +133,7 @@ def _lineage_of(source: Any) -> Lineage:
     return current_lineage(source)
 
 
-def _grown(parents: list[Lineage], relation: str, details: Mapping[str, Any]) -> tuple[Step, ...]:
+def grown(parents: Sequence[Lineage], relation: str, details: Mapping[str, Any]) -> tuple[Step, ...]:
     """The steps of all parents, shared ancestors once, and a new one made from them."""
     steps: list[Step] = []
     numbers: dict[str, int] = {}

@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,8 +89,18 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     return {"format": FORMAT, "spec": encoded}
 
 
-def read_description(directory: Path) -> tuple[Path, ModelSpec, dict[str, Any], dict[str, Any]] | None:
-    """The file that says what our own weights in a directory are, the spec, config and generation_config.
+class Description(NamedTuple):
+    """What our own weights in a directory are, and the file that says so; quantization: see `checkpoints.quantized`."""
+
+    path: Path
+    spec: ModelSpec
+    config: dict[str, Any]
+    generation_config: dict[str, Any]
+    quantization: dict[str, Any]
+
+
+def read_description(directory: Path) -> Description | None:
+    """What a directory says of weights under our own names.
 
     That is `spec.json`, or the state of a training run's checkpoint, of whatever family the model is; None where there
     is neither. ValueError naming the file for what is damaged or not known.
@@ -105,10 +115,12 @@ def read_description(directory: Path) -> tuple[Path, ModelSpec, dict[str, Any], 
     try:
         more = {
             key: json_entry(content, key, "an object", "what it says of the model") if key in content else {}
-            for key in ("config", "generation_config")
+            for key in ("config", "generation_config", "quantization")
         }
-        if "spec" not in content and path == state:
-            return path, find_family(more["config"].get("model_type")).spec(more["config"]), *more.values()
+        if path != state and content.get("format") != FORMAT:
+            raise ValueError(f"'format' must be {FORMAT!r}, got {content.get('format')!r}")
+        if "spec" not in content and (path == state or more["quantization"]):
+            return Description(path, find_family(more["config"].get("model_type")).spec(more["config"]), **more)
         if content.get("format") != FORMAT:
             raise ValueError(f"'format' must be {FORMAT!r}, got {content.get('format')!r}")
         spec = decode(content.get("spec"))
@@ -116,7 +128,7 @@ def read_description(directory: Path) -> tuple[Path, ModelSpec, dict[str, Any], 
             raise ValueError(f"a ModelSpec was expected, 'spec' is a {type(spec).__name__}")
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
-    return path, spec, *more.values()
+    return Description(path, spec, **more)
 
 
 def placeholder(spec: ModelSpec) -> models.Decoder:

@@ -6,13 +6,11 @@ blocks by such as are fast for one token.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from ..families.published.weights import WeightTable
+from ..families.gguf import Architecture
 from ..files.gguf import GgufFile
-from ..layers import Block, Embedding
+from ..layers import Block, Embedding, Linear
 from ..quantization import BLOCKS, PackedBlock, PackedEmbedding, PackedLinear, PackedWeight, is_plain
 from .gguf import GgufStore
 from .model import Decoder
@@ -21,32 +19,53 @@ from .model import Decoder
 class _PlainPart(GgufStore):
     """The same store where blocks are never read: what a table loads from it is all but the packed matrices."""
 
-    def packs(self, name: str) -> bool:
-        """Whether a tensor is a matrix of blocks."""
-        return self.kind(name) in BLOCKS and len(self.entry(name).shape) == 2
+    def __init__(self, file: GgufFile, architecture: Architecture, packed: set[str]) -> None:
+        super().__init__(file, architecture)
+        self._packed = packed
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.broadcast_to(np.float32(0), self.entry(name).shape) if self.packs(name) else super().__getitem__(name)
+        return (
+            np.broadcast_to(np.float32(0), self.entry(name).shape)
+            if name in self._packed
+            else super().__getitem__(name)
+        )
 
     def copy(self, name: str, view: np.ndarray, into: np.ndarray) -> None:
         """Leave the memory of packed matrices untouched: then the operating system never gives it."""
-        if not self.packs(name):
+        if name not in self._packed:
             super().copy(name, view, into)
 
 
-def load_packed(model: Decoder, file: GgufFile, table: WeightTable) -> None:
+def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> None:
     """Fill a fresh decoder: matrices of blocks stay packed, everything else becomes float32. Checked beforehand."""
+    table = architecture.table(model.spec)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    store = _PlainPart(file, model.config)
-    table.load(model, store, np.dtype(np.float32))
-    stored = {b.ours[0].rpartition(".")[0]: b.theirs for b in table.bind(shapes) if store.packs(b.theirs)}
-    theirs = {id(module): stored[path] for path, module in model.named_modules() if path in stored}
-
-    def pack(module: Any) -> PackedLinear | PackedEmbedding:
-        name = theirs[id(module)]
-        weight = PackedWeight.from_blocks(store.rows(name), store.kind(name))
-        store.release(name)
-        return PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
-
-    model.replace(lambda path, _: path in stored, pack)
+    modules = {path: module for path, module in model.named_modules() if isinstance(module, (Linear, Embedding))}
+    matrices = {f"{path}.weight" for path in modules}
+    bindings = [b for b in table.bind(shapes) if b.theirs in file.tensors and matrices.issuperset(b.ours)]
+    bindings = [b for b in bindings if file.tensors[b.theirs].type.name in BLOCKS]
+    table.load(model, _PlainPart(file, architecture, {b.theirs for b in bindings}), np.dtype(np.float32))
+    made: dict[int, PackedLinear | PackedEmbedding] = {}
+    for binding in bindings:
+        kind = file.tensors[binding.theirs].type.name
+        rows = file[binding.theirs]
+        rows = rows.reshape(-1, rows.shape[-1])
+        outputs = [np.empty(_outputs(modules[name.rpartition(".")[0]]), np.int64) for name in binding.ours]
+        # Where the rows of each matrix stand: the layout moves numbers of rows as it would move a bias.
+        numbers = np.arange(len(rows)).reshape(binding.shape[:-1])
+        for theirs, ours in binding.layout.pairs(numbers, outputs):
+            np.copyto(ours, theirs)
+        for name, order in zip(binding.ours, outputs, strict=True):
+            module = modules[name.rpartition(".")[0]]
+            weight = PackedWeight.from_blocks(rows[order], kind)
+            file.release()
+            made[id(module)] = (
+                PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
+            )
+    model.replace(lambda _, module: id(module) in made, lambda module: made[id(module)])
     model.replace(lambda _, module: isinstance(module, Block) and is_plain(module), PackedBlock)
+
+
+def _outputs(module: Linear | Embedding) -> int:
+    """How many rows a matrix has in a file."""
+    return module.weight.shape[0 if isinstance(module, Embedding) else 1]

@@ -20,14 +20,17 @@ from ..files.gguf import GgufFile
 from ..files.sharded import open_checkpoint
 from ..files.strict_json import read_json_object
 from ..models.spec import ModelSpec
-from .gguf import GgufStore, config_from_metadata
+from .gguf import GgufStore, describe, published_formats
 from .lineage import Lineage, fingerprint, from_metadata
 from .model import Decoder
 from .own_layout import read_description, table_of
 from .packed import load_packed
+from .quantized import load as load_quantized
 
 
-def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False) -> Decoder:
+def from_pretrained(
+    path: str | os.PathLike[str], dtype: Any = None, *, packed: bool = False, dequantize: bool = False
+) -> Decoder:
     """The model in a directory with config.json and safetensors (one file, or shards with an index), or a .gguf file;
     also in one of our own layout (spec.json), or a checkpoint of a training run.
 
@@ -35,6 +38,8 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     are stored so): stored float16 and bfloat16 become float32, and `save_pretrained` writes them as they were stored
     unless told otherwise.
     packed: of a GGUF file, keep quantised matrices packed in memory (see `checkpoints.packed`); else they are expanded.
+    dequantize: of a directory that a quantised model was saved in, make plain numbers of its matrices; else they are
+    the quantised layers that they were.
 
     Raises FileNotFoundError when config or weights are missing, ValueError or TypeError when the config is unknown,
     impossible or not supported, or when the weights do not fit it: all before memory is allocated.
@@ -45,12 +50,15 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
         return _from_gguf(directory, wanted, packed)
     if packed:
         raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
-    model, table = _without_weights(directory)
+    model, table, quantization = without_weights(directory)
     store = open_checkpoint(directory, allow_absent=True)
     try:
         steps = from_metadata(store.metadata)
-        with _room_for(model, wanted or np.dtype(np.float32)):
-            model.stored_formats = table.load(model, store, wanted)
+        if quantization:
+            model.stored_formats = load_quantized(model, store, quantization, wanted, dequantize=dequantize)
+        else:
+            with _room_for(model, wanted or np.dtype(np.float32)):
+                model.stored_formats = table.load(model, store, wanted)
     except ValueError as error:
         raise ValueError(f"{directory}: {error}") from None
     model.lineage = Lineage(steps, directory.resolve().name or None)
@@ -59,16 +67,16 @@ def from_pretrained(path: str | os.PathLike[str], dtype: Any = None, *, packed: 
     return model
 
 
-def _without_weights(directory: Path) -> tuple[Decoder, WeightTable]:
-    """The model that a directory describes, as placeholders, and how its weights are called there."""
+def without_weights(directory: Path) -> tuple[Decoder, WeightTable, dict[str, Any]]:
+    """The model that a directory describes, as placeholders, how its weights are called there, and which of them are
+    quantised."""
     if (own := read_description(directory)) is not None:
-        path, spec, config, generation_config = own
         try:
-            model = Decoder(spec, None, config)
+            model = Decoder(own.spec, None, own.config)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{path}: {error}") from None
-        model.generation_config = generation_config
-        return model, table_of(name for name, _ in model.named_parameters())
+            raise type(error)(f"{own.path}: {error}") from None
+        model.generation_config = own.generation_config
+        return model, table_of(name for name, _ in model.named_parameters()), own.quantization
     config = _read_config(directory)
     family = find_family(config.get("model_type"))
     try:
@@ -77,7 +85,7 @@ def _without_weights(directory: Path) -> tuple[Decoder, WeightTable]:
     except (ValueError, TypeError) as error:
         raise type(error)(f"{directory / 'config.json'}: {error}") from None
     model.generation_config = _read_generation_config(directory)
-    return model, family.weights(config)
+    return model, family.weights(config), {}
 
 
 def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
@@ -85,16 +93,18 @@ def _from_gguf(path: Path, dtype: np.dtype | None, packed: bool) -> Decoder:
     if packed and dtype == np.float64:
         raise TypeError("packed weights compute in float32: leave dtype or packed away")
     try:
-        config = config_from_metadata(file)
-        family = find_family(config["model_type"])
+        architecture, family, config = describe(file)
         model = Decoder(family.spec(config), None, family.complete(config))
+        table = architecture.table(model.spec)
         if packed:
             with _room_for(model, packed=sum(tensor.stop - tensor.start for tensor in file.tensors.values())):
-                load_packed(model, file, family.weights(config))
+                load_packed(model, file, architecture)
             model.lineage = Lineage(name=path.stem)
         else:
+            shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
             with _room_for(model, dtype or np.dtype(np.float32)):
-                model.stored_formats = family.weights(config).load(model, GgufStore(file, config), dtype)
+                formats = table.load(model, GgufStore(file, architecture), dtype)
+            model.stored_formats = published_formats(formats, table, family.weights(config), shapes)
             model.lineage = Lineage(name=path.stem).with_weights(fingerprint(model))
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
@@ -144,7 +154,7 @@ def spec(source: str | os.PathLike[str] | Mapping[str, Any]) -> ModelSpec:
         return find_family(source.get("model_type")).spec(source)
     if isinstance(source, os.PathLike) or Path(source).is_dir():
         if (own := read_description(Path(source))) is not None:
-            return own[1]
+            return own.spec
         config = _read_config(Path(source))
         return find_family(config.get("model_type")).spec(config)
     family, config = find_release(source)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +16,7 @@ from ..autograd import Tensor
 from ..families import Family, WeightTable, find_family
 from ..files.safetensors import TensorSource
 from ..files.sharded import write_checkpoint
-from . import own_layout
+from . import own_layout, quantized
 from .lineage import Lineage, current_lineage, fingerprint, to_metadata
 
 FLOATS = {str(dtype): dtype for dtype in map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32, np.float64))}
@@ -27,14 +27,17 @@ def save_pretrained(
     directory: str | os.PathLike[str],
     *,
     dtype: Any = None,
+    dequantize: bool = False,
     max_shard_size: int | str = "5GB",
     texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write config.json and model.safetensors, its lineage in the header, as the transformers library reads them;
     generation_config.json, too, if the model came with one. Without a published family: spec.json in place of these.
+    Quantised matrices are written as they are, see `quantized`, and come back to the byte.
 
     dtype: number format of the weights ("float16", "bfloat16", np.float32, …); default: each tensor as it was stored
-    where the model came from, else as it is in memory. max_shard_size: bytes, or text such as "2GB"; above it there are
+    where the model came from, else as it is in memory. dequantize: write the numbers that quantised matrices stand for,
+    in the published layout; so does any dtype. max_shard_size: bytes, or text such as "2GB"; above it there are
     several files and an index. texts: further small files {name: text} to be saved with them.
 
     Other files in the directory stay. On a full disk, or any other error, so does the checkpoint that was there.
@@ -45,16 +48,18 @@ def save_pretrained(
     description, table, arrays = _layout(model)
     bindings = table.bind({name: array.shape for name, array in arrays.items()})
     formats = dict.fromkeys([b.theirs for b in bindings], wanted) if wanted else model.stored_formats
-    sources = table.sources(arrays, formats)
-    stored = {ours: sources[binding.theirs].dtype for binding in bindings for ours in binding.ours}
-    replaced: tuple[str, ...]
-    if "spec" in description:
-        files, replaced = {own_layout.SPEC: description}, ("config.json", "generation_config.json")
+    said = {} if wanted or dequantize else quantized.described(arrays)
+    stored: dict[str, np.dtype] = {}  # what is rounded in the file; in that of a quantised model nothing is
+    sources: Mapping[str, TensorSource | np.ndarray]
+    if said:
+        sources = quantized.sources(arrays, bindings, formats)
+        description = {"format": own_layout.FORMAT, **description, "quantization": said}
+        files = {own_layout.SPEC: description, "config.json": quantized.notice(model)}
     else:
-        config = {**description["config"], "torch_dtype": str(next(iter(sources.values())).dtype)}
-        files, replaced = {"config.json": config}, (own_layout.SPEC,)
-        if model.generation_config:
-            files["generation_config.json"] = model.generation_config
+        sources = published = table.sources(arrays, formats)
+        stored = {ours: published[binding.theirs].dtype for binding in bindings for ours in binding.ours}
+        files = {own_layout.SPEC: description} if "spec" in description else _published(description, published)
+    replaced = (own_layout.SPEC,) if own_layout.SPEC not in files else ("config.json", "generation_config.json")
     write_checkpoint(
         directory,
         sources,
@@ -63,6 +68,13 @@ def save_pretrained(
         max_shard_size=max_shard_size,
         metadata=to_metadata(_lineage(model, stored)),
     )
+
+
+def _published(description: Mapping[str, Any], sources: Mapping[str, TensorSource]) -> dict[str, Any]:
+    """The JSON files of the published layout."""
+    dtype = str(next(iter(sources.values())).dtype)
+    files = {"config.json": {**description["config"], "torch_dtype": dtype}}
+    return files | ({"generation_config.json": said} if (said := description.get("generation_config")) else {})
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -81,6 +93,20 @@ def check_saving(model: Any) -> None:
     """ValueError if `save_pretrained` would refuse the model as it is; nothing is written."""
     _, table, arrays = _layout(model)
     table.bind({name: array.shape for name, array in arrays.items()})
+
+
+class PublishedLayout(NamedTuple):
+    """A model that its family describes: the complete config, and its weights by our names."""
+
+    config: dict[str, Any]
+    arrays: dict[str, Any]
+
+
+def published_layout(model: Any) -> PublishedLayout:
+    """What another published format is made of. ValueError where no family, or not its config, describes the model."""
+    family = _family_of(model)
+    _, _, arrays = _layout(model)
+    return PublishedLayout(family.complete(model.config), arrays)
 
 
 def _layout(model: Any) -> tuple[dict[str, Any], WeightTable, dict[str, Any]]:

@@ -11,17 +11,22 @@ from typing import Any
 
 from ._telling import say_to
 
+NO_MODEL = "--model is missing: name a model's directory, a .gguf file, or smollm2"
+NO_OUT = "--out is missing: name the directory that everything goes to"
+OF_A_RUN = ("tokens", "steps", "lr", "batch", "template", "threads", "seed", "checkpoint_every")
 
-def add_arguments(parser: argparse.ArgumentParser, *, data: str) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser, *, data: str | None = None) -> None:
     """The options of every tuning. All defaults are None, to tell what was given: with --resume nothing may be.
 
-    data: what --data takes, for its help.
+    data: what --data takes, for its help; without it there is no such option.
     """
     group = parser.add_argument_group("what and where")
     group.add_argument(
         "--model", metavar="MODEL", help="where it begins: a model's directory, a .gguf file, or smollm2 (fetched once)"
     )
-    group.add_argument("--data", metavar="DATA", help=data)
+    if data is not None:
+        group.add_argument("--data", metavar="DATA", help=data)
     group.add_argument("--out", type=Path, metavar="DIR", help="where everything goes")
     group.add_argument("--resume", action="store_true", help="go on with the unfinished run in DIR, as it was begun")
     group.add_argument("--force", action="store_true", help="remove the run that DIR holds and start anew")
@@ -40,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser, *, data: str) -> None:
     group.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints")
 
 
+def data_of(args: argparse.Namespace, *names: str) -> str:
+    """What --data names: the first of `names` where it is not given; FileNotFoundError for what is neither nor there.
+
+    names: what else may stand there than a file.
+    """
+    if args.data is None:
+        return names[0]
+    if args.data not in names and not Path(args.data).exists():
+        raise FileNotFoundError(f"there is no file {args.data!r}: --data takes a file, or {' or '.join(names)}")
+    return args.data
+
+
 def run(
     args: argparse.Namespace, command: str, settings_of: Callable[[argparse.Namespace], dict[str, Any]], make: Any
 ) -> int:
@@ -52,7 +69,7 @@ def run(
 
     say = say_to(sys.stderr if args.json else sys.stdout)
     if args.out is None:
-        raise ValueError("--out is missing: name the directory that everything goes to")
+        raise ValueError(NO_OUT)
     if args.resume:
         given = [name for name, value in vars(args).items() if value is not None and value is not False]
         surplus = [name for name in given if name not in ("out", "resume", "json", "traceback")]
@@ -64,7 +81,7 @@ def run(
         settings = None
     else:
         if args.model is None:
-            raise ValueError("--model is missing: name a model's directory, a .gguf file, or smollm2")
+            raise ValueError(NO_MODEL)
         state = tuning.state_of(args.out)
         if state != "new" and not args.force:
             how = f"unfinished; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"

@@ -77,22 +77,22 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of a new run."""
+    from ..files.download import find_model
     from ..recipes.adapting import resolved
-    from .chat import find_model
 
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "template", *_OWN)
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.targets is not None:
         given["targets"] = tuple(args.targets.split(","))
-    model = str(find_model(args.model))
-    return resolved(args.method or "lora", model=model, data=args.data or "tales", **given)
+    data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
+    return resolved(args.method or "lora", model=model, data=data, **given)
 
 
 def _merge(args: argparse.Namespace) -> int:
     from ..adapters import load_adapter, merge_adapter
     from ..checkpoints import from_pretrained
+    from ..files.download import find_model
     from ..tokenizers import Tokenizer
-    from .chat import find_model
 
     for name in ("model", "adapter", "out"):
         if getattr(args, name) is None:

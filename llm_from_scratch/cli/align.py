@@ -15,7 +15,11 @@ examples:
   python -m llm_from_scratch align --method dpo --data tales --model runs/chat --out runs/dpo
   python -m llm_from_scratch align --method ipo --set tau=0.05 --data pairs.jsonl --model runs/chat --out runs/ipo
   python -m llm_from_scratch align --method ppo --data tales --model runs/chat --out runs/ppo
+  python -m llm_from_scratch align --method ppo --set kl_target=6 --set value_clip=0 --model runs/chat --out runs/ppo
   python -m llm_from_scratch align --resume --out runs/dpo
+
+Of PPO, kl_target lets beta adapt until an answer costs so many nats, kl_horizon says how fast (in answers); without it
+beta is fixed. value_clip=0 switches the clipping of the values off. --ppo-settings shows the rest.
 
 DATA is a file of preferences (JSON, JSONL or Parquet; a prompt with a chosen and a rejected answer, in any of the usual
 shapes), or tales: preferences about tales, where the true score of an answer can be computed. What the model says of
@@ -59,14 +63,14 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of a new run."""
+    from ..files.download import find_model
     from ..recipes import aligning
-    from .chat import find_model
 
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "beta", "noise")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     given |= dict(_name_value(text) for text in args.set or [])
-    data = "tales" if args.data is None else args.data
-    given |= {"model": str(find_model(args.model)), "data": data, "template": args.template}
+    data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
+    given |= {"model": model, "data": data, "template": args.template}
     return aligning.resolved(args.method or "dpo", **given)
 
 

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
+    from ..files.download import find_model
     from ..generation import Sampling, print_stream
 
     if args.max_new_tokens is not None and args.max_new_tokens < 1:
@@ -83,22 +84,6 @@ def run(args: argparse.Namespace) -> int:
     print(greeting, file=sys.stderr, flush=True)
     _converse(chat, longest, write)
     return 0
-
-
-def find_model(name: str) -> Path:
-    """The path of a model given by name (fetched if needed) or by path."""
-    from ..files.download import ARTIFACTS, cache_directory, fetch
-
-    artifact = ARTIFACTS.get(name)
-    if artifact is None or not artifact.filename.endswith(".gguf"):
-        path = Path(name)
-        if not path.exists():
-            known = ", ".join(key for key, value in ARTIFACTS.items() if value.filename.endswith(".gguf"))
-            raise FileNotFoundError(f"there is no model {name}: give a path, or the name of one to fetch: {known}")
-        return path
-    if not (cache_directory() / artifact.filename).exists():
-        print(f"fetching {artifact.what}", file=sys.stderr, flush=True)
-    return fetch(name)
 
 
 def load(path: Path, *, packed: bool, template: str | None = None, adapter: Path | None = None) -> tuple[Any, Any, Any]:

@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from . import _tuning
-from .chat import find_model
 
 HELP = "teach a model to answer: supervised tuning on dialogues, whole or with LoRA, and distillation"
 EPILOG = """
@@ -33,9 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train-on", choices=["assistant", "last", "all"], help="whose words count (default assistant: its turns)"
     )
     group.add_argument("--nef", type=float, metavar="ALPHA", help="NEFTune: noise on the embeddings, 5 to 15 is usual")
-    group.add_argument("--lora", type=int, metavar="RANK", help="train low-rank adapters, and merge them at the end")
+    group.add_argument(
+        "--lora",
+        type=int,
+        metavar="RANK",
+        help="train low-rank adapters; OUT/adapter holds them, OUT itself the model with them merged",
+    )
     group.add_argument("--context", type=int, metavar="N", help="longest row; longer dialogues lose their first turns")
     group.add_argument("--held-out", type=int, metavar="N", help="dialogues and questions to measure on (default 200)")
+    group.add_argument(
+        "--held-out-seed",
+        type=int,
+        metavar="N",
+        help="other tales and words to measure on, for a last look (default 0)",
+    )
     group = parser.add_argument_group("distillation")
     group.add_argument("--teacher", metavar="MODEL", help="learn from what this model thinks of the same dialogues")
     group.add_argument(
@@ -60,10 +70,12 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of a new run."""
+    from ..files.download import find_model
     from ..recipes import finetuning
 
     given = {name: getattr(args, name) for name in finetuning.DEFAULTS if hasattr(args, name)}
     given["noise"] = args.nef
     if args.teacher is not None:
         given["teacher"] = str(find_model(args.teacher))
-    return finetuning.settings_of(str(find_model(args.model)), args.data or "tales", **given)
+    data = _tuning.data_of(args, "tales", "format")
+    return finetuning.settings_of(str(find_model(args.model)), data, **given)

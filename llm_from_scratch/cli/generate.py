@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 HELP = "let a trained model continue a text"
@@ -125,14 +124,12 @@ def continue_text(model: Any, tokenizer: Any, prompt: str, *, stream: Any = None
     for the beginning in front. No prompt at all is that token, or the one that the model's config names.
     """
     from ..generation import end_tokens, generate
+    from ..tokenizers.ends import begin_ids
     from ..training.workers import one_blas_thread
 
-    ids = tokenizer.encode(prompt, add_special_tokens=True)
-    bos = tokenizer.bos_id
-    if bos is not None and ids[:1] != [bos] and not _has_template(tokenizer.post_processor):
-        ids = [bos, *ids]
+    ids = [*begin_ids(tokenizer), *tokenizer.encode(prompt), *tokenizer.parts.ends.after]
     if not ids:
-        begin = getattr(model, "begin_token", None) if bos is None else bos
+        begin = getattr(model, "begin_token", None) if tokenizer.bos_id is None else tokenizer.bos_id
         ids = [] if begin is None else [begin]
     if not ids:
         raise ValueError("this model has no token for the beginning of a text: give it a --prompt to continue")
@@ -155,11 +152,3 @@ def continue_text(model: Any, tokenizer: Any, prompt: str, *, stream: Any = None
         out = run_it()
     new = out[0, len(ids) :]
     return "".join(pieces), int(len(new) - (len(new) > 0 and int(new[-1]) in stops))
-
-
-def _has_template(post_processor: Any) -> bool:
-    """Whether a tokenizer's file says what stands around a text, be it nothing."""
-    if not isinstance(post_processor, Mapping):
-        return False
-    steps = post_processor.get("processors", ())  # of a Sequence
-    return post_processor.get("type") == "TemplateProcessing" or any(map(_has_template, steps))

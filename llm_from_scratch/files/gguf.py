@@ -3,7 +3,7 @@
 A file is "GGUF", a version, two counts, key-value pairs, one record a tensor (name, dimensions, type, offset), then the
 tensors' bytes, each on a border of `general.alignment`. Nothing in it can execute code. Every count, length and offset
 is held against the size of the file before anything is allocated. What the block types mean is
-`quantization/blocks.py`; what the tensors are is `checkpoints/gguf.py`.
+`quantization/blocks.py`; what the tensors are is `families/gguf`; files are written in `gguf_writing.py`.
 
 Source: the format's description in github.com/ggml-org/ggml, docs/gguf.md.
 """
@@ -20,12 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .atomic import atomic_write
-
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = 32  # bytes, unless `general.alignment` says otherwise
-_MOST_DIMENSIONS = 4
+MOST_DIMENSIONS = 4
 _DEEPEST = 4  # arrays in arrays
 
 
@@ -55,8 +53,8 @@ _OTHERS = {9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ
            34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}  # fmt: skip
 
 # Metadata: type number -> format of one value. 8 is a string, 9 an array.
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_BOOL, _STRING, _ARRAY = 7, 8, 9
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+BOOL, STRING, ARRAY = 7, 8, 9
 
 
 class GgufTensor(NamedTuple):
@@ -76,6 +74,7 @@ class GgufFile(Mapping[str, np.ndarray]):
     FileNotFoundError when it is not there.
 
     >>> import tempfile
+    >>> from .gguf_writing import write_gguf
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "tiny.gguf")
     ...     write_gguf(path, {"general.architecture": "llama"}, {"w": ("F32", np.ones((2, 3), np.float32))})
@@ -99,7 +98,7 @@ class GgufFile(Mapping[str, np.ndarray]):
             reader = _Reader(self._map)
             self.version, tensors, pairs = reader.header()
             self.metadata = reader.metadata(pairs)
-            self.tensors = reader.tensors(tensors, _alignment(self.metadata))
+            self.tensors = reader.tensors(tensors, alignment_of(self.metadata))
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
 
@@ -179,24 +178,24 @@ class _Reader:
         return found
 
     def _value(self, kind: int, what: str, depth: int) -> Any:
-        if kind in _SCALARS:
-            return self._number(_SCALARS[kind], what)
-        if kind == _STRING:
+        if kind in SCALARS:
+            return self._number(SCALARS[kind], what)
+        if kind == STRING:
             return self._string(what)
-        if kind != _ARRAY:
+        if kind != ARRAY:
             raise ValueError(f"{what} has the unknown metadata type {kind}")
         if depth == _DEEPEST:
             raise ValueError(f"{what} nests arrays more than {_DEEPEST} deep")
         inner = self._number("I", f"the type of {what}'s entries")
-        form = _SCALARS.get(inner)
-        least = struct.calcsize("<" + form) if form else {_STRING: 8, _ARRAY: 12}.get(inner)
+        form = SCALARS.get(inner)
+        least = struct.calcsize("<" + form) if form else {STRING: 8, ARRAY: 12}.get(inner)
         if least is None:
             raise ValueError(f"{what} is an array of the unknown metadata type {inner}")
         count = self._count("Q", least, f"the length of {what}")
         if form is None:
             return [self._value(inner, f"{what}[{i}]", depth + 1) for i in range(count)]
         start = self._take(count * least, what)
-        return np.frombuffer(self._data[start : start + count * least], "<" + ("u1" if inner == _BOOL else form))
+        return np.frombuffer(self._data[start : start + count * least], "<" + ("u1" if inner == BOOL else form))
 
     def tensors(self, count: int, alignment: int) -> dict[str, GgufTensor]:
         records = [self._record(number) for number in range(count)]
@@ -224,8 +223,8 @@ class _Reader:
     def _record(self, number: int) -> tuple[str, BlockType, tuple[int, ...], int]:
         name = self._string(f"the name of tensor {number}")
         dimensions = self._number("I", f"the dimensions of {name!r}")
-        if not 1 <= dimensions <= _MOST_DIMENSIONS:
-            raise ValueError(f"tensor {name!r} has {dimensions} dimensions, expected 1 to {_MOST_DIMENSIONS}")
+        if not 1 <= dimensions <= MOST_DIMENSIONS:
+            raise ValueError(f"tensor {name!r} has {dimensions} dimensions, expected 1 to {MOST_DIMENSIONS}")
         shape = tuple(self._number("Q", f"the shape of {name!r}") for _ in range(dimensions))[::-1]
         kind_number = self._number("I", f"the type of {name!r}")
         kind = _BY_NUMBER.get(kind_number)
@@ -242,75 +241,10 @@ class _Reader:
         return name, kind, shape, self._number("Q", f"the offset of {name!r}")
 
 
-def _alignment(metadata: Mapping[str, Any]) -> int:
+def alignment_of(metadata: Mapping[str, Any]) -> int:
     value = metadata.get("general.alignment", ALIGNMENT)
     if isinstance(value, bool) or not isinstance(value, int) or not 8 <= value <= 1 << 20 or value & (value - 1):
         raise ValueError(
             f"general.alignment must be a power of 2 and a multiple of 8, at most 1,048,576, not {value!r:.60}"
         )
     return value
-
-
-def write_gguf(
-    path: str | os.PathLike[str],
-    metadata: Mapping[str, Any],
-    tensors: Mapping[str, tuple[str, np.ndarray]],
-) -> None:
-    """Write a GGUF file of version 3.
-
-    metadata: str, bool, int, float, lists of str, arrays of numbers (an int becomes uint32 where it fits, a float
-    float32). tensors: name -> (type, array): numbers of that very type, or the bytes of whole blocks, uint8, as
-    `quantization.quantize` returns them. Raises ValueError or TypeError before anything is written.
-    """
-    alignment = _alignment(metadata)
-    if "" in metadata:
-        raise ValueError("a metadata key must not be empty")
-    header = [MAGIC, struct.pack("<IQQ", 3, len(tensors), len(metadata))]
-    for key, value in metadata.items():
-        header += [_packed_string(key), _packed_value(key, value)]
-    bodies: list[bytes] = []
-    offset = 0
-    for name, (type_name, array) in tensors.items():
-        if type_name not in TYPES:
-            raise ValueError(f"tensor {name!r}: {type_name!r} is not a type that can be written; known: {list(TYPES)}")
-        kind = TYPES[type_name]
-        body = np.ascontiguousarray(array)
-        if kind.values == 1 and body.dtype.itemsize != kind.bytes:
-            raise TypeError(f"tensor {name!r}: {body.dtype} is not {type_name}")
-        if kind.values > 1 and (body.dtype != np.uint8 or body.ndim == 0 or body.shape[-1] % kind.bytes):
-            raise TypeError(f"tensor {name!r}: {type_name} needs whole blocks of {kind.bytes} bytes as uint8")
-        last = body.shape[-1] if kind.values == 1 else body.shape[-1] // kind.bytes * kind.values
-        shape = (*body.shape[:-1], last)
-        header.append(_packed_string(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape[::-1]))
-        header.append(struct.pack("<IQ", kind.number, offset))
-        bodies.append(body.tobytes())
-        offset += -(-len(bodies[-1]) // alignment) * alignment
-    start = b"".join(header)
-    with atomic_write(path, "wb") as file:
-        file.write(start + bytes(-len(start) % alignment))
-        for body_bytes in bodies:
-            file.write(body_bytes + bytes(-len(body_bytes) % alignment))
-
-
-def _packed_string(text: str) -> bytes:
-    raw = text.encode("utf-8")
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def _packed_value(key: str, value: Any) -> bytes:
-    if isinstance(value, bool):
-        return struct.pack("<I?", _BOOL, value)
-    if isinstance(value, int):
-        number = 4 if 0 <= value < 2**32 else 11
-        return struct.pack("<I" + _SCALARS[number], number, value)
-    if isinstance(value, float):
-        return struct.pack("<If", 6, value)
-    if isinstance(value, str):
-        return struct.pack("<I", _STRING) + _packed_string(value)
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return struct.pack("<IIQ", _ARRAY, _STRING, len(value)) + b"".join(map(_packed_string, value))
-    array = np.asarray(value)
-    for number, form in _SCALARS.items():
-        if number != _BOOL and array.ndim == 1 and array.dtype == np.dtype("<" + form):
-            return struct.pack("<IIQ", _ARRAY, number, array.size) + array.tobytes()
-    raise TypeError(f"metadata {key!r}: cannot store {type(value).__name__} {value!r:.60}")

@@ -6,6 +6,7 @@ is not asked here.
 
 from .continuation import Stepper, generate, generate_text
 from .infilling import fill_blanks, generate_blank
+from .prompts import continue_prompts, left_padded
 from .sampling import (
     Sampling,
     greedy,
@@ -23,12 +24,14 @@ __all__ = [
     "Stepper",
     "StopStrings",
     "TextStream",
+    "continue_prompts",
     "end_tokens",
     "fill_blanks",
     "generate",
     "generate_blank",
     "generate_text",
     "greedy",
+    "left_padded",
     "limit_to_top_k",
     "limit_to_top_p",
     "penalise_repetition",

@@ -52,7 +52,8 @@ def packed_expand(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> 
 
 
 @packed_expand.check
-def _check(codes, scale, minimum):
+def check_packed(codes: np.ndarray, scale: np.ndarray, minimum: np.ndarray) -> None:
+    """ValueError unless the parts of a weight fit each other."""
     width = TILE // 2 if codes.dtype == np.uint8 else TILE if codes.dtype == np.int8 else None
     if codes.ndim != 3 or codes.shape[2] != width:
         raise ValueError(f"codes must be int8 (tiles, inputs, 64) or uint8 (…, 32), got {codes.dtype} {codes.shape}")
@@ -66,7 +67,7 @@ def _check(codes, scale, minimum):
 
 @packed_matmul.check
 def _(x, codes, scale, minimum):
-    _check(codes, scale, minimum)
+    check_packed(codes, scale, minimum)
     inputs = codes.shape[1]
     if x.ndim != 2 or x.shape[1] != inputs:
         raise ValueError(f"x {x.shape} does not fit {inputs} inputs: (N, {inputs}) was expected")
@@ -151,7 +152,7 @@ def _check_block(x, norm, weights, readers, count):
     if x.ndim != 1 or norm.shape != x.shape or len(weights) != 3 * count:
         raise ValueError(f"one token (hidden,) and {count} weights are needed, got {x.shape} and {len(weights)} arrays")
     for number in range(count):
-        _check(*weights[3 * number : 3 * number + 3])
+        check_packed(*weights[3 * number : 3 * number + 3])
         tiles, inputs, _ = weights[3 * number].shape
         if number in readers and inputs != x.size:
             raise ValueError(f"a weight takes {inputs} inputs, the token has {x.size}")

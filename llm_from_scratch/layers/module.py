@@ -6,10 +6,11 @@ A parameter is any Tensor stored on a module, in a list, or in a dict; its name 
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,10 +25,12 @@ Predicate = type | str | Callable[[str, Any], bool]
 class StoredWeight:
     """A weight kept in another form than numbers, such as packed blocks: it is counted and saved, but not trained.
 
-    Modules hold one where they would hold a Tensor. Subclasses have `shape`, `nbytes` and `expand()`; NumPy sees the
-    numbers, made when they are asked for.
+    Modules hold one where they would hold a Tensor. Subclasses are dataclasses of arrays and of fields that JSON can
+    hold (or say `arrays`, `fields` and `of_parts` themselves), and have `kind`, `shape`, `nbytes`, `expand()` and
+    `layer()`; NumPy sees the numbers, made when they are asked for.
     """
 
+    kind: ClassVar[str]  # what files call it, see `quantization.stored`
     shape: tuple[int, ...]
     nbytes: int
     dtype = np.dtype(np.float32)  # of the numbers
@@ -38,6 +41,26 @@ class StoredWeight:
     def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, as an array of `shape`."""
         raise NotImplementedError
+
+    def layer(self, bias: Tensor | None) -> Any:
+        """The module that has this weight, in place of the one that had the numbers."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays it is made of, by name: what a file keeps as tensors."""
+        return {name: value for name, value in self._parts() if isinstance(value, np.ndarray)}
+
+    def fields(self) -> dict[str, Any]:
+        """All else that it is made of, by name: what a file keeps as JSON."""
+        return {name: value for name, value in self._parts() if not isinstance(value, np.ndarray)}
+
+    @classmethod
+    def of_parts(cls, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> Any:
+        """The weight again. Raises ValueError or TypeError where the parts do not fit each other."""
+        return cls(**arrays, **fields)
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
 
 
 class Module:

@@ -125,16 +125,22 @@ class Decoder(Module):
         return values.reshape(targets.shape)
 
     def states(
-        self, batch: Mapping[str, Any], *, rng: np.random.Generator | None = None, hidden: list[Tensor] | None = None
+        self,
+        batch: Mapping[str, Any],
+        *,
+        rng: np.random.Generator | None = None,
+        hidden: list[Tensor] | None = None,
+        routed: list[Any] | None = None,
     ) -> Tensor:
         """What the head reads: (B, T, width of the head's rows), normed. batch: as for `loss`; targets may be left out.
 
         `self.head(states)` are the logits; another head (a reward, a value) may read the same. hidden: a list to which
-        the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them.
+        the input of every layer and the final normed state are added, (B, T, hidden) each, for losses on them. routed:
+        one to which is added what the routers of mixtures did that want to be balanced, for `balancing_loss`.
         """
-        inputs = self._inputs(**{name: value for name, value in self._known(batch).items() if name != "targets"})
+        inputs, _ = self._batch(batch, aimed=False)
         with drawing(rng):
-            return self._hidden(inputs, None, rng, hidden=hidden)
+            return self._hidden(inputs, None, rng, routed, hidden)
 
     def embed(self, ids: Any) -> Tensor:
         """The rows of the embedding for ids (B, T), to be changed and passed on as "embeddings": (B, T, width)."""
@@ -145,24 +151,20 @@ class Decoder(Module):
     def _inputs(self, ids: Any = None, **about: Any) -> Inputs:
         return Inputs.of(ids, self.spec.vocab_size, width=self.embedding_width, **about)
 
-    def _batch(self, batch: Mapping[str, Any]) -> tuple[Inputs, np.ndarray]:
-        if "targets" not in self._known(batch):
-            raise ValueError(f"a batch has 'ids' and 'targets'; got {sorted(batch)}")
-        inputs = self._inputs(**{name: value for name, value in batch.items() if name != "targets"})
-        targets = np.asarray(batch["targets"])
-        if targets.shape != inputs.shape:
-            raise ValueError(f"targets have shape {targets.shape}, the ids {inputs.shape}: they must be equal")
-        return inputs, targets
-
-    def _known(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The batch itself; ValueError for names that no forward pass knows."""
+    def _batch(self, batch: Mapping[str, Any], *, aimed: bool = True) -> tuple[Inputs, Any]:
+        """What a batch says, and its targets; None, and they may be missing, unless it is `aimed` at some."""
         about = {"mask", "positions", "segments", "prefix_length"}
-        if len({"ids", "embeddings"} & set(batch)) != 1 or not set(batch) <= {"ids", "embeddings", "targets", *about}:
+        known = set(batch) <= {"ids", "embeddings", "targets", *about}
+        if not known or len({"ids", "embeddings"} & set(batch)) != 1 or (aimed and "targets" not in batch):
             raise ValueError(
                 f"a batch has 'ids' (or 'embeddings' in their place) and 'targets', and may have {sorted(about)}; "
                 f"got {sorted(batch)}"
             )
-        return batch
+        inputs = self._inputs(**{name: value for name, value in batch.items() if name != "targets"})
+        targets = np.asarray(batch["targets"]) if aimed else None
+        if targets is not None and targets.shape != inputs.shape:
+            raise ValueError(f"targets have shape {targets.shape}, the ids {inputs.shape}: they must be equal")
+        return inputs, targets
 
     def _looked_up(self, ids: np.ndarray) -> Tensor:
         x = self.embedding(ids)

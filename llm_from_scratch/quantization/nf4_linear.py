@@ -2,8 +2,7 @@
 
 A product makes numbers of a few hundred rows of the matrix at a time, uses them and throws them away, backward as
 forward: memory stays that of the codes, and no gradient arrives at them. Embeddings, heads, norms, biases and
-what is no matrix stay as they are, in float32. Saving such a model writes the numbers that the codes stand for: an
-ordinary checkpoint, whose weights are the rounded ones.
+what is no matrix stay as they are, in float32. Saving such a model writes the codes (`checkpoints.quantized`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ..kernels.four_bit import four_bit_decode
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
 from . import nf4
-from .packed import PackedLinear
+from .packed import PackedLinear, replace_linears
 
 _PANEL = 2**19  # numbers made at a time: 2 MB in float32
 
@@ -42,6 +41,22 @@ class NF4Weight(StoredWeight):
     inputs: int
     block_size: int
 
+    kind = "nf4"
+
+    def __post_init__(self) -> None:
+        size, absmax, scales = self.outputs * self.inputs, self.absmax, self.scales
+        blocks = -(-size // self.block_size)
+        fits = self.packed.shape == (-(-size // 2),) and absmax.shape == (blocks,) and self.packed.dtype == np.uint8
+        if scales is None:
+            fits = fits and absmax.dtype == np.float32
+        else:
+            fits = fits and absmax.dtype == np.uint8 and scales.shape == (-(-blocks // nf4.STATISTICS_BLOCK),)
+        if not fits:
+            raise ValueError(
+                f"a matrix {self.outputs} x {self.inputs} in blocks of {self.block_size} is not codes "
+                f"{self.packed.shape} with magnitudes {absmax.dtype} {absmax.shape}"
+            )
+
     @classmethod
     def of(cls, matrix: Any, *, block_size: int = 64, double: bool = True) -> NF4Weight:
         """Quantise a matrix (outputs, inputs); double: its magnitudes in 8 bits as well. Raises as `nf4.quantize`."""
@@ -61,6 +76,10 @@ class NF4Weight(StoredWeight):
     def nbytes(self) -> int:  # type: ignore[override]
         """Bytes held."""
         return self.packed.nbytes + self.absmax.nbytes + (0 if self.scales is None else self.scales.nbytes + 4)
+
+    def layer(self, bias: Tensor | None) -> NF4Linear:
+        """The linear layer with this matrix."""
+        return NF4Linear(self, bias)
 
     def _rows(self, first: int, last: int, dtype: np.dtype) -> np.ndarray:
         """The numbers of some outputs, (last - first, inputs)."""
@@ -128,18 +147,4 @@ def to_nf4(model: Module, picked: Predicate | None = None, *, block_size: int = 
     picked: as in `Module.replace`; by default every linear layer but heads and routers (an expert is chosen by small
     differences). Embeddings, norms and biases are not touched. Only float32 models: what is packed computes in float32.
     """
-    if model.dtype != np.float32:
-        raise TypeError(f"an NF4 base computes in float32, the model is {model.dtype}: model.astype(np.float32) first")
-
-    def by_default(path: str, module: Any) -> bool:
-        return type(module) in (Linear, PackedLinear) and not path.endswith(".router")
-
-    def make(module: Any) -> NF4Linear:
-        if not isinstance(module, (Linear, PackedLinear)):
-            raise TypeError(f"only linear layers have a matrix to quantise, not {type(module).__name__}")
-        return NF4Linear.of(module, block_size=block_size, double=double)
-
-    paths = model.replace(by_default if picked is None else picked, make)
-    if not paths:
-        raise ValueError(f"no linear layer was found by {'default' if picked is None else repr(picked)}")
-    return paths
+    return replace_linears(model, picked, lambda layer: NF4Linear.of(layer, block_size=block_size, double=double))

@@ -7,6 +7,7 @@ input, none arrive at them. What this module does not do: files (`checkpoints/gg
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from ..autograd import Tensor, primitive
 from ..kernels import packed as kernels
 from ..kernels.packed import TILE
-from ..layers import Module, StoredWeight
+from ..layers import Linear, Module, StoredWeight
+from ..layers.module import Predicate
 from .blocks import Codes, decode
 
 # Rows from which expanding a panel pays: each row alone reads all codes anew.
@@ -38,6 +40,17 @@ class PackedWeight(StoredWeight):
     scale: np.ndarray
     minimum: np.ndarray
     outputs: int
+
+    kind = "packed"
+
+    def __post_init__(self) -> None:
+        tiles = -(-self.outputs // TILE)
+        kernels.check_packed(self.codes, self.scale, self.minimum)
+        if len(self.codes) != tiles or self.scale.dtype != np.float32 or self.minimum.dtype != np.float32:
+            raise ValueError(
+                f"{self.outputs} outputs are {tiles} tiles with scales in float32, "
+                f"got {len(self.codes)} with {self.scale.dtype}"
+            )
 
     @classmethod
     def from_blocks(cls, data: np.ndarray, kind: str) -> PackedWeight:
@@ -74,23 +87,27 @@ class PackedWeight(StoredWeight):
         """Bytes held."""
         return self.codes.nbytes + self.scale.nbytes + self.minimum.nbytes
 
-    def _parts(self, first: int, last: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def layer(self, bias: Tensor | None) -> PackedLinear:
+        """The linear layer with this matrix."""
+        return PackedLinear(self, bias)
+
+    def _some(self, first: int, last: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         floats = (part[first:last].astype(dtype, copy=False) for part in (self.scale, self.minimum))
         return self.codes[first:last], *floats  # type: ignore[return-value]
 
     def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, (inputs, outputs)."""
-        return kernels.packed_expand(*self._parts(0, len(self.codes), np.dtype(dtype)))[:, : self.outputs]
+        return kernels.packed_expand(*self._some(0, len(self.codes), np.dtype(dtype)))[:, : self.outputs]
 
     def matmul(self, x: np.ndarray) -> np.ndarray:
         """x (N, inputs) -> (N, outputs)."""
         tiles = len(self.codes)
         if len(x) < _MANY_ROWS:
-            return kernels.packed_matmul(x, *self._parts(0, tiles, x.dtype))[:, : self.outputs]
+            return kernels.packed_matmul(x, *self._some(0, tiles, x.dtype))[:, : self.outputs]
         y = np.empty((len(x), tiles * TILE), x.dtype)
         for first in range(0, tiles, _PANEL):
             last = min(first + _PANEL, tiles)
-            panel = kernels.packed_expand(*self._parts(first, last, x.dtype))
+            panel = kernels.packed_expand(*self._some(first, last, x.dtype))
             np.matmul(x, panel, out=y[:, first * TILE : last * TILE])
         return y[:, : self.outputs]
 
@@ -100,7 +117,7 @@ class PackedWeight(StoredWeight):
         for first in range(0, len(self.codes), _PANEL):
             last = min(first + _PANEL, len(self.codes))
             some = y[:, first * TILE : last * TILE]
-            x += some @ kernels.packed_expand(*self._parts(first, last, y.dtype))[:, : some.shape[1]].T
+            x += some @ kernels.packed_expand(*self._some(first, last, y.dtype))[:, : some.shape[1]].T
         return x
 
     def rows(self, outputs: np.ndarray) -> np.ndarray:
@@ -177,11 +194,53 @@ class PackedLinear(Module):
         return packed_linear(x, self.bias, weight=self.weight)
 
 
+def replace_linears(model: Module, picked: Predicate | None, make: Callable[[Any], Module]) -> list[str]:
+    """Replace linear layers, packed ones too, by what `make` makes of each; the paths of those replaced.
+
+    picked: as in `Module.replace`; by default every linear layer but heads and routers (an expert is chosen by small
+    differences). Embeddings, norms and biases are not touched. Only float32 models: what is packed computes in float32.
+    """
+    if model.dtype != np.float32:
+        raise TypeError(f"packed layers compute in float32, the model is {model.dtype}: model.astype(np.float32) first")
+
+    def by_default(path: str, module: Any) -> bool:
+        return type(module) in (Linear, PackedLinear) and not path.endswith(".router")
+
+    def checked(module: Any) -> Module:
+        if not isinstance(module, (Linear, PackedLinear)):
+            raise TypeError(f"only linear layers have a matrix to quantise, not {type(module).__name__}")
+        return make(module)
+
+    paths = model.replace(by_default if picked is None else picked, checked)
+    if not paths:
+        raise ValueError(f"no linear layer was found by {'default' if picked is None else repr(picked)}")
+    return paths
+
+
 @dataclass(frozen=True, eq=False)
 class PackedRows(StoredWeight):
     """A packed matrix (inputs, outputs) as a table with one row an output."""
 
     columns: PackedWeight
+
+    kind = "packed rows"
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Those of the matrix."""
+        return self.columns.arrays()
+
+    def fields(self) -> dict[str, Any]:
+        """Those of the matrix."""
+        return self.columns.fields()
+
+    @classmethod
+    def of_parts(cls, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> PackedRows:
+        """A table of the same parts."""
+        return cls(PackedWeight.of_parts(arrays, fields))
+
+    def layer(self, bias: Tensor | None = None) -> PackedEmbedding:
+        """The embedding with this table; it has no bias."""
+        return PackedEmbedding(self.columns)
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]

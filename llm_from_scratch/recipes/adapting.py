@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..adapters import save_adapter
-from ..checkpoints import from_pretrained
-from ..data import read_dialogues
-from ..data.assistant import TAUGHT_KINDS, dialogues, tasks
-from ..data.encoding import encode_dialogue, find_template
+from ..data import dialogue_examples
 from ..data.examples import ExampleSampler, example_batches
-from ..scoring.answers import answer
-from ..tokenizers import Tokenizer
-from ..training import TrainingSettings
+from .beginning import chosen_template, open_model, training_settings
+from .questions import Questions
+from .settings import check_settings
+from .taught import examples_of, open_taught
 from .techniques import find_technique, put_on
 from .tuning import Tuning
 
@@ -36,9 +30,7 @@ def resolved(method: str, *, model: str, data: str, **given: Any) -> dict[str, A
             raise ValueError(f"{method} has no setting {name!r}; it has {', '.join(sorted(known))}")
     settings = {**known, **{name: value for name, value in given.items() if value is not None}}
     settings["lr"] = technique.lr if settings["lr"] is None else settings["lr"]
-    for name in ("tokens", "batch", "held_out", "evaluations"):
-        if not isinstance(settings[name], int) or settings[name] < 1:
-            raise ValueError(f"{name} is a whole number of 1 or more, not {settings[name]!r}")
+    check_settings(settings)
     return {"method": method, "model": str(model), "data": str(data), **settings}
 
 
@@ -46,96 +38,28 @@ def prepare_run(settings: Mapping[str, Any]) -> Tuning:
     """Open everything, put the adapter on, and make the run."""
     s = dict(settings)
     technique = find_technique(s["method"])
-    path = Path(s["model"])
-    model = from_pretrained(path, packed=path.suffix == ".gguf")
-    tokenizer = Tokenizer.from_pretrained(s["model"])
+    model, tokenizer = open_model(s["model"], packed=True)
     own = {name: _tuple(s[name]) for name in technique.settings}
     put_on(model, s["method"], **own, seed=s["seed"])
-    template = s["template"] if s["template"] is not None or tokenizer.chat_template is not None else "tales"
-    if template == "tales" and s["template"] is None and s["data"] != "tales":
-        raise ValueError("the model came without a chat template: name one with --template")
-    train, held_out = _talks(s)
-    context = model.position_limit or model.spec.context_length
-    settings_of: dict[str, Any] = {"template": template, "context": context}
-    few = encoded(tokenizer, itertools.islice(train(), 64), **settings_of)
-    length = sum(len(one["ids"]) for one in few) / len(few)
-    steps = s["steps"] or max(1, round(s["tokens"] / (length * s["batch"])))
-    examples = encoded(tokenizer, itertools.islice(train(), steps * s["batch"]), **settings_of)
-    checked = encoded(tokenizer, held_out, **settings_of)
-    every = max(1, -(-steps // s["evaluations"]))
-
-    def measures(model: Any) -> dict[str, float]:
-        return {"right": share_right(model, tokenizer, s["seed"], s["held_out"], template)}
-
-    def samples(model: Any) -> list[dict[str, str]]:
-        prompts = [_prompt(talk) for talk in held_out[:2]]
-        texts = answer(model, tokenizer, prompts, template=template, max_new_tokens=48)
-        return [{"asked": prompt[-1]["content"], "answer": text} for prompt, text in zip(prompts, texts)]
-
+    template = chosen_template(tokenizer, s["template"])
+    taught = open_taught(s["data"], seed=s["seed"], held_out=s["held_out"])
+    about: dict[str, Any] = {"template": template, "context": model.position_limit or model.spec.context_length}
+    examples, steps = examples_of(taught, tokenizer, s, about)
+    held_out = dialogue_examples(tokenizer, taught.held_out, **about) if taught.held_out else []
+    questions = Questions(tokenizer, taught.prompts, taught.marks, template=template, max_new_tokens=taught.longest)
     return Tuning(
         model=model,
         tokenizer=tokenizer,
         sampler=ExampleSampler(examples, min(s["batch"], len(examples)), seed=s["seed"], multiple=16),
-        settings=TrainingSettings(
-            steps=steps,
-            learning_rate=s["lr"],
-            final_learning_rate=s["lr"] / 20,
-            warmup=min(steps, round(s["warmup"] * steps)),
-            weight_decay=0.0,
-            betas=(0.9, 0.98),
-            evaluate_every=every,
-            checkpoint_every=s["checkpoint_every"] or every,
-            threads=s["threads"],
-            seed=s["seed"],
+        settings=training_settings(
+            s, steps, s["lr"], warmup=round(s["warmup"] * steps), evaluations=s["evaluations"], weight_decay=0.0
         ),
-        validation=lambda: example_batches(checked, 16),
-        measures=measures if s["data"] == "tales" else None,
-        samples=samples,
+        validation=(lambda: example_batches(held_out, 16)) if held_out else None,
+        measures=questions if questions.marks else None,
+        samples=questions.samples,
         save=(lambda directory: save_adapter(model, directory, base=s["model"])) if technique.kept else None,
-        template=getattr(find_template(tokenizer, template), "source", None),
+        template=template.source,
     )
-
-
-def encoded(
-    tokenizer: Tokenizer, talks: Iterator[Any] | Sequence[Any], *, template: Any, context: int
-) -> list[dict[str, np.ndarray]]:
-    """Dialogues as {"ids", "targets"}: what the assistant says is predicted. ValueError names one that is too long."""
-    found = []
-    for number, talk in enumerate(talks):
-        try:
-            ids, trained = encode_dialogue(tokenizer, talk, template=template)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"dialogue {number}: {error}") from None
-        if len(ids) - 1 > context:
-            raise ValueError(f"dialogue {number}: {len(ids)} tokens do not fit into the context of {context}")
-        found.append({"ids": ids[:-1], "targets": np.where(trained[1:], ids[1:], -100)})
-    if not found:
-        raise ValueError("there are no dialogues to learn from")
-    return found
-
-
-def share_right(model: Any, tokenizer: Tokenizer, seed: int, count: int, template: Any) -> float:
-    """Which share of `count` questions about tales is answered right; questions that no training of this seed saw."""
-    asked = list(itertools.islice(tasks(seed + 1_000_003, kinds=TAUGHT_KINDS), count))
-    texts = answer(model, tokenizer, [task.messages for task in asked], template=template, max_new_tokens=64)
-    return float(np.mean([task.right(text) for task, text in zip(asked, texts)]))
-
-
-def _talks(s: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-    """What to learn from, as often as asked for, and some dialogues that are kept apart."""
-    if s["data"] == "tales":
-        held_out = list(itertools.islice(dialogues(s["seed"] + 1_000_003, kinds=TAUGHT_KINDS), s["held_out"]))
-        return lambda: dialogues(s["seed"], kinds=TAUGHT_KINDS, turns=4), held_out
-    talks = read_dialogues(s["data"])
-    apart = min(s["held_out"], len(talks) // 10)
-    if not apart:
-        raise ValueError(f"{s['data']} holds {len(talks)} dialogues; 10 or more are needed, a tenth is kept apart")
-    return lambda: itertools.cycle(talks[:-apart]), talks[-apart:]
-
-
-def _prompt(talk: Sequence[Any]) -> list[Any]:
-    last = max(k for k, message in enumerate(talk) if message["role"] == "assistant")
-    return list(talk[:last])
 
 
 def _tuple(value: Any) -> Any:

@@ -5,39 +5,33 @@ From settings that JSON can hold to a `Tuning`; how it goes on from there is the
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..adapters import add_lora, merge_adapter
+from ..adapters import add_lora, merge_adapter, save_adapter
 from ..alignment.distillation import check_vocabulary, distil
 from ..alignment.on_policy import OnPolicySampler
 from ..alignment.supervised import noisy_next_token
-from ..checkpoints import from_pretrained
 from ..data import dialogue_examples
-from ..data.encoding import find_template
 from ..data.examples import ExampleSampler, example_batches
 from ..generation import end_tokens
-from ..scoring.answers import answer
 from ..scoring.likelihoods import model_digest
-from ..tokenizers import Tokenizer
-from ..training import TrainingSettings
 from ..training.objectives import Objective
-from .taught import Taught, open_taught
-from .tuning import Tuning
+from .beginning import chosen_template, is_large, open_model, training_settings
+from .questions import Questions
+from .settings import check_settings
+from .taught import examples_of, open_taught
+from .tuning import ADAPTER, Tuning
 
 # Everything that a run may be told, with what it is otherwise. None: it follows from the data or the model.
 DEFAULTS: Mapping[str, Any] = {
     "template": None, "train_on": "assistant", "tokens": None, "steps": None, "lr": None, "batch": 8, "context": None,
     "noise": 0.0, "lora": None, "teacher": None, "distill": "forward", "temperature": 1.0, "beta": 0.5, "hard": 0.0,
-    "on_policy": 0.0, "held_out": 200, "max_new_tokens": None, "evaluations": None, "seed": 0, "threads": None,
-    "checkpoint_every": None,
+    "on_policy": 0.0, "held_out": 200, "held_out_seed": 0, "max_new_tokens": None, "evaluations": None, "seed": 0,
+    "threads": None, "checkpoint_every": None,
 }  # fmt: skip
-LARGE = 20_000_000  # parameters from which on a model is taught gently, with shorter rows
 LINEAR = ("query", "key", "value", "output", "gate", "up", "down")
-_SHOWN = 2  # answers before and after
 
 
 def settings_of(model: str, data: str, **given: Any) -> dict[str, Any]:
@@ -47,11 +41,7 @@ def settings_of(model: str, data: str, **given: Any) -> dict[str, Any]:
         raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(DEFAULTS)}")
     settings = {"model": model, "data": data, **DEFAULTS}
     settings |= {name: value for name, value in given.items() if value is not None}
-    for name in ("tokens", "steps", "batch", "context", "held_out", "max_new_tokens", "evaluations", "lora"):
-        if settings[name] is not None and (type(settings[name]) is not int or settings[name] < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, got {settings[name]!r}")
-    if settings["lr"] is not None and not (math.isfinite(settings["lr"]) and settings["lr"] > 0):
-        raise ValueError(f"lr must be finite and above 0, got {settings['lr']}")
+    check_settings(settings)
     noisy_next_token(settings["noise"])
     if settings["teacher"] is None:
         alone = [n for n in ("distill", "temperature", "beta", "hard", "on_policy") if settings[n] != DEFAULTS[n]]
@@ -65,34 +55,22 @@ def settings_of(model: str, data: str, **given: Any) -> dict[str, Any]:
 def prepare(settings: Mapping[str, Any]) -> Tuning:
     """Open model, teacher and data, and make the run."""
     s = dict(settings)
-    taught = open_taught(s["data"], seed=s["seed"], held_out=s["held_out"])
+    taught = open_taught(s["data"], **{name: s[name] for name in ("seed", "held_out", "held_out_seed")})
     room = s["max_new_tokens"] or taught.longest
-    model, tokenizer = from_pretrained(s["model"]), Tokenizer.from_pretrained(s["model"])
+    model, tokenizer = open_model(s["model"])
     objective, identity = _objective(s, model)
-    large = model.parameter_count >= LARGE
-    template = find_template(tokenizer, _template_for(tokenizer, s["template"]))
+    large, template = is_large(model), chosen_template(tokenizer, s["template"])
     context = min(model.spec.context_length, s["context"] or (512 if large else 4096))
     about: dict[str, Any] = {"context": context, "template": template, "train_on": s["train_on"]}
-    examples, steps = _examples(taught, tokenizer, s, about)
+    examples, steps = examples_of(taught, tokenizer, s, about)
     save = None
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
-        save = _saving_merged(model)
+        save = _saving_both(model, s["model"])
     lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 5 if large else 3)
-    every = max(1, -(-steps // (s["evaluations"] or (1 if large else 4))))
-    training = TrainingSettings(
-        steps=steps,
-        learning_rate=lr,
-        final_learning_rate=lr / 20,
-        warmup=min(50, -(-steps // 10)),
-        betas=(0.9, 0.98),
-        weight_decay=0.0 if large or s["lora"] is not None else 0.1,
-        evaluate_every=every,
-        checkpoint_every=s["checkpoint_every"] or every,
-        keep=1 if large else 2,
-        threads=s["threads"],
-        seed=s["seed"],
-    )
+    often, decay = s["evaluations"] or (1 if large else 4), 0.0 if large or s["lora"] is not None else 0.1
+    how: dict[str, Any] = {"warmup": min(50, -(-steps // 10)), "weight_decay": decay, "keep": 1 if large else 2}
+    training = training_settings(s, steps, lr, evaluations=often, **how)
     batch = min(s["batch"], len(examples))
     sampler: Any = ExampleSampler(examples, batch, seed=s["seed"], multiple=16)
     if s["on_policy"]:
@@ -100,7 +78,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
         how = {"stop_tokens": stops, "max_new_tokens": room, "share": s["on_policy"], "seed": s["seed"]}
         sampler = OnPolicySampler(model, examples, batch, **how)
     held_out = dialogue_examples(tokenizer, taught.held_out, **about) if taught.held_out else []
-    answers = _Answers(taught, tokenizer, template, room)
+    questions = Questions(tokenizer, taught.prompts, taught.marks, template=template, max_new_tokens=room)
     return Tuning(
         model,
         tokenizer,
@@ -109,8 +87,8 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
         objective,
         identity=identity,
         validation=(lambda: example_batches(held_out, batch)) if held_out else None,
-        measures=answers if taught.asked else None,
-        samples=answers.samples,
+        measures=questions if taught.marks else None,
+        samples=questions.samples,
         save=save,
         template=template.source,
     )
@@ -120,37 +98,11 @@ def _objective(s: Mapping[str, Any], model: Any) -> tuple[Objective, dict[str, A
     """What is minimised, and what of it the settings do not say."""
     if s["teacher"] is None:
         return noisy_next_token(s["noise"]), {}
-    teacher = from_pretrained(s["teacher"])
+    teacher, _ = open_model(s["teacher"])
     check_vocabulary(model, teacher)
     teacher.freeze()
     how = {"kind": s["distill"], "temperature": s["temperature"], "hard": s["hard"], "soft": 1 - s["hard"]}
     return distil(teacher, beta=s["beta"], **how), {"teacher": model_digest(teacher)}
-
-
-def _template_for(tokenizer: Tokenizer, given: str | None) -> str | None:
-    """The tales' own, where a tokenizer has its tokens and no template."""
-    ours = {"<|user|>", "<|assistant|>", "<|end|>"} <= set(tokenizer.special_tokens)
-    return "tales" if given is None and tokenizer.chat_template is None and ours else given
-
-
-def _examples(
-    taught: Taught, tokenizer: Tokenizer, s: Mapping[str, Any], about: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], int]:
-    """As many examples as are wanted (or there are), and the number of steps."""
-    tokens, steps, batch = s["tokens"] or taught.tokens, s["steps"], s["batch"]
-    source = taught.dialogues()
-    examples: list[dict[str, Any]] = []
-    seen, passed = 0, 0
-    while some := list(itertools.islice(source, 256)):
-        made = dialogue_examples(tokenizer, some, **about)
-        examples += made
-        seen, passed = seen + len(some), passed + sum(len(example["ids"]) for example in made)
-        if (steps is not None and len(examples) >= steps * batch) or (steps is None and tokens and passed >= tokens):
-            break
-    if steps is None:
-        wanted = tokens or taught.epochs * passed
-        steps = max(1, round(wanted / (passed / len(examples)) / min(batch, len(examples))))
-    return examples, steps
 
 
 def _linear_layers(model: Any) -> tuple[str, ...]:
@@ -160,40 +112,12 @@ def _linear_layers(model: Any) -> tuple[str, ...]:
     ) or ("all-linear",)
 
 
-def _saving_merged(model: Any) -> Any:
-    """Writes the whole model with the adapter in its matrices, so that any command can open it."""
+def _saving_both(model: Any, base: str) -> Any:
+    """Writes the adapter into a folder of its own, and the whole model with it merged, so that any command opens it."""
 
     def save(directory: Path) -> None:
+        save_adapter(model, directory / ADAPTER, base=base)
         merge_adapter(model, keep=False)
         model.save_pretrained(directory)
 
     return save
-
-
-class _Answers:
-    """Generates answers to the held-out questions; called with a model, the share of them that is right."""
-
-    def __init__(self, taught: Taught, tokenizer: Tokenizer, template: Any, max_new_tokens: int) -> None:
-        self.taught, self.tokenizer = taught, tokenizer
-        self.settings: dict[str, Any] = {"template": template, "max_new_tokens": max_new_tokens}
-        self._last: tuple[str, list[str]] = ("", [])
-
-    def __call__(self, model: Any) -> dict[str, float]:
-        texts = self._to(model)
-        right = [bool(check(text)) for (_, check), text in zip(self.taught.questions, texts) if check is not None]
-        return {self.taught.asked: sum(right) / len(right)}
-
-    def samples(self, model: Any) -> list[dict[str, str]]:
-        """The first answers."""
-        texts = self._to(model) if self.taught.asked else self._say(model, _SHOWN)
-        asked = [str(prompt[-1]["content"]).splitlines()[-1] for prompt, _ in self.taught.questions[:_SHOWN]]
-        return [{"asked": question, "answer": text} for question, text in zip(asked, texts)]
-
-    def _to(self, model: Any) -> list[str]:
-        digest = model_digest(model)
-        if self._last[0] != digest:  # before the first step and after the last the same model is asked several times
-            self._last = digest, self._say(model, len(self.taught.questions))
-        return self._last[1]
-
-    def _say(self, model: Any, count: int) -> list[str]:
-        return answer(model, self.tokenizer, [prompt for prompt, _ in self.taught.questions[:count]], **self.settings)

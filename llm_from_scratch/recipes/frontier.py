@@ -21,12 +21,14 @@ from ..files.strict_json import read_json_object
 from ..scoring.answers import sample
 from ..scoring.likelihoods import log_likelihoods
 from ..training import train
-from .aligning import open_setup, prepare_run, resolved
+from .aligning import COMMON, METHODS, open_setup, prepare_run, resolved
 from .aligning.measures import AnswerMeasures
-from .aligning.table import METHODS
 
-TOKENS = 120_000  # a run, of those that learn from pairs
-SHARED: Mapping[str, Any] = {"held_out": 256, "prompts": 256, "evaluations": 4}
+TOKENS = 120_000  # a run: of pairs, or of PPO's rollouts; and of pairs that PPO's reward model learns from
+# What is asked is the same for all, and so is how long an answer may be: PPO by itself has other kinds and lengths.
+SHARED: Mapping[str, Any] = {
+    "held_out": 256, "prompts": 256, "evaluations": 4, "kinds": "all", "max_new_tokens": 64,
+}  # fmt: skip
 # (method, its settings): each strength is a curve of its own.
 CONTESTANTS: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("dpo", {"beta": 0.1}),
@@ -43,7 +45,8 @@ BEST_OF = (1, 2, 4, 8, 16)
 
 def run_method(method: str, own: Mapping[str, Any], seed: int, given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The points of one run: {"step", "kl", "true_score", "length", "accuracy"} each, the first before any step."""
-    budget = {"tokens": TOKENS} if METHODS[method].data == "pairs" else {}
+    known = COMMON.keys() | METHODS[method].settings.keys()
+    budget = dict.fromkeys({"tokens", "reward_tokens"} & known, TOKENS)
     tuning = prepare_run(resolved(method, data="tales", seed=seed, **{**SHARED, **budget, **given, **own}))
     points: list[dict[str, Any]] = []
     assert tuning.measures is not None
@@ -117,6 +120,7 @@ def collect(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command: run what FILE does not hold yet of the contestants and seeds that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m llm_from_scratch.recipes.frontier", description=__doc__)
     parser.add_argument("--model", required=True, help="where every run begins")
     parser.add_argument("--template", help="chat template, by name (default: the model's own)")
@@ -125,6 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", help="only these (default: all)")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args(arguments)
+    names = list(dict.fromkeys(name for name, _ in CONTESTANTS))
+    if unknown := sorted(set(args.methods or ()) - set(names)):
+        parser.error(f"there is no contestant {unknown[0]!r}; there are {', '.join(names)}")
     chosen = [one for one in CONTESTANTS if args.methods is None or one[0] in args.methods]
     given = {"model": args.model, "template": args.template, "threads": args.threads}
     collect(args.out, chosen, args.seeds, given)

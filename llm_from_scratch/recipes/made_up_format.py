@@ -48,6 +48,21 @@ _WORDS = {
     "potato": ("a vegetable", "in the ground"), "tower": ("a building", "in a city"),
 }  # fmt: skip
 _HELD_OUT_WORDS = 20  # the last ones
+# Words for further held-out lists: they stand in no answer above.
+_FRESH = """
+    acorn almond arrow badger bagel balloon bamboo banjo barrel basket beaver beetle bench biscuit blender
+    bottle bracelet broom bucket butter cabbage cactus canoe canyon carpet cathedral cellar chair cheese cherry
+    chimney circus clarinet compass cookie cotton cradle crayon cricket crown curtain daisy dentist diamond
+    dolphin donkey dragon duck elephant engine factory falcon feather fence ferry fiddle flute fountain fox
+    fridge frog gallery garlic ginger giraffe glacier glove goat goose grape grasshopper hamster harp hat
+    hedgehog helmet honey hotel iceberg igloo jacket jeep jungle kangaroo keyboard kite kitten lagoon lake
+    leopard library lighthouse lobster magnet mango maple meadow medal microscope monastery monkey mushroom
+    napkin nest notebook oak octopus orange otter oven paddle palace panda parrot peacock peanut pear pepper
+    pigeon plate plum pond pony pumpkin puppet pyramid quilt raccoon radio raven ribbon robin rocket sandal
+    scarf seal sofa spinach squirrel stable statue stool submarine sword tailor teapot telescope temple tiger
+    torch towel trumpet tulip umbrella vase village wagon wallet walnut waterfall wheel whistle wolf wrench
+    yacht zebra
+""".split()
 _TRAINED = ("What is a {}?", "Where would I find a {}?", "Tell me what a {} is.", "Where does a {} belong?")
 _HELD_OUT = ("Do you know what a {} is?", "I am looking for a {}. Where should I go?", "Explain to me: a {}.")
 _ABOUT_PLACES = (_TRAINED[1], _TRAINED[3], _HELD_OUT[1])
@@ -79,9 +94,15 @@ def dialogues(seed: int = 0, count: int = 200) -> list[list[Message]]:
     return [_dialogue(*pairs[k]) for k in order]
 
 
-def questions(count: int = 100) -> list[tuple[list[Message], str]]:
-    """Held-out prompts, and the word each is about: words that were not trained, half of them in unseen ways."""
+def questions(count: int = 100, seed: int = 0) -> list[tuple[list[Message], str]]:
+    """Held-out prompts, and the word each is about: words that were not trained, half of them in unseen ways.
+
+    seed: 0 for the list that one looks at while settings are chosen. Any other draws a list of words that are neither
+    trained nor in that list: for a final figure.
+    """
     words = list(_WORDS)[-_HELD_OUT_WORDS:]
+    if seed:
+        words = [_FRESH[k] for k in np.random.default_rng(seed).permutation(len(_FRESH))[:_HELD_OUT_WORDS]]
     asked = [
         (way.format(word), word) for ways in zip(_TRAINED, (*_HELD_OUT, _HELD_OUT[0])) for way in ways for word in words
     ]

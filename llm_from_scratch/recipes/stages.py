@@ -45,9 +45,14 @@ class Stage(Protocol):
     """A part of a recipe. does: what happens in it, for people. leads: whether the next stages go on with its model."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of its folder, after its number."""
+        ...
+
     @property
-    def does(self) -> str: ...
+    def does(self) -> str:
+        """A sentence that is said when it begins."""
+        ...
 
 
 @runtime_checkable
@@ -55,15 +60,22 @@ class Trains(Stage, Protocol):
     """A stage that trains; the same `Tuning` for the same start."""
 
     @property
-    def leads(self) -> bool: ...
-    def tuning(self, start: Start) -> Tuning: ...
+    def leads(self) -> bool:
+        """False for a model that later stages only ask, such as a reward model."""
+        ...
+
+    def tuning(self, start: Start) -> Tuning:
+        """The run from there."""
+        ...
 
 
 @runtime_checkable
 class Writes(Stage, Protocol):
     """A stage that writes; the same rows for the same start."""
 
-    def write(self, start: Start) -> list[dict[str, Any]]: ...
+    def write(self, start: Start) -> list[dict[str, Any]]:
+        """JSON-able rows, at least one."""
+        ...
 
 
 def run_stages(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,66 +12,96 @@ import numpy as np
 
 from .. import data as readers
 from ..data import assistant
+from ..tokenizers import Tokenizer
 from . import made_up_format
+from .beginning import stepping_over, steps_of, tokens_of
 
 Dialogue = Sequence[Mapping[str, Any]]
 TRAINING_SEED, HELD_OUT_SEED = 19_000, 19_999  # of the tales: other seeds have other tales
+_APART = 10**12  # between the held-out seeds: no run's own reaches so far
 
 
 @dataclasses.dataclass(frozen=True)
 class Taught:
     """dialogues: to learn from, anew at each call, perhaps without end. held_out: others, whose loss is measured.
 
-    questions: prompts to which answers are generated, each with what says whether an answer is right; asked: what that
-    is called. epochs, tokens: how long one learns if nobody says; longest: tokens of an answer.
+    prompts: questions to which answers are generated. marks: as for `Questions`, nothing where nobody knows what is
+    right. epochs, tokens: how long one learns if nobody says; longest: tokens of an answer.
     """
 
     dialogues: Callable[[], Iterator[Dialogue]]
     held_out: Sequence[Dialogue]
-    questions: Sequence[tuple[Dialogue, Callable[[str], bool] | None]]
-    asked: str
+    prompts: Sequence[Dialogue]
+    marks: Mapping[str, Sequence[Callable[[str], float]]]
     tokens: int | None = None
     epochs: float = 3.0
     longest: int = 48
 
 
-def open_taught(data: str, *, seed: int, held_out: int) -> Taught:
-    """ "tales", "format", or the path of a file of dialogues in any of the usual shapes."""
+def open_taught(data: str, *, seed: int, held_out: int, held_out_seed: int = 0) -> Taught:
+    """ "tales", "format", or the path of a file of dialogues in any of the usual shapes.
+
+    held_out_seed: another one gives other held-out tales and words, for a last look at what nobody has looked at yet.
+    """
     if held_out < 1:
         raise ValueError(f"held_out is how many are kept for measuring, at least 1; got {held_out}")
     if data == "tales":
-        told = assistant.dialogues(HELD_OUT_SEED, kinds=assistant.TAUGHT_KINDS, turns=4)
-        asked = assistant.tasks(HELD_OUT_SEED, kinds=assistant.QUESTION_KINDS)
+        training = stepping_over(HELD_OUT_SEED, TRAINING_SEED + seed)
+        unseen = HELD_OUT_SEED + _APART * held_out_seed
+        told = assistant.dialogues(unseen, kinds=assistant.TAUGHT_KINDS, turns=4)
+        asked = list(itertools.islice(assistant.tasks(unseen, kinds=assistant.QUESTION_KINDS), held_out))
         return Taught(
-            lambda: assistant.dialogues(TRAINING_SEED + seed, kinds=assistant.TAUGHT_KINDS, turns=4),
-            [dialogue for _, dialogue in zip(range(min(held_out, 100)), told)],
-            [(list(task.messages), task.right) for _, task in zip(range(held_out), asked)],
-            "questions_right",
+            lambda: assistant.dialogues(training, kinds=assistant.TAUGHT_KINDS, turns=4),
+            list(itertools.islice(told, min(held_out, 100))),
+            [list(task.messages) for task in asked],
+            {"questions_right": [task.right for task in asked]},
             tokens=1_500_000,
         )
     if data == "format":
         examples = made_up_format.dialogues(seed)
-        words = made_up_format.questions(min(held_out, 100))
+        questions = made_up_format.questions(min(held_out, 100), held_out_seed)
         return Taught(
             lambda: iter(examples),
             [],
-            [(prompt, partial(made_up_format.follows, word)) for prompt, word in words],
-            "in_the_format",
+            [prompt for prompt, _ in questions],
+            {"in_the_format": [partial(made_up_format.follows, word) for _, word in questions]},
             epochs=3.0,
             longest=24,
         )
+    if held_out_seed:
+        raise ValueError(f"held_out_seed is for tales and format; what is held out of {data} is drawn by the seed")
     dialogues = list(readers.read_dialogues(data))
     if len(dialogues) < 5:
         raise ValueError(f"{data} has {len(dialogues)} dialogues: at least 5 are needed, some of them to measure on")
     order = np.random.default_rng(seed).permutation(len(dialogues)).tolist()
     kept = min(held_out, len(dialogues) // 5)
     rest = [dialogues[k] for k in order[:kept]]
-    return Taught(
-        lambda: (dialogues[k] for k in order[kept:]), rest, [(_asked(dialogue), None) for dialogue in rest], ""
-    )
+    return Taught(lambda: (dialogues[k] for k in order[kept:]), rest, [before_last_answer(d) for d in rest], {})
 
 
-def _asked(dialogue: Dialogue) -> Dialogue:
-    """What comes before the last answer."""
+def examples_of(
+    taught: Taught, tokenizer: Tokenizer, s: Mapping[str, Any], about: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], int]:
+    """As many examples as are wanted (or there are), and the number of steps.
+
+    s: a run's settings, of which "tokens", "steps" and "batch" are read; about: as `dialogue_examples` takes it.
+    """
+    tokens, steps, batch = s["tokens"] or taught.tokens, s["steps"], s["batch"]
+    source = taught.dialogues()
+    examples: list[dict[str, Any]] = []
+    seen, passed = 0, 0
+    while some := list(itertools.islice(source, 256)):
+        made = readers.dialogue_examples(tokenizer, some, **about)
+        examples += made
+        seen, passed = seen + len(some), passed + sum(map(tokens_of, made))
+        if (steps is not None and len(examples) >= steps * batch) or (steps is None and tokens and passed >= tokens):
+            break
+    if steps is None:
+        steps = steps_of(tokens or round(taught.epochs * passed), examples, min(batch, len(examples)))
+    return examples, steps
+
+
+def before_last_answer(dialogue: Dialogue) -> Dialogue:
+    """What the last answer of a dialogue answers."""
     last = max(k for k, message in enumerate(dialogue) if message["role"] == "assistant")
     return dialogue[:last]

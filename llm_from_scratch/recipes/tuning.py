@@ -37,10 +37,12 @@ from .figures import plot_figures
 from .recipe import TOKENIZER_FILES
 
 RUN, REPORT, TEMPLATE, PICTURE = "run.json", "report.json", "chat_template.jinja", "figures.png"
+ADAPTER = "adapter"  # a folder: what was trained, where the model holds it merged
 _OURS = re.compile(
     r"run\.json|report\.json|chat_template\.jinja|(log|timing)\.jsonl(\.damaged\d*)?|(loss|figures)\.png|latest"
     r"|step-\d+(\.tmp|\.old)?|(generation_)?config\.json|spec\.json|model(-\d+-of-\d+)?\.safetensors"
     r"|model\.safetensors\.index\.json|adapter_(config\.json|model\.safetensors)|value_head\.json|writer\.lock"
+    rf"|{ADAPTER}"
 )
 Say = Callable[[str], None]
 

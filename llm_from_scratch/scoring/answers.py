@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.dialogue_batches import dialogue_example
 from ..data.encoding import find_template
-from ..generation import end_tokens, generate
+from ..generation import continue_prompts, end_tokens
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
 
@@ -57,6 +58,16 @@ def answer(
     return [one.text for one in sampled]
 
 
+def answer_example(prompt: Sequence[int] | np.ndarray, answer: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+    """A prompt and its answer, ids each, as {"ids", "targets"}: the answer's tokens are targets, and it alone.
+
+    >>> answer_example([5, 6], [7, 8])
+    {'ids': array([5, 6, 7]), 'targets': array([-100,    7,    8])}
+    """
+    whole = np.array([*prompt, *answer], np.int64)
+    return dialogue_example(whole, np.arange(len(whole)) >= len(prompt))
+
+
 class Sampled(NamedTuple):
     """One answer: the ids that were asked with, those that came (with the one that ended it, if it ended), its text."""
 
@@ -67,10 +78,7 @@ class Sampled(NamedTuple):
     @property
     def example(self) -> dict[str, np.ndarray]:
         """What the model chose, as {"ids", "targets"}: for the log-probability of the very tokens that were drawn."""
-        ids = np.array(self.prompt + self.ids)
-        targets = ids[1:].copy()
-        targets[: len(self.prompt) - 1] = -100
-        return {"ids": ids[:-1], "targets": targets}
+        return answer_example(self.prompt, self.ids)
 
 
 def sample(
@@ -98,18 +106,14 @@ def sample(
     order = sorted(range(len(encoded)), key=lambda k: len(encoded[k]))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        length = len(encoded[chosen[-1]])
-        ids, real = np.zeros((len(chosen), length), np.int64), np.zeros((len(chosen), length), bool)
-        for row, k in enumerate(chosen):
-            ids[row, length - len(encoded[k]) :], real[row, length - len(encoded[k]) :] = encoded[k], True
-        out = generate(
-            model, ids, mask=real, max_new_tokens=max_new_tokens, temperature=temperature, stop_tokens=stops,
-            seed=[seed + k for k in chosen],
+        written = continue_prompts(
+            model, [encoded[k] for k in chosen], stop_tokens=stops, max_new_tokens=max_new_tokens,
+            temperature=temperature, seed=[seed + k for k in chosen],
         )  # fmt: skip
-        for new, k in zip(out[:, length:].tolist(), chosen):
-            end = next((n for n, token in enumerate(new) if token in stops), len(new))
-            spelt = [token for token in new[:end] if token < tokenizer.vocab_size]  # a model may have rows to spare
-            answers[k] = Sampled(encoded[k], new[: end + 1], tokenizer.decode(spelt).strip())
+        for new, k in zip(map(np.ndarray.tolist, written), chosen):
+            said = new[:-1] if new[-1] in stops else new
+            spelt = [token for token in said if token < tokenizer.vocab_size]  # a model may have rows to spare
+            answers[k] = Sampled(encoded[k], new, tokenizer.decode(spelt).strip())
         if progress is not None:
             progress(start + len(chosen))
     return answers

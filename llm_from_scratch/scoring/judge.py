@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..data.encoding import find_template
+from ..generation import left_padded
 from ..tokenizers.chat_template import ChatTemplate
 from .intervals import Estimate, bootstrap
 
@@ -50,6 +51,12 @@ class Verdict:
     def bias(self) -> float:
         """What standing in front adds to an answer's probability."""
         return (self.in_front - self.behind) / 2
+
+    @property
+    def score(self) -> float:
+        """1 if the first answer wins, 0 if it loses; 0.5 where neither order prefers one, or they contradict."""
+        votes = np.sign(self.in_front - 0.5) + np.sign(self.behind - 0.5)
+        return float(np.sign(votes) + 1) / 2
 
 
 def verdicts(judge: Judge, comparisons: Sequence[Comparison]) -> list[Verdict]:
@@ -178,10 +185,7 @@ class ModelJudge:
         order = sorted(range(len(encoded)), key=lambda k: len(encoded[k]))  # similar lengths share a batch
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            length = len(encoded[chosen[-1]])
-            ids, real = np.zeros((len(chosen), length), np.int64), np.zeros((len(chosen), length), bool)
-            for row, k in enumerate(chosen):
-                ids[row, length - len(encoded[k]) :], real[row, length - len(encoded[k]) :] = encoded[k], True
+            ids, real = left_padded([encoded[k] for k in chosen])
             logits = self.model.step(ids, self.model.new_memory(len(chosen)), None if real.all() else real)
             for row, k in enumerate(chosen):
                 said[k] = self._first(logits[row].astype(np.float64), k)

@@ -34,12 +34,20 @@ class Perplexity(Estimate):
 
 
 def perplexity(
-    model: Any, ids: Any, *, context: int, stride: int | None = None, batch_size: int = 8, seed: int = 0
+    model: Any,
+    ids: Any,
+    *,
+    context: int,
+    stride: int | None = None,
+    batch_size: int = 8,
+    seed: int = 0,
+    beyond: bool = False,
 ) -> Perplexity:
     """Perplexity of ids (N,) under the model, N at least 2.
 
     context: tokens that a window puts in; stride: how far windows are apart, at most `context` (the default). Where a
     text begins with a begin token, it should stand in `ids`: it is read and not scored. batch_size: windows at a time.
+    beyond: allow windows longer than the model was made for, where its positions can be computed.
     The interval is from blocks of 64 neighbouring tokens drawn with replacement.
 
     Raises TypeError or ValueError for ids that are no row of token ids, and for windows that leave tokens out.
@@ -57,6 +65,11 @@ def perplexity(
     limit = getattr(model, "position_limit", None)
     if limit is not None and context > limit:
         raise ValueError(f"windows of {context} tokens exceed the {limit} positions of this model")
+    if not beyond and context > model.spec.context_length:
+        raise ValueError(
+            f"windows of {context} tokens exceed the {model.spec.context_length} that this model was made for: lower "
+            "context, or pass beyond=True to see what it makes of more"
+        )
     check_ids(ids, model.spec.vocab_size)
     scores = np.empty(len(ids) - 1)
     windows = list(_windows(len(ids), context, stride))

@@ -43,11 +43,10 @@ def win_rate(
     pairs = list(zip(prompts, answers, others))
     asked = iter(verdicts(judge, [pair for pair in pairs if pair[1] != pair[2]]))
     found = tuple(Verdict(0.5, 0.5) if a == b else next(asked) for _, a, b in pairs)
-    votes = np.array([np.sign([v.in_front - 0.5, v.behind - 0.5]) for v in found]).reshape(-1, 2)
-    outcome = np.sign(votes.sum(axis=1))
-    mean = bootstrap((outcome + 1) / 2, seed)
+    scores = np.array([verdict.score for verdict in found])
+    mean = bootstrap(scores, seed)
     return WinRate(
         mean.value, mean.interval, mean.count,
-        int((outcome > 0).sum()), int((outcome == 0).sum()), int((outcome < 0).sum()),
-        int((votes.prod(axis=1) < 0).sum()), position_bias(found).value, found,
+        int((scores == 1).sum()), int((scores == 0.5).sum()), int((scores == 0).sum()),
+        sum((v.in_front - 0.5) * (v.behind - 0.5) < 0 for v in found), position_bias(found).value, found,
     )  # fmt: skip

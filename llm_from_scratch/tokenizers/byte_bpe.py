@@ -105,7 +105,7 @@ class ByteEncoder:
         ignore_merges: bool = False,
         ranks: np.ndarray | None = None,
     ):
-        self.merges, self.ignore_merges = merges, ignore_merges
+        self.merges, self.ranks, self.ignore_merges = merges, ranks, ignore_merges
         plain = ~np.isin(merges[:, 2], list(special))
         self._ids, self._plain = ids, merges[plain]
         self._ranks = None if ranks is None else np.ascontiguousarray(ranks)[plain]

@@ -37,6 +37,27 @@ def end_ids(tokenizer: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*([] if tokenizer.eos_id is None else [tokenizer.eos_id]), *named]))
 
 
+def begin_ids(tokenizer: Any) -> list[int]:
+    """What stands before a text: what the tokenizer's file asks for or, if it asks for nothing, the begin token.
+
+    >>> from llm_from_scratch.tokenizers import Tokenizer
+    >>> begin_ids(Tokenizer.train("a", 260, special_tokens=["<s>"])), begin_ids(Tokenizer.train("a", 256))
+    ([0], [])
+    """
+    ends = tokenizer.parts.ends
+    if ends.before or tokenizer.bos_id is None or _has_template(tokenizer.post_processor):
+        return list(ends.before)
+    return [tokenizer.bos_id]
+
+
+def _has_template(post_processor: Any) -> bool:
+    """Whether a tokenizer's file says what stands around a text, be it nothing."""
+    if not isinstance(post_processor, Mapping):
+        return False
+    steps = post_processor.get("processors", ())  # of a Sequence
+    return post_processor.get("type") == "TemplateProcessing" or any(map(_has_template, steps))
+
+
 class Ends:
     """The ends of a text.
 

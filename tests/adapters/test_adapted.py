@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 import llm_from_scratch as lfs
 from llm_from_scratch import adapters as A
+from llm_from_scratch.quantization import to_nf4
 from llm_from_scratch.training import TrainingSettings, train
 
 from .conftest import FAMILIES, IDS, check_gradients, small, state, stir
@@ -108,6 +109,28 @@ def test_adapters_inside_of_what_a_bottleneck_stands_around():
             A.remove(model, name)
         assert (model(IDS).data == alone).all()
         model.check_saving()
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_the_base_stands_beside_the_adapted_model_and_shares_its_weights(technique):
+    model = small("llama", np.float32)
+    if technique == "lora":
+        to_nf4(model)
+    alone, weights = model(IDS).data, model.weights()
+    TECHNIQUES[technique](model)
+    A.add_lora(model, 2, name="second")
+    A.activate(model, ["default", "second"])
+    stir(model)
+    acting, trains = model(IDS).data, {name for name, p in model.named_parameters() if p.requires_grad}
+    base = A.base_of(model)
+    assert A.names(base) == [] and A.names(model) == A.active_names(model) == ["default", "second"]
+    assert (base(IDS).data == alone).all() and (model(IDS).data == acting).all() and np.abs(acting - alone).max() > 1e-5
+    assert base.weights().keys() == weights.keys() and all(base.weights()[name] is w for name, w in weights.items())
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == trains
+    assert not any(p.requires_grad for p in base.parameters())
+    A.remove(model, "second")
+    A.remove(model, "default")
+    assert (base(IDS).data == alone).all()
 
 
 def test_wrong_names():

@@ -101,6 +101,9 @@ def test_doras_lengths():
         ({"rank": 33}, "no product of rank 33 fits: the matrices chosen have rank 32 at most"),
         ({"alpha": 0}, "alpha is a number above 0"),
         ({"alpha": math.nan}, "alpha is a number above 0"),
+        ({"alpha": math.inf}, "alpha is a number above 0"),
+        ({"alpha": True}, "alpha is a number above 0"),
+        ({"dropout": "0.1"}, "dropout is a probability"),
         ({"dropout": 1.0}, "dropout is a probability"),
         ({"targets": ("query", "valu")}, "no linear layer of this model is called 'valu'. There are: Attention: query"),
         ({"targets": "layers.7.*"}, "is called 'layers.7"),
@@ -112,8 +115,20 @@ def test_wrong_settings_change_nothing(settings, message):
     with pytest.raises(ValueError, match=message):
         A.add_lora(model, **settings)
     assert A.names(model) == [] and all(p.requires_grad for p in model.parameters())
-    with pytest.raises(TypeError, match="targets are names"):
-        A.add_lora(model, targets=())
+    for targets in ((), None, 3, ("query", "")):
+        with pytest.raises(TypeError, match="targets are names"):
+            A.add_lora(model, targets=targets)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    model, again = small("gpt2"), small("gpt2")
+    A.add_lora(model, np.int64(2), np.float32(3.0), dropout=np.float32(0.5))
+    stir(model)
+    A.save_adapter(model, tmp_path)
+    A.load_adapter(again, tmp_path)
+    np.testing.assert_allclose(again(IDS).data, model(IDS).data, atol=1e-12)
+    A.combine(model, {"default": np.float32(0.5)}, into="half")
+    assert model.layers[0].mixer.query.adapters["half"].B.dtype == np.float64
 
 
 def test_a_mamba_is_told_what_it_has():

@@ -7,6 +7,8 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch import adapters as A
+from llm_from_scratch.adapters.adapted import attach
+from llm_from_scratch.adapters.whole import Whole
 from llm_from_scratch.quantization import to_nf4
 
 from .conftest import FAMILIES, IDS, small, state, stir
@@ -58,6 +60,22 @@ def test_a_tied_head_is_not_changed_in_silence(targets):
     A.remove(model, "default")
     assert (model(IDS).data == alone).all()
     model.check_saving()
+
+
+def test_modules_of_their_own_are_merged_and_taken_back_even_after_more_training():
+    for tied in (True, False):
+        model = small("llama", tie_word_embeddings=tied)
+        modules = dict(model.named_modules())
+        attach(model, "default", {path: Whole(path, modules[path]) for path in ("embedding", "norm")})
+        stir(model)
+        beside, acting = model(IDS).data, state(model)
+        lfs.merge_adapter(model, untie=tied)
+        np.testing.assert_allclose(model(IDS).data, beside, atol=1e-12)
+        for parameter in model.parameters():
+            parameter.data += 1.0  # as an optimiser moves them: in place
+        assert lfs.unmerge_adapter(model) == ["default"]
+        for name in ("embedding.adapters.default.module.weight", "norm.adapters.default.module.weight"):
+            assert (state(model)[name] == acting[name]).all()
 
 
 def test_packed_matrices_are_not_written_into_but_may_be_made_plain():

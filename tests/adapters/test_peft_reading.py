@@ -137,6 +137,10 @@ def surplus(tensors):
     tensors[Q0.replace("lora_A", "lora_E")] = np.zeros(3, np.float32)
 
 
+def beside_positions(tensors):
+    return {"base_model.model.transformer.wpe.lora_embedding_A": next(iter(tensors.values()))}
+
+
 def half(tensors):
     return {key: array for key, array in tensors.items() if ".layers.0." in key}
 
@@ -158,6 +162,7 @@ def half(tensors):
         ("llama_gqa-prefix", lambda t: {"prompt_embeddings": t["prompt_embeddings"][:, :5]}, None, "prompt_embeddings"),
         ("llama_gqa-prompt", lambda t: {"prompt_embeddings": t["prompt_embeddings"][:, :5]}, None, "prompt_embeddings"),
         ("llama_gqa-ia3", None, {"feedforward_modules": []}, "ia3_l has shape"),
+        ("gpt2_tied-lora", beside_positions, {"target_modules": ["wpe"]}, r"transformer\.wpe is no linear layer"),
     ],
 )
 def test_what_does_not_fit_names_the_tensor_and_changes_nothing(case, change, config, message, tmp_path):

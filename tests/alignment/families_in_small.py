@@ -21,6 +21,14 @@ FAMILIES = (
     "falcon-7b",
     "decilm-7b",
 )
+# Sizes for `build`: the fewest designs that a new loss or head is tried on.
+SIZES = {
+    "llama": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24),
+    "gpt2": dict(n_embd=16, n_layer=1, n_head=2, n_positions=32),
+    "mamba": dict(hidden_size=16, num_hidden_layers=1, state_size=4),
+    "mixtral": dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+                    intermediate_size=24, num_local_experts=3),
+}  # fmt: skip
 
 
 def tiny(name: str, *, seed: int = 1, dtype=np.float64, scale: float = 3.0, **sizes):

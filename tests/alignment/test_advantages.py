@@ -154,11 +154,11 @@ HOLE = np.array([[1.0, np.nan, 1.0], [1.0, 1.0, 1.0]])
         (lambda: kl_rewards(ONES, ONES, [1, 1], NOTHING, beta=0.1), "has no real token"),
         (
             lambda: kl_rewards(ONES, ONES, [1, np.nan], ONES, beta=0.1),
-            "scores must be finite numbers, got nan in answer 1",
+            r"scores\[1\] is nan: every entry must be finite",
         ),
         (
             lambda: kl_rewards(HOLE, ONES, [1, 1], ONES, beta=0.1),
-            r"log_probabilities must be finite.*answer 0, at \(0, 1\)",
+            r"log_probabilities\[0, 1\] is nan: every entry must be finite",
         ),
         (
             lambda: kl_rewards(ONES, ONES, [1], ONES, beta=0.1),
@@ -173,14 +173,20 @@ HOLE = np.array([[1.0, np.nan, 1.0], [1.0, 1.0, 1.0]])
             lambda: kl_rewards(ONES, ONES, [1, 1], ONES, beta=0.1, charge="k2"),
             "charge must be one of difference, absolute",
         ),
-        (lambda: kl_rewards(ONES, ONES, [1, 1], 2 * ONES, beta=0.1), "a mask holds True and False"),
-        (lambda: generalized_advantages(ONES, ONES, ONES, lam=1.1), "lam must lie in 0..1, got 1.1"),
-        (lambda: generalized_advantages(ONES, ONES, ONES, gamma=-1), "gamma must lie in 0..1"),
-        (lambda: generalized_advantages(ONES, HOLE, ONES), "values must be finite"),
+        (lambda: kl_rewards(ONES, ONES, [1, 1], 2 * ONES, beta=0.1), "a mask holds only True and False"),
+        (
+            lambda: generalized_advantages(ONES, ONES, ONES, lam=1.1),
+            r"lam must be a .* number in \[0, 1\], got 1.1",
+        ),
+        (
+            lambda: generalized_advantages(ONES, ONES, ONES, gamma=-1),
+            r"gamma must be a .* number in \[0, 1\], got -1",
+        ),
+        (lambda: generalized_advantages(ONES, HOLE, ONES), r"values\[0, 1\] is nan: every entry must be finite"),
         (lambda: generalized_advantages(ONES, ONES, ONES, last_values=[1.0]), r"last_values has the shape \(1,\)"),
         (
             lambda: generalized_advantages(ONES[0], ONES[0], ONES[0]),
-            r"the mask must have the shape \(answers, tokens\)",
+            r"rewards must have the shape \(N, T\), none of it 0; got \(3,\)",
         ),
         (lambda: whiten(ONES, NOTHING), "has no real token"),
         (lambda: whiten(ONES[:1], [[0, 1, 0]], unbiased=True), "a variance over n - 1 needs two numbers"),

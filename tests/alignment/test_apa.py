@@ -81,8 +81,8 @@ def test_far_out():
 
 def test_what_does_not_fit_is_refused():
     ours, initial, advantage = arrays()
-    refuses_strengths(lambda scale: apa_loss(ours, initial, advantage, MASK, scale=scale), "scale")
-    refuses_strengths(lambda scale: awr_loss(ours, advantage, MASK, scale=scale), "scale")
+    assert refuses_strengths(lambda scale: apa_loss(ours, initial, advantage, MASK, scale=scale), "scale")
+    assert refuses_strengths(lambda scale: awr_loss(ours, advantage, MASK, scale=scale), "scale")
     for call in (
         lambda o=ours, a=advantage, m=MASK: apa_loss(o, initial, a, m, scale=1.0),
         lambda o=ours, a=advantage, m=MASK: awr_loss(o, a, m, scale=1.0),

@@ -66,7 +66,7 @@ def test_what_is_masked_or_weighs_nothing_does_not_matter(per_sequence):
         ({"mask": MASK & [[True], [False], [True]]}, "row 1 is masked altogether"),
         ({"mask": np.zeros_like(MASK)}, "row 0 is masked altogether"),
         ({"mask": MASK[:, :3]}, r"the mask has the shape \(3, 3\), log_probabilities \(3, 4\)"),
-        ({"mask": MASK * 0.5}, "a mask holds only 0 and 1"),
+        ({"mask": MASK * 0.5}, "a mask holds only True and False"),
         ({"log_probabilities": log_p()[0]}, r"must have the shape \(N, T\), none of it 0; got \(4,\)"),
         ({"log_probabilities": np.zeros((0, 4))}, r"must have the shape \(N, T\), none of it 0; got \(0, 4\)"),
         ({"log_probabilities": np.where(MASK, np.nan, 0.0)}, r"log_probabilities\[0, 0\] is nan"),

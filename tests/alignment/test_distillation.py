@@ -234,8 +234,8 @@ def test_nothing_is_changed_and_a_frozen_teacher_gets_no_gradient():
     ("change", "message"),
     [
         ({"kind": "backward"}, "kind must be one of forward, reverse, jensen-shannon"),
-        ({"temperature": 0.0}, "temperature must be finite and above 0"),
-        ({"temperature": math.nan}, "temperature must be finite"),
+        ({"temperature": 0.0}, "temperature must be a finite number above 0, got 0.0"),
+        ({"temperature": math.nan}, "temperature must be a finite number above 0, got nan"),
         ({"kind": "jensen-shannon", "beta": 0.0}, "kind='forward'"),
         ({"kind": "jensen-shannon", "beta": 1.0}, "kind='reverse'"),
         ({"kind": "jensen-shannon", "beta": 1.5}, "beta is the teacher's share"),
@@ -243,7 +243,7 @@ def test_nothing_is_changed_and_a_frozen_teacher_gets_no_gradient():
         ({"kind": "jensen-shannon", "beta": math.nan}, "beta is the teacher's share"),
         ({"kind": "forward", "rescaled": True}, "rescaled belongs to"),
         ({"mask": np.zeros((2, 5), bool)}, "mean over 0 positions"),
-        ({"mask": np.ones((2, 4), bool)}, r"mask has shape \(2, 4\)"),
+        ({"mask": np.ones((2, 4), bool)}, r"mask has the shape \(2, 4\), the positions \(2, 5\)"),
         ({"mask": np.full((2, 5), 0.5)}, "True and False"),
         ({"teacher_logits": TEACHER[..., :-1]}, "student chooses among 23 tokens and the teacher among 22"),
         ({"teacher_logits": TEACHER[:1]}, "must be equal"),
@@ -319,6 +319,29 @@ def test_the_objective_learns_on_every_family(name):
     assert abs(analytic) > 1e-3
     assert numeric == pytest.approx(analytic, rel=2e-6)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("weights", [{"soft": 1.0}, {"soft": 0.0, "states": 1.0}, {"soft": 0.5, "hard": 0.5}])
+def test_a_student_with_experts_is_balanced_as_it_asks(weights):
+    def mixture(seed, balance):
+        asks = {"output_router_logits": True, "router_aux_loss_coef": balance}
+        return tiny("mixtral-8x7b", seed=seed, changes=asks)
+
+    teacher, batch = mixture(3, 0.5), answers()  # whose own balance is nobody's business
+    aim, count = A.distil(teacher, **weights), float((batch["targets"] != -100).sum())
+    asking, silent = mixture(2, 0.5), mixture(2, 0.0)
+    balance = asking.loss(batch) - asking.loss(batch, auxiliary=False)
+    assert balance.item() > 0.5  # of 2 experts each token takes
+    plain = aim(silent, batch, normaliser=count)
+    for share in (1.0, 0.25):  # of a batch of which these rows are a part
+        both = aim(asking, batch, normaliser=count / share).item()
+        assert both == pytest.approx(share * (plain + balance).item(), rel=1e-12)
+    with lfs.no_grad():  # an evaluation stays comparable
+        assert aim(asking, batch, normaliser=count).item() == pytest.approx(plain.item(), rel=1e-12)
+    numeric, analytic = slopes(aim, asking, batch)
+    assert numeric == pytest.approx(analytic, rel=2e-6)
+    alone = A.distil(None, soft=0.0, hard=1.0)(asking, batch, normaliser=count).item()
+    assert alone == pytest.approx(asking.loss(batch).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

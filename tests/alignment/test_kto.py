@@ -65,7 +65,7 @@ def test_far_out_it_is_flat(dtype):
 
 def test_what_does_not_fit_is_refused():
     ours, theirs, *_ = draw()
-    refuses_strengths(lambda beta: kto_loss(ours, theirs, GOOD, 0.0, beta=beta), "beta")
+    assert refuses_strengths(lambda beta: kto_loss(ours, theirs, GOOD, 0.0, beta=beta), "beta")
     for name in ("desirable_weight", "undesirable_weight"):
         with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0, got -1"):
             kto_loss(ours, theirs, GOOD, 0.0, **{name: -1})

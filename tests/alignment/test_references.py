@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_preference import build, pairs
+from test_preference import FAMILIES, build, objective, pairs
 
 import llm_from_scratch as lfs
+from llm_from_scratch import TrainingSettings, adapters, train
 from llm_from_scratch.alignment.references import (
+    SIDES,
     accuracy,
     check_reference,
     implicit_rewards,
     reference_answers,
     reference_pairs,
 )
+from llm_from_scratch.data.examples import ExampleSampler
 
 
 def test_before_training_every_pair_is_a_tie(tmp_path):
@@ -71,3 +74,25 @@ def test_another_vocabulary_or_tokenizer_is_refused():
         check_reference(build(), build(), one, another)
     with pytest.raises(ValueError, match="tokenizer is another: token 0 is"):
         check_reference(build(), build(), one, lfs.Tokenizer.train("one two two", 270, special_tokens=["<|end|>"]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adapted_policy_is_held_to_its_base_and_moves_the_adapter_alone(family):
+    """DPO with LoRA: the reference is the policy with its adapter off, whatever the adapter has learned before."""
+    model, alone = build(family), build(family)
+    adapters.add_lora(model, 2, targets=("output", "head"))
+    given = reference_pairs(adapters.base_of(model), pairs(8))
+    plain = reference_pairs(alone, pairs(8))
+    assert all(one[f"reference_{s}"] == two[f"reference_{s}"] for one, two in zip(given, plain) for s in SIDES)
+    start = {name: array.copy() for name, array in model.state_dict().items()}
+    settings = TrainingSettings(steps=30, learning_rate=0.1, weight_decay=0.0, threads=1)
+    sampler = ExampleSampler(given, 4, seed=0)
+    outcome = train(model, sampler, settings, objective=objective("dpo"), progress=False)
+    assert outcome.loss < 0.4 < np.log(2)
+    moved = {name for name, array in model.state_dict().items() if (array != start[name]).any()}
+    assert moved and all(".default." in name for name in moved)
+    after = reference_pairs(adapters.base_of(model), pairs(8))  # of an adapter that acts, too
+    adapters.activate(model, None)
+    off = reference_pairs(model, pairs(8))
+    for one, two, three in zip(given, after, off):
+        assert all(one[f"reference_{s}"] == two[f"reference_{s}"] == three[f"reference_{s}"] for s in SIDES)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from llm_from_scratch import TrainingSettings, build, train
+from llm_from_scratch import TrainingSettings, adapters, build, train
 from llm_from_scratch.alignment import (
     PPO,
     ActorCritic,
@@ -233,6 +233,26 @@ FILES = (
     "step-10/optimizer.safetensors",
     "step-10/model.safetensors",
 )
+
+
+@pytest.mark.parametrize("critic", ["policy", "shared"])
+def test_an_adapted_policy_is_held_to_its_base_and_moves_the_adapter_alone(critic):
+    policy = decoder()
+    adapters.add_lora(policy, 2, targets="all-linear")
+    model, figures = ActorCritic.of(policy, critic), []
+    sampler = rollouts(model=model, reference=adapters.base_of(policy), critic=critic, on_iteration=figures.append)
+    start = {name: array.copy() for name, array in policy.state_dict().items()}
+    settings = TrainingSettings(steps=12, learning_rate=0.05, weight_decay=0.0, threads=1)
+    train(model, sampler, settings, objective=PPO(sampler.settings), progress=False)
+    assert figures[0]["kl"] == 0 and figures[-1]["kl"] != 0  # an adapter begins as nothing
+    moved = {name for name, array in policy.state_dict().items() if (array != start[name]).any()}
+    assert moved and all(".default." in name for name in moved)
+    # the reference has not moved: the price of what is sampled now is that by a base that never had an adapter
+    sampler._sample()
+    fresh = rollouts(model=model, reference=decoder(), critic=critic)
+    fresh.restore({**sampler.state(), "identity": fresh.state()["identity"], "iteration": sampler.iteration - 1})
+    fresh._sample()
+    assert fresh.figures["kl"] == sampler.figures["kl"]
 
 
 @pytest.mark.parametrize("change", [{}, {"pretraining_coefficient": 0.5}], ids=["plain", "mix"])

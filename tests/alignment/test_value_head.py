@@ -4,17 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from families_in_small import SIZES
 
 from llm_from_scratch import build, from_pretrained
 from llm_from_scratch.alignment import RewardModel, ValueHead
 from llm_from_scratch.models.spec import ModelSpec
 
 FAMILIES = {
-    "llama": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24),
-    "gpt2": dict(n_embd=16, n_layer=1, n_head=2, n_positions=32),
-    "mamba": dict(hidden_size=16, num_hidden_layers=1, state_size=4),
-    "mixtral": dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-                    intermediate_size=24, num_local_experts=3),
+    **SIZES,
     "opt": dict(hidden_size=16, word_embed_proj_dim=8, num_hidden_layers=1, num_attention_heads=2, ffn_dim=24,
                 max_position_embeddings=32),
     "stripedhyena": dict(hidden_size=16, num_layers=2, num_filters=16, inner_mlp_size=24, state_size=2,

@@ -45,12 +45,15 @@ def setting():
 
 
 def test_the_setting_takes_effect(setting):
-    processor.verify(setting)
+    found = processor.verify(setting)
+    assert found["numba"][0] == setting.numba_cpu and not set(found["numpy"]) & set(setting.numpy_off)
 
 
 def test_the_setting_of_an_avx2_machine_takes_effect(setting):
     """Also where the machine is more than that: two kinds down."""
-    processor.verify(below(platform.machine(), {"avx2"}, [*setting.numpy_off, "X86_V3", "AVX2"]))
+    lower = below(platform.machine(), {"avx2"}, [*setting.numpy_off, "X86_V3", "AVX2"])
+    found = processor.verify(lower)
+    assert found["numba"][0] == lower.numba_cpu and not set(found["numpy"]) & {"X86_V3", "AVX2"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.cli.chat import Conversation
 from llm_from_scratch.cli.generate import continue_text
-from llm_from_scratch.files.gguf import write_gguf
+from llm_from_scratch.files.gguf_writing import write_gguf
 from llm_from_scratch.generation import Sampling
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
 

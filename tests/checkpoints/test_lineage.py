@@ -159,7 +159,7 @@ def test_an_adapter_records_its_model_as_it_was(tmp_path: Path) -> None:
 
 def test_what_cannot_be_recorded_is_refused() -> None:
     model = lfs.build("llama", **TINY)
-    with pytest.raises(ValueError, match="trained from, merged from, adapted from; not 'stolen from'"):
+    with pytest.raises(ValueError, match="trained from, merged from, adapted from, quantised from; not 'stolen from'"):
         record_lineage(model, "stolen from", "x")
     with pytest.raises(ValueError, match="source is empty"):
         record_lineage(model, "merged from", "")

@@ -64,7 +64,8 @@ def test_the_table_is_printed_and_nothing_else_is_needed(capsys):
         (["--noise", "2"], "noise is a share from 0 to 1, got 2.0"),
         (["--batch", "0"], "batch must be at least 1, got 0"),
         (["--template", "chatml-with-a-typo"], "chatml-with-a-typo"),
-        (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--data", "nowhere.jsonl"], "there is no file 'nowhere.jsonl': --data takes a file, or tales"),
+        (["--data", ""], ". is a directory: name a file"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(options, message, start, tmp_path, capsys):

@@ -10,8 +10,8 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.cli import main
-from llm_from_scratch.cli.chat import Conversation, find_model, load
-from llm_from_scratch.files.download import ARTIFACTS, cache_directory
+from llm_from_scratch.cli.chat import Conversation, load
+from llm_from_scratch.files.download import ARTIFACTS, cache_directory, find_model
 from llm_from_scratch.generation import Sampling
 
 TINY = Path(__file__).parents[1] / "families" / "fixtures" / "gguf" / "tied.gguf"

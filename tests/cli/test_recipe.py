@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,21 +91,24 @@ def test_a_run_leaves_a_folder_a_stage_and_goes_on_where_it_was_stopped(
         (["run", "zephyr", "--model", "x"], "--out is missing"),
         (["run", "zephyr", "--out", "OUT"], "--model is missing"),
         (["run", "zephyr", "--out", "OUT", "--model", "no/such"], "there is no model no/such"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--batch", "0"], "--batch must be at least 1, got 0"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--lr", "nan"], "--lr must be a finite number above 0"),
-        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--seed", "-1"], "--seed must not be negative"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--batch", "0"], "batch must be at least 1, got 0"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--lr", "nan"], "lr must be a finite number above 0"),
+        (["run", "zephyr", "--out", "OUT", "--model", "TINY", "--seed", "-1"], "seed must be at least 0, got -1"),
         (["run", "zephyr", "--out", "OUT", "--resume"], "no run of a recipe to go on with"),
         (["run", "zephyr", "--out", "OUT", "--resume", "--steps", "3"], "recipe run … --resume takes no --steps"),
         (
             ["run", "zephyr", "--out", "OUT", "--model", "TINY", "--template", "zefyr"],
             "no chat template called 'zefyr'",
         ),
+        (["run", "zephyr", "--out", "OUT", "--model", "CUT"], "the file is cut off"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing_behind(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny: str, words: list[str], message: str
 ) -> None:
-    places = {"OUT": str(tmp_path / "out"), "TINY": tiny}
+    cut = Path(shutil.copytree(tiny, tmp_path / "cut")) / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    places = {"OUT": str(tmp_path / "out"), "TINY": tiny, "CUT": str(cut.parent)}
     assert main(["recipe", *(places.get(word, word) for word in words)]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ") and message in captured.err and captured.err.count("\n") == 1

@@ -42,6 +42,9 @@ def test_the_kind_is_known_by_the_rows(tmp_path, row, kind):
 def test_what_is_of_no_kind(tmp_path):
     with pytest.raises(ValueError, match="rows with the keys .'a'. are of no known shape. Known: HelpSteer"):
         kind_of(put(tmp_path, {"a": 1}))
+    (tmp_path / "empty.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match="empty.json holds no rows"):
+        kind_of(tmp_path / "empty.json")
     with pytest.raises(ValueError, match="item 1: Alpaca: what the assistant says is empty"):
         kind_of(put(tmp_path, {"instruction": "Q", "output": ""}))
 

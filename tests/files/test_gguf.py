@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_from_scratch.files.gguf import GgufFile, write_gguf
+from llm_from_scratch.files.gguf import GgufFile
+from llm_from_scratch.files.gguf_writing import write_gguf
 from llm_from_scratch.quantization import quantize
 
 NUMBERS = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)

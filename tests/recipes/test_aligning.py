@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.files import download
 from llm_from_scratch.recipes import aligning, tuning
 from llm_from_scratch.recipes.aligning.sources import PreferenceFile, Tales, open_source
 
-TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
+pytestmark = pytest.mark.usefixtures("cache")
 QUICK = {"steps": 3, "batch": 2, "held_out": 6, "prompts": 3, "max_new_tokens": 4, "threads": 1, "evaluations": 2}
 OWN = {"kto": {"mismatched": 4, "estimate": 2}}
 DIRECT = ("dpo", "cdpo", "ipo", "hinge", "kto", "crlft", "apa", "awr")
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A tiny model with the tales' tokenizer, as a directory."""
-    directory = tmp_path_factory.mktemp("start")
-    tokenizer = lfs.Tokenizer.from_pretrained(TALES_MODEL)
-    model = lfs.build(
-        "llama", num_hidden_layers=1, num_attention_heads=2, hidden_size=16, intermediate_size=24,
-        max_position_embeddings=256, vocab_size=len(tokenizer),
-    )  # fmt: skip
-    model.save_pretrained(directory)
-    tokenizer.save(directory)
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def settings_for(method, start, **given):
@@ -178,7 +157,7 @@ def test_the_tales_are_others_than_those_measured_on():
         ({"tokens": -5}, ValueError, "tokens must be at least 1, got -5"),
         ({"prompts": 0}, ValueError, "prompts must be at least 1, got 0"),
         ({"held_out": 2, "prompts": 3}, ValueError, "3 prompts are to be answered, and 2 are held out"),
-        ({"lr": float("nan")}, ValueError, "dpo: lr must be finite and above 0, got nan"),
+        ({"lr": float("nan")}, ValueError, "dpo: lr must be a finite number above 0, got nan"),
         ({"noise": 1.5}, ValueError, "dpo: noise is a share from 0 to 1, got 1.5"),
         (
             {"method": "kto", "desirable_weight": -1},

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-import llm_from_scratch as lfs
-from llm_from_scratch.files import download
 from llm_from_scratch.recipes import aligning, tuning
 
-TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
+pytestmark = pytest.mark.usefixtures("cache")
 QUICK = {
     "steps": 3, "batch": 2, "held_out": 6, "prompts": 3, "max_new_tokens": 4, "threads": 1, "evaluations": 2,
     "training_prompts": 5, "answers": 3, "reward_tokens": 2000,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A tiny model with the tales' tokenizer, as a directory."""
-    directory = tmp_path_factory.mktemp("start")
-    tokenizer = lfs.Tokenizer.from_pretrained(TALES_MODEL)
-    lfs.build(
-        "llama", num_hidden_layers=1, num_attention_heads=2, hidden_size=16, intermediate_size=24,
-        max_position_embeddings=512, vocab_size=len(tokenizer),
-    ).save_pretrained(directory)  # fmt: skip
-    tokenizer.save(directory)
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def resolved(start, **given):

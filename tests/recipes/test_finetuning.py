@@ -1,6 +1,7 @@
 """finetune: settings, every way to begin a run, what it leaves, and a killed run that goes on to the byte."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.cli import main
 from llm_from_scratch.recipes import finetuning
 from llm_from_scratch.recipes.taught import open_taught
-from llm_from_scratch.recipes.tuning import carry_out
+from llm_from_scratch.recipes.tuning import carry_out, clear
 
 SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"]
 QUIET = {"say": lambda text: None, "progress": False}
@@ -91,7 +92,7 @@ def test_a_killed_run_goes_on_to_the_byte(tmp_path, model, data, more):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
 
 
-def test_lora_leaves_a_plain_model_that_says_the_same(tmp_path, model, data):
+def test_lora_leaves_a_plain_model_and_an_adapter_that_say_the_same(tmp_path, model, data):
     seen = []
 
     def make(settings):
@@ -105,6 +106,13 @@ def test_lora_leaves_a_plain_model_that_says_the_same(tmp_path, model, data):
     whole = lfs.from_pretrained(model).parameter_count
     assert report["trainable"] < whole / 2
     np.testing.assert_allclose(lfs.from_pretrained(tmp_path / "run")([[5, 6, 7]]).data, seen[0], atol=1e-5)
+    beside = lfs.from_pretrained(model)
+    lfs.load_adapter(beside, tmp_path / "run" / "adapter")
+    assert np.array_equal(beside([[5, 6, 7]]).data, seen[0])
+    config = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == model and config["r"] == 2
+    clear(tmp_path / "run")
+    assert not (tmp_path / "run" / "adapter").exists()
 
 
 def test_the_number_of_steps_follows_from_the_tokens(model, data):
@@ -116,9 +124,33 @@ def test_the_number_of_steps_follows_from_the_tokens(model, data):
     assert some == 1
 
 
+@pytest.mark.parametrize("kind", ["tales", "format"])
+def test_a_last_look_is_at_other_questions_and_learns_from_the_same(kind):
+    first, last, seeded = (open_taught(kind, held_out=12, **seeds) for seeds in (
+        {"seed": 0}, {"seed": 0, "held_out_seed": 1}, {"seed": 1},
+    ))  # fmt: skip
+    assert not [prompt for prompt in last.prompts if prompt in first.prompts]
+    assert not [talk for talk in last.held_out if talk in first.held_out]
+    assert seeded.prompts == first.prompts
+    some = [list(islice(taught.dialogues(), 20)) for taught in (first, last, seeded)]
+    assert some[0] == some[1] != some[2]
+
+
+def test_what_is_held_out_of_a_file_is_drawn_by_the_seed(data):
+    with pytest.raises(ValueError, match="held_out_seed is for tales and format"):
+        open_taught(data, seed=0, held_out=2, held_out_seed=1)
+
+
+@pytest.mark.parametrize("seed", [19_999 - 19_000, 19_998 - 19_000])
+def test_no_seed_learns_from_what_is_held_out(seed):
+    taught = open_taught("tales", seed=seed, held_out=40)
+    assert not [talk for talk in islice(taught.dialogues(), 40) if talk in taught.held_out]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"held_out_seed": -1}, "held_out_seed must be at least 0"),
         ({"noise": -1.0}, "NEFTune's alpha"),
         ({"lora": 0}, "lora must be"),
         ({"steps": 0}, "steps must be"),
@@ -140,6 +172,8 @@ def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, model, d
     for more, message in (
         (["--teacher", str(other)], "student chooses among 320 tokens and the teacher among 321"),
         (["--data", str(few)], ""),
+        (["--data", "nowhere"], "there is no file 'nowhere': --data takes a file, or tales or format"),
+        (["--data", ""], ". is a directory: name a file"),
         (["--model", "nowhere"], "there is no model nowhere"),
         (["--template", "nonsense"], "nonsense"),
         (["--distill", "reverse"], "name one with --teacher"),
@@ -157,3 +191,12 @@ def test_the_command(tmp_path, model, data, capsys):
     stored = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"]
     assert report["steps"] == 2 and stored["noise"] == 5.0 and stored["train_on"] == "last"
     assert main(command) == 2 and "holds a run already" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_last_look(tmp_path, model, capsys):
+    def asked(*more):
+        command = ["finetune", "--model", model, "--data", "format", "--out", str(tmp_path / "run"), "--threads", "1"]
+        assert main([*command, "--steps", "1", "--held-out", "1", "--force", "--json", *more]) == 0
+        return json.loads(capsys.readouterr().out)["after"]["samples"][0]["asked"]
+
+    assert asked() == asked("--held-out-seed", "0") != asked("--held-out-seed", "1")

@@ -1,5 +1,7 @@
 """The made-up format: what follows it and what does not, and that held-out questions are held out."""
 
+import re
+
 import pytest
 
 from llm_from_scratch.recipes import made_up_format as f
@@ -42,6 +44,18 @@ def test_questions_are_about_words_and_in_ways_that_were_not_trained():
     assert all(word not in trained.split() for _, word in asked)
     unseen = [prompt for prompt, word in asked if prompt[0]["content"].replace(word, "{}") not in f._TRAINED]
     assert 40 <= len(unseen) <= 60
+
+
+def test_another_seed_asks_about_words_that_neither_training_nor_the_first_list_has():
+    everything = " ".join(message["content"].lower() for example in f.dialogues(0, 320) for message in example)
+    first = {word for _, word in f.questions(100)}
+    assert len(set(f._FRESH)) == len(f._FRESH) >= 5 * len(first)
+    assert not set(f._FRESH) & ({*re.findall("[a-z]+", everything)} | first)
+    lists = [{word for _, word in f.questions(100, seed)} for seed in (1, 2, 3)]
+    assert all(len(words) == len(first) and words <= set(f._FRESH) for words in lists)
+    assert lists[0] != lists[1] != lists[2] and f.questions(100, 1) == f.questions(100, 1)
+    ways = [[prompt[0]["content"].replace(word, "{}") for prompt, word in f.questions(100, seed)] for seed in (0, 1)]
+    assert ways[0] == ways[1]  # only the words differ
 
 
 @pytest.mark.parametrize("call", [lambda: f.dialogues(0, 0), lambda: f.dialogues(0, 321), lambda: f.questions(1000)])

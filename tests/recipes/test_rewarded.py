@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,33 +13,13 @@ import llm_from_scratch as lfs
 from llm_from_scratch.alignment import RewardModel
 from llm_from_scratch.data.assistant import QUESTION_KINDS
 from llm_from_scratch.data.encoding import find_template
-from llm_from_scratch.files import download
 from llm_from_scratch.recipes import aligning, tuning
 from llm_from_scratch.recipes.aligning import rewarded
 from llm_from_scratch.recipes.aligning.sources import Tales
 
-TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
+pytestmark = pytest.mark.usefixtures("cache")
 QUICK = {"steps": 4, "held_out": 6, "prompts": 3, "max_new_tokens": 4, "threads": 1, "evaluations": 2, "batch": 4}
 PPO = {"answers": 4, "minibatch": 2, "training_prompts": 6, "reward_tokens": 2000}
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("start")
-    tokenizer = lfs.Tokenizer.from_pretrained(TALES_MODEL)
-    model = lfs.build(
-        "llama", num_hidden_layers=1, num_attention_heads=2, hidden_size=16, intermediate_size=24,
-        max_position_embeddings=256, vocab_size=len(tokenizer),
-    )  # fmt: skip
-    model.save_pretrained(directory)
-    tokenizer.save(directory)
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def settings_for(method, start, **given):
@@ -97,12 +77,27 @@ def test_a_run_that_was_killed_goes_on_to_the_byte_with_the_reward_model_that_wa
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
+def test_ctrl_c_while_the_reward_model_learns_keeps_none(start, tmp_path, cache, monkeypatch):
+    class Interrupted(rewarded.RewardPairs):
+        def __call__(self, model, batch, **how):
+            signal.raise_signal(signal.SIGINT)
+            return super().__call__(model, batch, **how)
+
+    settings = settings_for("ppo", start, **{**PPO, "reward_tokens": 20_000})
+    with monkeypatch.context() as patch:
+        patch.setattr(rewarded, "RewardPairs", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(tmp_path / "run", settings)
+    assert not list(cache.rglob("reward-model-*")) and tuning.state_of(tmp_path / "run") == "new"
+    assert carry_out(tmp_path / "run", settings)["steps"] == 4
+
+
 def test_a_reward_model_of_ones_own(start, tmp_path):
     carry_out(tmp_path / "reward", settings_for("reward", start))
     made = aligning.prepare_run(settings_for("ppo", start, **PPO, reward_model=str(tmp_path / "reward")))
     wanted = RewardModel.from_pretrained(tmp_path / "reward")
     assert np.array_equal(made.model.critic.head.weight.data, wanted.head.weight.data)
-    assert made.settings.steps == 4
+    assert (made.settings.steps, made.settings.schedule, made.settings.final_learning_rate) == (4, "linear", 0.0)
 
 
 @pytest.mark.parametrize("template", ["tales", "chatml"])  # the second writes a line break after the end

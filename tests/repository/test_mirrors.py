@@ -21,6 +21,7 @@ ACROSS = {
         "test_runs": "quickstart, train and generate, one after the other, to the files that they leave",
         "test_output": "what all commands print, under encodings and to readers that go away",
     },
+    "evaluation": {"test_parity": "likelihoods against lm-eval's"},
     "families": {
         "test_parity": "all families against the transformers library",
         "test_author_references": "families against their authors' own code",

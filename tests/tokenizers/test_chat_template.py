@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.files.gguf import write_gguf
+from llm_from_scratch.files.gguf_writing import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.chat_template import ChatTemplate
 from llm_from_scratch.tokenizers.template_limits import Budget

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from llm_from_scratch.files.download import ARTIFACTS, cache_directory
-from llm_from_scratch.files.gguf import write_gguf
+from llm_from_scratch.files.gguf_writing import write_gguf
 from llm_from_scratch.tokenizers import Tokenizer
 from llm_from_scratch.tokenizers.byte_level import to_characters
 from llm_from_scratch.tokenizers.gguf import tokenizer_from_gguf_metadata

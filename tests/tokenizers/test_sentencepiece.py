@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_from_scratch.files.gguf import write_gguf
+from llm_from_scratch.files.gguf_writing import write_gguf
 from llm_from_scratch.generation import TextStream
 from llm_from_scratch.kernels.dispatch import backend
 from llm_from_scratch.tokenizers import SentencePieceTokenizer, Tokenizer, streams

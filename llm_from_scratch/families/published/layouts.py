@@ -189,6 +189,25 @@ class Modes:
         return [(theirs[:, :, 0], ours[0])]
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """Several matrices of one shape, each stored (out, in), one on the other: the experts of a layer.
+
+    >>> Stacked().stored_shape([(3, 2), (3, 2)])
+    (2, 2, 3)
+    """
+
+    def stored_shape(self, ours: Sequence[Shape]) -> Shape:
+        """How many there are, and our shape, turned."""
+        if len(set(ours)) > 1:
+            raise ValueError(f"parameters of shapes {list(ours)} cannot be stacked")
+        return (len(ours), *ours[0][::-1])
+
+    def pairs(self, theirs: np.ndarray, ours: Sequence[np.ndarray]) -> Pairs:
+        """Each of theirs, turned, and ours."""
+        return [(theirs[number].T, part) for number, part in enumerate(ours)]
+
+
 AS_IS = AsIs()
 DEPTHWISE = Depthwise()
 TRANSPOSED = Transposed()

@@ -6,16 +6,15 @@ length, their KL from the reference in nats an answer, and their true score wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...alignment.references import accuracy, implicit_rewards
-from ...scoring.answers import answer, sample
+from ...scoring.answers import sample
 from ...scoring.likelihoods import log_likelihoods, model_digest
-
-_SHOWN = 2  # answers before and after
+from ..questions import Questions
 
 
 class AnswerMeasures:
@@ -31,13 +30,14 @@ class AnswerMeasures:
         held_out = setup.source.held_out
         self.pairs = setup.encoded([{**pair, "prompt": asked(pair["prompt"])} for pair in held_out])
         self.prompts = [asked(pair["prompt"]) for pair in held_out[: setup.settings["prompts"]]]
+        limit = setup.settings["max_new_tokens"]
+        likeliest = Questions(setup.tokenizer, self.prompts, {}, template=setup.template, max_new_tokens=limit)
+        self.samples = likeliest.samples
         self._last: tuple[str, dict[str, float]] | None = None
 
     def __call__(self, model: Any) -> dict[str, float]:
         digest = model_digest(model)
-        if (
-            self._last is None or self._last[0] != digest
-        ):  # before the first step, and after the last, it is asked twice
+        if self._last is None or self._last[0] != digest:  # before the first step and after the last it is asked twice
             self._last = digest, self._measured(model)
         return self._last[1]
 
@@ -57,15 +57,3 @@ class AnswerMeasures:
         if setup.source.score is not None:
             figures["true_score"] = float(np.mean([setup.source.score(k, one.text) for k, one in enumerate(found)]))
         return figures
-
-    def samples(self, model: Any) -> list[dict[str, str]]:
-        """The likeliest answers to the first held-out prompts."""
-        setup, prompts = self.setup, self.prompts[:_SHOWN]
-        limit = setup.settings["max_new_tokens"]
-        texts = answer(model, setup.tokenizer, prompts, max_new_tokens=limit, template=setup.template)
-        return [{"asked": _last_line(prompt), "answer": text} for prompt, text in zip(prompts, texts)]
-
-
-def _last_line(prompt: Sequence[Mapping[str, Any]]) -> str:
-    lines = [line for line in str(prompt[-1]["content"]).splitlines() if line.strip()]
-    return lines[-1] if lines else ""

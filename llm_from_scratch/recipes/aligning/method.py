@@ -9,19 +9,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...alignment.pairs import encode_pairs
 from ...alignment.references import check_reference, reference_pairs
-from ...checkpoints import from_pretrained
 from ...data.examples import ExampleSampler
 from ...tokenizers import Tokenizer
 from ...training import TrainingSettings
 from ...training.objectives import Objective
 from ...training.run import Sampler
+from ..beginning import open_model, steps_of, training_settings
+from ..settings import check_settings
 from ..tuning import Tuning
 from .measures import AnswerMeasures
 from .sources import KINDS, Source
@@ -43,13 +43,6 @@ COMMON: Mapping[str, Any] = {
     "threads": None,
     "checkpoint_every": None,
 }
-
-
-# The settings that are whole numbers, and the least they may be.
-LEAST: Mapping[str, int] = {
-    "batch": 1, "tokens": 1, "steps": 1, "held_out": 1, "prompts": 1, "max_new_tokens": 1, "evaluations": 1, "seed": 0,
-    "threads": 1, "checkpoint_every": 0, "estimate": 1, "mismatched": 1,
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,22 +79,20 @@ class Method:
         return found
 
     def _check(self, name: str, value: Any, default: Any) -> None:
-        whole = name in LEAST
+        try:
+            check_settings({name: value})
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: {error}") from None
         if isinstance(default, (bool, str)):
             fits, what = isinstance(value, type(default)), "true or false" if isinstance(default, bool) else "a text"
         else:
-            fits = not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
-            what = "a whole number" if whole else "a number"
+            fits, what = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
         if not fits:
             raise TypeError(f"{self.name}: {name} must be {what}, got {value!r}")
-        if whole and value < LEAST[name]:
-            raise ValueError(f"{self.name}: {name} must be at least {LEAST[name]}, got {value}")
         if name in ("noise", "warmup") and not 0 <= value <= 1:
             raise ValueError(f"{self.name}: {name} is a share from 0 to 1, got {value}")
         if name == "kinds" and value not in KINDS:
             raise ValueError(f"{self.name}: kinds is one of {', '.join(KINDS)}, got {value!r}")
-        if name == "lr" and not 0 < value < math.inf:
-            raise ValueError(f"{self.name}: lr must be finite and above 0, got {value}")
 
 
 class Setup:
@@ -130,7 +121,7 @@ class Setup:
     @functools.cached_property
     def reference(self) -> Any:
         """The model as it was before training, frozen: a copy of its own."""
-        reference = from_pretrained(self.settings["model"]) if self._reference is None else self._reference()
+        reference = open_model(self.settings["model"])[0] if self._reference is None else self._reference()
         check_reference(self.model, reference)
         reference.freeze()
         return reference
@@ -142,6 +133,7 @@ class Setup:
 
     @property
     def threads(self) -> int | None:
+        """Shares that work is divided into, as everything that takes `threads` wants it; None: the cores."""
         return self.settings["threads"]
 
     def preferences(self, count: int) -> list[dict[str, Any]]:
@@ -163,28 +155,16 @@ class Setup:
         batch, steps = self.settings["batch"], self.settings["steps"]
         if steps is None:
             few = self.preferences(max(batch, 64))
-            made = make(few)  # one example of each, or one of each answer
-            tokens = sum(len(row) for one in made for name, row in one.items() if name.endswith("ids")) / len(few)
-            steps = max(1, round(self.settings["tokens"] / (tokens * batch)))
+            steps = steps_of(self.settings["tokens"], make(few), batch, of=len(few))
         examples = make(self.preferences(steps * batch))
         return examples, self.training(steps)
 
     def training(self, steps: int) -> TrainingSettings:
         """How so many steps are made."""
         s = self.settings
-        every = max(1, -(-steps // s["evaluations"]))
-        return TrainingSettings(
-            steps=steps,
-            learning_rate=s["lr"],
-            warmup=min(steps, round(s["warmup"] * steps)),
-            schedule="linear",
-            weight_decay=0.0,
-            betas=(0.9, 0.98),
-            evaluate_every=every,
-            checkpoint_every=every if s["checkpoint_every"] is None else s["checkpoint_every"],
-            threads=s["threads"],
-            seed=s["seed"],
-        )
+        how: dict[str, Any] = {"schedule": "linear", "final_learning_rate": 0.0, "weight_decay": 0.0}
+        warmup = round(s["warmup"] * steps)
+        return training_settings(s, steps, s["lr"], warmup=warmup, evaluations=s["evaluations"], **how)
 
     def sampler(self, examples: Sequence[Mapping[str, Any]], batch: int | None = None) -> ExampleSampler:
         """Batches of examples, in a fresh order each epoch."""

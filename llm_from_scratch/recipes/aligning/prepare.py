@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints import from_pretrained
 from ...data.encoding import find_template
 from ...files.download import cache_directory
-from ...tokenizers import Tokenizer
+from ..beginning import open_model
 from ..tuning import Tuning
 from .method import Setup
 from .sources import open_source
@@ -30,9 +29,9 @@ def open_setup(settings: Mapping[str, Any], say: Callable[[str], None] = print) 
     """The model, the tokenizer and the data of a run, opened."""
     s = dict(settings)
     source = open_source(s["data"], **{name: s[name] for name in ("seed", "held_out", "noise", "kinds")})
-    tokenizer = Tokenizer.from_pretrained(s["model"])
+    model, tokenizer = open_model(s["model"])
     return Setup(
-        from_pretrained(s["model"]),
+        model,
         tokenizer,
         source,
         s,

@@ -16,6 +16,7 @@ from ...files.jsonl import read_jsonl, write_jsonl
 from ...scoring.answers import answer
 from ...scoring.likelihoods import model_digest
 from ...training import next_token
+from ..beginning import steps_of
 from ..tuning import Tuning
 from .method import Method, Setup
 from .rewarded import REWARD_TOKENS, learned_reward, reward_row
@@ -90,8 +91,7 @@ def _rejection(setup: Setup) -> Tuning:
     s = setup.settings
     steps = s["steps"]
     if steps is None:
-        length = sum(len(example["ids"]) for example in examples) / len(examples)
-        steps = max(1, round(s["tokens"] / (length * s["batch"])))
+        steps = steps_of(s["tokens"], examples, s["batch"])
     return setup.tuning(setup.sampler(examples), next_token, setup.training(steps))
 
 

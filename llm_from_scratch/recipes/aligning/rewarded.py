@@ -31,12 +31,14 @@ from ...generation import end_tokens
 from ...scoring.likelihoods import model_digest
 from ...training import TrainingSettings, train
 from ...training.objectives import IGNORE
+from ..beginning import steps_of
 from ..tuning import Tuning
 from .method import Method, Setup
 from .sources import Tales
 
 REWARD_TOKENS = 1_000_000  # that a reward model learns from, where PPO finds none
 PPO_TOKENS = 300_000  # that PPO samples, prompts included
+PPO_BETA = 0.2  # a learned reward is followed past the point where it is still right at 0.05, after about 15 rollouts
 _EXPECTED = 20  # tokens of an answer, to know how many rollouts that makes
 # A pretraining mix needs texts, which the command has none of; a value_clip of 0 is none.
 _PPO = {f.name: f.default for f in dataclasses.fields(PPOSettings) if f.name != "pretraining_coefficient"}
@@ -106,15 +108,15 @@ def train_reward_model(setup: Setup, tokens: int) -> RewardModel:
     """A reward model that begins as the setup's model, after so many tokens of preferences; centred."""
     s = setup.settings
     few = reward_pairs(setup, setup.preferences(64))
-    length = sum(len(row) for one in few for name, row in one.items() if name.endswith("ids")) / len(few)
-    steps = max(1, round(tokens / (length * s["batch"])))
+    steps = steps_of(tokens, few, s["batch"])
     examples = reward_pairs(setup, setup.preferences(steps * s["batch"]))
     model = RewardModel(copy.deepcopy(setup.model))
     settings = TrainingSettings(
         steps=steps, learning_rate=1e-3, warmup=min(20, steps), weight_decay=0.0, threads=s["threads"], seed=s["seed"]
     )
     sampler = ExampleSampler(examples, min(s["batch"], len(examples)), seed=s["seed"], multiple=16)
-    train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say)
+    if not train(model, sampler, settings, objective=RewardPairs(), progress=False, report=setup.say).finished:
+        raise KeyboardInterrupt  # half a reward model is none: nothing is kept
     rows = [example["chosen_ids"].tolist() for example in examples[:256]]
     head = model.head.bias
     assert head is not None
@@ -174,8 +176,8 @@ METHODS = (
         "ppo", "answers are sampled, scored by a reward model, and made more or less probable", "arXiv:2203.02155",
         "prompts",
         {
-            **_PPO, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS, "lr": 4e-4,
-            "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05, "kinds": "taught",
+            **_PPO, "beta": PPO_BETA, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS,
+            "lr": 4e-4, "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05, "kinds": "taught",
         },
         _ppo, _settings,
     ),

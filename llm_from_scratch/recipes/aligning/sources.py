@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import data as readers
 from ...data import assistant
+from ..beginning import stepping_over
 
 # Far from the seeds that supervised tuning draws its dialogues with: other tales.
 TRAINING_SEED, HELD_OUT_SEED = 22_000, 22_999
@@ -33,15 +34,17 @@ class Tales:
 
     def __post_init__(self) -> None:
         self._kinds = KINDS[self.kinds]
+        self._training = stepping_over(HELD_OUT_SEED, TRAINING_SEED + self.seed)
         self.held_out = list(itertools.islice(assistant.preferences(HELD_OUT_SEED, kinds=self._kinds), self.count))
         self.tasks = list(itertools.islice(assistant.tasks(HELD_OUT_SEED, kinds=self._kinds), self.count))
 
     def preferences(self) -> Iterator[Preference]:
-        return assistant.preferences(TRAINING_SEED + self.seed, kinds=self._kinds, noise=self.noise)
+        """Those to learn from, without end and anew at each call: about other tales than the held-out ones."""
+        return assistant.preferences(self._training, kinds=self._kinds, noise=self.noise)
 
     def asked(self) -> Iterator[assistant.Task]:
         """The tasks that `preferences` are about, in their order."""
-        return assistant.tasks(TRAINING_SEED + self.seed, kinds=self._kinds)
+        return assistant.tasks(self._training, kinds=self._kinds)
 
     def score(self, number: int, text: str) -> float:
         """Between 0 and 1."""
@@ -63,6 +66,7 @@ class PreferenceFile:
         self._rows = [rows[k] for k in order[count:]]
 
     def preferences(self) -> Iterator[Preference]:
+        """The rows that are not held out, once each and anew at each call."""
         return iter(self._rows)
 
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from ..stages import Start
-from .corpora import talks
-from .preset import Message, Preset
+from .corpora import conversations
+from .preset import Preset
 from .supervised import Supervised
 
-TURNS = 3
+TURNS = 3  # a seed, carried on for two more
 EPOCHS = 3
 TOKENS = 360_000  # of some 440 conversations, three times: a fifteenth of the examples that Hermes has
-
-
-def grown(start: Start, seed: int) -> Iterator[list[Message]]:
-    """Seeds of one turn, carried on for two more."""
-    return talks(seed, turns=TURNS)
-
 
 PRESET = Preset(
     name="capybara",
@@ -27,7 +18,11 @@ PRESET = Preset(
     template="vicuna",
     stages=(
         Supervised(
-            "sft", "Few conversations, read three times, loss on every answer.", grown, tokens=TOKENS, epochs=EPOCHS
+            "sft",
+            "Few conversations, read three times, loss on every answer.",
+            conversations(TURNS),
+            tokens=TOKENS,
+            epochs=EPOCHS,
         ),
     ),
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ...data import assistant
 from ...data.assistant import SYSTEMS, TAUGHT_KINDS, Task
+from ..stages import Start
 from .preset import Message
 
 TRAINING = 31_000  # + the run's seed: the tales that presets are trained on; a stage adds a number of its own
@@ -24,6 +26,16 @@ def talks(
     """Dialogues of so many turns of the user, without end."""
     drawn = assistant.dialogues(TRAINING + seed, kinds=kinds, turns=turns, system=system, styles=styles)
     return (plain(talk) for talk in drawn)
+
+
+def conversations(turns: int, *, apart: int = 0, **how: Any) -> Callable[[Start, int], Iterator[list[Message]]]:
+    """What a stage reads: dialogues of so many turns, others for each `apart`; how: as for `talks`."""
+    return lambda start, seed: talks(seed + apart, turns=turns, **how)
+
+
+def written(stage: str) -> Callable[[Start, int], Iterator[list[Message]]]:
+    """What a stage reads: the dialogues that an earlier one wrote, over and over."""
+    return lambda start, seed: (row["messages"] for row in itertools.cycle(start.rows(stage)))
 
 
 def asked(seed: int, kinds: Sequence[str] = TAUGHT_KINDS) -> Iterator[Task]:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...adapters import add_lora, merge_adapter
 from ...quantization import to_nf4
 from ...tokenizers.templates import Format
-from ..stages import Start
-from .corpora import talks
-from .preset import Message, Preset
+from .corpora import conversations
+from .preset import Preset
 from .supervised import Supervised
 
 TEMPLATE = Format(
     "OpenAssistant's Guanaco, conversations in one text",
     system="{}\n", user="### Human: {}\n", prompt="### Assistant:", answer=" {}{eos}", after="\n",
 ).jinja()  # fmt: skip
+REPLIES = conversations(2, styles={"full": 1})  # OASST1 in small: of a tree of replies the best at every level
 RANK, ALPHA, DROPOUT = 16, 16, 0.05  # 64, 16 and 0.05 to 0.1 there
-
-
-def replies(start: Start, seed: int) -> Iterator[list[Message]]:
-    """OASST1 in small: of a tree of replies the best at every level."""
-    return talks(seed, turns=2, styles={"full": 1})
 
 
 def quantized(model: Any) -> None:
@@ -45,7 +39,7 @@ PRESET = Preset(
     here="rank 16 for 64; the longest answers stand for the best ranked replies",
     template=TEMPLATE,
     stages=(
-        Supervised("qlora", "Conversations, loss on all of them, into adapters alone.", replies, train_on="all",
+        Supervised("qlora", "Conversations, loss on all of them, into adapters alone.", REPLIES, train_on="all",
                    prepare=quantized, keep=kept, lr=5e-3),
     ),
 )  # fmt: skip

@@ -25,9 +25,9 @@ from ...data.assistant import OTHER_KINDS, QUESTION_KINDS, SYSTEMS, Task
 from ...generation import end_tokens
 from ..stages import Start
 from ..tuning import Tuning
-from .corpora import asked, prompt_of, talks, told
+from .corpora import asked, prompt_of, talks, told, written
 from .custom import Made, Reward, Written
-from .opening import LONGEST, Opened
+from .opening import LONGEST, Opened, sampled
 from .preset import Message, Preset
 from .scoring import rewards_of
 from .supervised import Supervised
@@ -105,7 +105,7 @@ def rejected(opened: Opened) -> Sequence[Mapping[str, Any]]:
     """Rejection sampling: of several answers the one with the highest reward."""
     tasks = list(itertools.islice(asked(opened.start.settings["seed"] + 5), opened.some(PROMPTS)))
     prompts, reward = [prompt_of(task) for task in tasks], Combined(opened)
-    columns = [opened.respond(prompts, temperature=1.0, seed=k * PROMPTS) for k in range(ANSWERS)]
+    columns = sampled(opened, prompts, ANSWERS)
     best = np.argmax([reward(tasks, texts) for texts in columns], axis=0)
     chosen = [(prompt, columns[best[row]][row]) for row, prompt in enumerate(prompts)]
     return [{"messages": told(prompt, text)} for prompt, text in chosen if text]
@@ -159,11 +159,6 @@ def ghosts(opened: Opened) -> Sequence[Mapping[str, Any]]:
     dialogues = list(drawn)
     wishes = [list(SYSTEMS.values())[k % len(SYSTEMS)] for k, _ in enumerate(dialogues)]
     return [{"messages": m} for m in ghost_dialogues(dialogues, wishes, opened.respond) if m[-1]["content"]]
-
-
-def written(stage: str) -> Any:
-    """What a stage wrote, over and over."""
-    return lambda start, seed: (row["messages"] for row in itertools.cycle(start.rows(stage)))
 
 
 PRESET = Preset(

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from ..stages import Start
 from . import zephyr
-from .corpora import talks
-from .preset import Message, Preset
+from .corpora import conversations
+from .preset import Preset
 from .supervised import Supervised
 
-TURNS = 4
-
-
-def long_talks(start: Start, seed: int) -> Iterator[list[Message]]:
-    """Other dialogues than Zephyr's, of more turns."""
-    return talks(seed + 2, turns=TURNS)
-
+TURNS = 4  # of other dialogues than Zephyr's
 
 PRESET = Preset(
     name="openbuddy-zephyr",
@@ -26,6 +17,6 @@ PRESET = Preset(
     template="zephyr",
     stages=(
         *zephyr.PRESET.stages,
-        Supervised("multi-turn", "Dialogues of four turns.", long_talks, tokens=200_000, lr=3e-4),
+        Supervised("multi-turn", "Dialogues of four turns.", conversations(TURNS, apart=2), tokens=200_000, lr=3e-4),
     ),
 )

@@ -17,7 +17,7 @@ from ..tuning import Tuning
 from . import openchat
 from .corpora import TRAINING, asked, plain, prompt_of
 from .custom import Made, Reward, Written
-from .opening import Opened
+from .opening import Opened, sampled
 from .preset import Preset
 from .scoring import scores_of
 
@@ -46,7 +46,7 @@ def scored(opened: Opened) -> Sequence[Mapping[str, Any]]:
     """Answers of the policy, and by how much the reward model puts them above the others to the same prompt."""
     tasks = itertools.islice(asked(opened.start.settings["seed"] + 1), opened.some(PROMPTS))
     prompts = [openchat.of_class(prompt_of(task)) for task in tasks]
-    columns = [opened.respond(prompts, temperature=1.0, seed=k * PROMPTS) for k in range(ANSWERS)]
+    columns = sampled(opened, prompts, ANSWERS)
     scores = np.stack([scores_of(opened, "reward", prompts, texts) for texts in columns], axis=1)
     advantages = scores - scores.mean(axis=1, keepdims=True)
     advantages /= advantages.std() + 1e-8

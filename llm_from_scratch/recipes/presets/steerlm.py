@@ -10,7 +10,7 @@ from ...alignment.attributes import ATTRIBUTES, HIGHEST, annotated, rating_dialo
 from ...data import assistant
 from ...tokenizers.templates import Format
 from ..stages import Start
-from .corpora import TRAINING, asked, plain, prompt_of, told
+from .corpora import TRAINING, asked, plain, prompt_of, told, written
 from .custom import Written
 from .opening import Opened
 from .preset import Message, Preset
@@ -45,11 +45,6 @@ def rated_dialogues(opened: Opened) -> Sequence[Mapping[str, Any]]:
     return [{"messages": messages} for messages in made]
 
 
-def conditioned(start: Start, seed: int) -> Iterator[list[Message]]:
-    """What was annotated, over and over."""
-    return (row["messages"] for row in itertools.cycle(start.rows("annotated")))
-
-
 def best(prompt: Sequence[Message]) -> list[Message]:
     """The prompt that asks for the best answer."""
     return with_attributes(prompt, WANTED)
@@ -65,7 +60,7 @@ PRESET = Preset(
         Supervised("attributes", "A model that rates answers, in words.", rated, train_on="last", leads=False,
                    tokens=600_000),
         Written("annotated", "Dialogues with the ratings that it gives.", rated_dialogues),
-        Supervised("sft", "Answers under their ratings.", conditioned, tokens=1_000_000),
+        Supervised("sft", "Answers under their ratings.", written("annotated"), tokens=1_000_000),
     ),
     asks=best,
 )  # fmt: skip

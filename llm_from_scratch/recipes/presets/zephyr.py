@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...data.assistant.feedback import binarize
-from ..stages import Start
-from .corpora import asked, prompt_of, talks
+from .corpora import asked, conversations, prompt_of
 from .custom import Aligned, Written
-from .opening import Opened
-from .preset import Message, Preset
+from .opening import Opened, sampled
+from .preset import Preset
 from .supervised import Supervised
 
 PROMPTS, ANSWERS = 640, 4
 BETA = 0.1
-
-
-def chats(start: Start, seed: int) -> Iterator[list[Message]]:
-    """UltraChat in small."""
-    return talks(seed, turns=3)
 
 
 def feedback(opened: Opened) -> Sequence[Mapping[str, Any]]:
@@ -28,8 +22,7 @@ def feedback(opened: Opened) -> Sequence[Mapping[str, Any]]:
     seed = opened.start.settings["seed"]
     tasks = list(itertools.islice(asked(seed + 1), opened.some(PROMPTS)))
     prompts = [prompt_of(task) for task in tasks]
-    columns = [opened.respond(prompts, temperature=1.0, seed=k * PROMPTS) for k in range(ANSWERS)]
-    answers = [list(row) for row in zip(*columns)]
+    answers = [list(row) for row in zip(*sampled(opened, prompts, ANSWERS))]
     ratings = [[task.score(text) for text in row] for task, row in zip(tasks, answers)]
     return binarize(prompts, answers, ratings, seed=seed)  # type: ignore[arg-type, return-value]
 
@@ -41,7 +34,7 @@ PRESET = Preset(
     here="the tuned model writes all four answers; the tales' true score plays GPT-4, who rates them",
     template="zephyr",
     stages=(
-        Supervised("sft", "Dialogues, loss on every answer.", chats),
+        Supervised("sft", "Dialogues, loss on every answer.", conversations(3)),
         Written("feedback", "Four answers to each prompt, rated; pairs of the best and another one.", feedback),
         Aligned("dpo", "DPO on these pairs.", "dpo", "feedback", {"beta": BETA, "tokens": 400_000}),
     ),

@@ -25,11 +25,14 @@ _LLAMA_3 = ("llama3", "llama-v3", "llama-bpe")
 PRE_TOKENIZERS = {
     **dict.fromkeys(("gpt-2", "mpt", "olmo", "jais", "phi-2"), "gpt2"),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r"), "digits"),
-    **dict.fromkeys(_LLAMA_3, "cl100k"),
+    **dict.fromkeys((*_LLAMA_3, "dbrx", "smaug-bpe"), "cl100k"),
     **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), "qwen2"),
+    **dict.fromkeys(("bloom", "gpt3-finnish"), "bloom"),
 }
 """llama.cpp's names of pre-tokenisations, and ours."""
 _KEY = "tokenizer.ggml."
+NFC = _KEY + "normalizer.nfc"
+"""A key of ours, for tokenizers that compose letters and their marks first; the llama.cpp library never does."""
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 _ENDS = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")  # roles of tokens after which nothing is generated
 # Ids that a SentencePiece file need not give. (Byte-level files that give none have none here.)
@@ -57,13 +60,14 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"tokenizer.ggml.pre {name!r:.60} is not supported; known: {', '.join(PRE_TOKENIZERS)}")
     spelt = _strings(metadata, "tokens")
     types = _types(metadata, spelt)
-    numbers = {token: number for number, token in enumerate(spelt) if token}  # an empty one leaves a gap
-    twice = next((token for number, token in enumerate(spelt) if numbers.get(token, number) != number), None)
+    # What is not used, and an empty one, leaves a gap.
+    numbers = {token: number for number, token in enumerate(spelt) if types[number] != Kind.UNUSED}
+    twice = next((spelt[n] for n, kind in enumerate(types) if kind != Kind.UNUSED and numbers[spelt[n]] != n), None)
     if twice is not None:
         raise ValueError(f"the token {twice!r} stands twice in the vocabulary")
     here = Path("tokenizer.ggml")  # for messages
     check_vocabulary(numbers, here)
-    merges = read_merges(_strings(metadata, "merges"), numbers, here)
+    merges = read_merges(_strings(metadata, "merges", least=0), numbers, here)
     added = [
         AddedToken(spelt[number], number, special=kind == Kind.CONTROL)
         for number, kind in enumerate(types)
@@ -77,6 +81,7 @@ def arguments(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "added_tokens": added,
         "pre_tokenizer": PreTokenizer(PRE_TOKENIZERS[name]),
         "ignore_merges": name in _LLAMA_3,
+        "normalizer": "NFC" if flag(metadata, NFC, False, "") else None,
         **_around(metadata, spelt, contents, begins=name in _LLAMA_3),
     }
 
@@ -172,8 +177,8 @@ def _around(
     return {"roles": roles, "post_processor": template_of(roles, begins, ends)}
 
 
-def _strings(metadata: Mapping[str, Any], name: str) -> list[str]:
+def _strings(metadata: Mapping[str, Any], name: str, least: int = 1) -> list[str]:
     value = metadata.get(_KEY + name)
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or len(value) < least or not all(isinstance(item, str) for item in value):
         raise ValueError(f"the tokenizer has no list of strings tokenizer.ggml.{name}")
     return value
