@@ -26,7 +26,7 @@ a recipe, ties.yaml:
     normalize: true
   dtype: float32                         # of the result; left away: as the base is stored
 
-Models are directories with safetensors of one architecture, size and vocabulary. They are read tensor by tensor, so that
+Models are directories with safetensors of one architecture, size and vocabulary. They are read tensor by tensor:
 no more of them has to fit into memory than one tensor of each.
 """
 
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", nargs="?", type=Path, metavar="OUT", help="the new directory that is written")
     parser.add_argument("--methods", action="store_true", help="print the methods with their settings, and stop")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what DARE drops (default 0)")
-    parser.add_argument("--shard-size", default="5GB", metavar="SIZE", help="of a file of weights at most (default 5GB)")
+    parser.add_argument(
+        "--shard-size", default="5GB", metavar="SIZE", help="of a file of weights at most (default 5GB)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON, without a progress bar")
 
 

@@ -129,7 +129,7 @@ class Flow:
 
 
 @contextmanager
-def watching(modules: Mapping[str, Module], see: Callable[..., None]) -> Iterator[None]:
+def watching(modules: Mapping[str, Module], see: Callable[..., Any]) -> Iterator[None]:
     """Inside the block, `see(name, *what it is called with)` is told of every call of a module, before the call."""
     kinds = {name: type(module) for name, module in modules.items()}
     told = [see]  # emptied at the end: a class lives on until cycles are collected, and `see` may hold a layer

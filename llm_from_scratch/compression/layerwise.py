@@ -5,7 +5,8 @@ Matrices that read the same input share its Hessian, and GPTQ takes them as one,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +113,7 @@ def _made(layers: Mapping[str, Any], way: Way, curvature: Any, clipped: set[str]
         return {path: Int8Linear.of(layer) for path, layer in layers.items()}
     weights = {path: _matrix(layer) for path, layer in layers.items()}
     if way.method == "gptq":
-        order = {"act_order": way.act_order, "damping": way.damping}
+        order: dict[str, Any] = {"act_order": way.act_order, "damping": way.damping}
         grids = _apart(gptq(np.concatenate(list(weights.values())), curvature, **way.grid, **order), weights)
     else:
         cut = {
@@ -126,8 +127,8 @@ def _made(layers: Mapping[str, Any], way: Way, curvature: Any, clipped: set[str]
 def _apart(grid: Grid, weights: Mapping[str, np.ndarray]) -> dict[str, Grid]:
     """The grids of matrices that were quantised one below the other."""
     borders = np.cumsum([len(weight) for weight in weights.values()])[:-1]
-    parts = (np.split(part, borders) for part in (grid.codes, grid.scale, grid.zero))
-    return {path: Grid(*some, grid.group_of_input, grid.bits) for path, some in zip(weights, zip(*parts))}
+    codes, scale, zero = (np.split(part, borders) for part in (grid.codes, grid.scale, grid.zero))
+    return {path: Grid(codes[i], scale[i], zero[i], grid.group_of_input, grid.bits) for i, path in enumerate(weights)}
 
 
 class _Hessians:
@@ -183,20 +184,16 @@ def _fold_scales(block: Any, way: Way, chosen: Mapping[str, Any], flow: Flow) ->
         if seen is None:
             continue
         inputs, call = seen
+        layers = [chosen[path] for path in readers]
         try:
-            scale = awq_scale(
-                [_matrix(chosen[path]) for path in readers],
-                inputs,
-                lambda given, readers=readers, call=call: _tried([chosen[path] for path in readers], given, call),
-                **way.grid,
-            )
+            scale = awq_scale([*map(_matrix, layers)], inputs, functools.partial(_tried, layers, call), **way.grid)
         except ValueError as error:
             raise ValueError(f"{' and '.join(readers)}: {error}") from None
         fold(block, place, scale.scale)
     return clipped
 
 
-def _inputs(block: Any, place: Place, x: Tensor, context: Any) -> tuple[np.ndarray, Any] | None:
+def _inputs(block: Any, place: Place, x: Tensor, context: Any) -> tuple[np.ndarray, Callable[[], np.ndarray]] | None:
     """What the readers of a place read, and a call of the inspected module as it was made; None where it was not."""
     modules: dict[str, Any] = dict(block.named_modules())
     inspected = modules[place.inspected]
@@ -211,7 +208,7 @@ def _inputs(block: Any, place: Place, x: Tensor, context: Any) -> tuple[np.ndarr
     return inputs.reshape(-1, inputs.shape[-1]), lambda: inspected(*arguments).data
 
 
-def _tried(layers: list[Any], matrices: list[np.ndarray], call: Any) -> np.ndarray:
+def _tried(layers: list[Any], call: Callable[[], np.ndarray], matrices: list[np.ndarray]) -> np.ndarray:
     """The output of a call with other matrices in some linear layers."""
     kept = [layer.weight.data for layer in layers]
     try:

@@ -197,9 +197,8 @@ def _count(array: np.ndarray, density: float, dialect: str) -> int:
 
 
 def _at_least(start: np.ndarray, tuned: np.ndarray, least: float) -> np.ndarray:
-    return (
-        np.concatenate([part >= least for part in _magnitudes(start, tuned)] or [[]]).astype(bool).reshape(tuned.shape)
-    )
+    parts = [part >= least for part in _magnitudes(start, tuned)]
+    return np.concatenate([np.zeros(0, bool), *parts]).reshape(tuned.shape)
 
 
 def _magnitudes(start: np.ndarray, tuned: np.ndarray) -> Iterator[np.ndarray]:

@@ -21,7 +21,7 @@ from ..checkpoints.lineage import Lineage, grown, to_metadata
 from ..families import find_family
 from ..files.atomic import atomic_directory
 from ..files.safetensors import TensorSource
-from ..files.sharded import write_checkpoint
+from ..files.sharded import parse_size, write_checkpoint
 from .election import whole_model
 from .members import Member, differing
 from .methods import METHODS
@@ -62,7 +62,7 @@ def run_recipe(
     another); the recipe is kept as merge_recipe.yaml, and the lineage in the weights. Raises FileNotFoundError for a
     recipe or model that is not there, ValueError for what is wrong in them, before any weight is read.
     """
-    read, target = read_recipe(recipe), Path(out)
+    read, target, limit = read_recipe(recipe), Path(out), parse_size(max_shard_size)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is there already: choose another directory to write to")
     try:
@@ -79,7 +79,7 @@ def run_recipe(
     waiting = iter(progress(parts))
     sources = {p.name: TensorSource(p.dtype, p.shape, functools.partial(_made, merge, p, waiting)) for p in parts}
     with atomic_directory(target) as folder:
-        write_checkpoint(folder, sources, texts=texts, max_shard_size=max_shard_size, metadata=to_metadata(lineage))
+        write_checkpoint(folder, sources, texts=texts, max_shard_size=limit, metadata=to_metadata(lineage))
         for path in files:
             shutil.copyfile(path, folder / path.name)
     for _ in waiting:  # the bar ends
@@ -145,11 +145,15 @@ def _description(plan: Plan) -> dict[str, str]:
         return {own_layout.SPEC: own_layout.to_text(own_layout.describe(spec))}
     config, family = dict(model.config), find_family(model.config["model_type"])
     if [(model, k) for k in range(model.depth)] != list(plan.layers):
-        for key, value in config.items():
+        for key in family.defaults:
+            value = config.get(key)
             if isinstance(value, list) and len(value) == model.depth:  # something said layer by layer
                 config[key] = [member.config[key][k] for member, k in plan.layers]
         config[family.size_keys["layers"]] = depth
-        found = differing(family.spec(config), spec)
+        try:
+            found = differing(family.spec(config), spec)
+        except (ValueError, TypeError) as error:
+            found = str(error)
         if found:
             raise ValueError(f"the config of {model.path} cannot say what these layers are together: {found}")
     config |= {**family.as_saved, "torch_dtype": str(plan.parts[0].dtype)}

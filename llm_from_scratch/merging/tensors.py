@@ -78,7 +78,7 @@ def working(*dtypes: Any) -> np.dtype:
     for dtype in dtypes:
         if np.dtype(dtype) not in _WORKED_IN:
             raise TypeError(f"{', '.join(map(str, _WORKED_IN))} can be merged, not {dtype}")
-    return np.result_type(*(_WORKED_IN[np.dtype(dtype)] for dtype in dtypes))
+    return max((_WORKED_IN[np.dtype(dtype)] for dtype in dtypes), key=lambda kind: kind.itemsize)
 
 
 def elementwise(

@@ -68,10 +68,10 @@ class GridWeight(StoredWeight):
         (outputs, inputs), groups = grid.shape, grid.scale.shape[1]
         members = [np.flatnonzero(grid.group_of_input == group) for group in range(groups)]
         length = -(-max(map(len, members)) // 8) * 8
-        order = np.full((groups, length), -1, np.int32)
-        for places, inputs_of_group in zip(order, members):
-            places[: len(inputs_of_group)] = inputs_of_group
-        order = order.reshape(-1)
+        table = np.full((groups, length), -1, np.int32)
+        for places, some in zip(table, members):
+            places[: len(some)] = some
+        order = table.reshape(-1)
         tiles = -(-outputs // TILE)
         codes = np.zeros((tiles * TILE, inputs + 1), np.uint8)  # the last input is that of places without one
         codes[:outputs, :inputs] = grid.codes

@@ -31,7 +31,7 @@ def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
 def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
-    others |= {"smollm2-prompt", "smollm2-decode", "experts"}
+    others |= {"smollm2-prompt", "smollm2-decode", "experts", "merge-ties"}
     others |= {"smollm2-full", "smollm2-lora", "smollm2-qlora", "smollm2-dpo"}
     others |= {f"convolution-{length}{part}" for length in (512, 2048) for part in ("", "-backward")}
     assert {*others, *SIZES} <= set(known)

@@ -7,11 +7,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import merging_cases  # noqa: E402
-from mergekit_cases import MODELS, SMALL  # noqa: E402
+import merging_cases
+from mergekit_cases import MODELS, SMALL
 
-import llm_from_scratch as lfs  # noqa: E402
-from llm_from_scratch.files.sharded import read_safetensors  # noqa: E402
+import llm_from_scratch as lfs
+from llm_from_scratch.files.sharded import read_safetensors
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,8 @@ dtype: float32
 MASKED = {  # what is random is given
     "dare_linear": tuned("dare_linear", {"": "weight: 0.5, density: 0.6", "b": "weight: 0.9, density: 0.3"}),
     "dare_linear plain": tuned("dare_linear", {"": "weight: 0.5, density: 0.6"}, "{rescale: false, normalize: true}"),
-    "dare_ties": tuned("dare_ties", {"": "weight: 0.5, density: 0.6", "b": "weight: 0.9, density: 0.3"}, "{lambda: 0.8}"),
+    "dare_ties": tuned(
+        "dare_ties", {"": "weight: 0.5, density: 0.6", "b": "weight: 0.9, density: 0.3"}, "{lambda: 0.8}"
+    ),
     "dare_ties mean": tuned("dare_ties", {"": "weight: 0.5, density: 0.4"}, "{normalize: true}"),
 }

@@ -51,7 +51,7 @@ def model():
 
 
 def _by_definition(model, ids):
-    """E over the model's own labels of the squared score, place by place: all V labels, weighed by their probability."""
+    """E over the model's own labels of the squared score, place by place: all labels by their probability."""
     total = {name: np.zeros(parameter.shape) for name, parameter in model.named_parameters()}
     for row in ids:
         for place in range(len(row)):

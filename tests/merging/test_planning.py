@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from family_models import small
-from merging_cases import run
 from mergekit_cases import SMALL, tuned
+from merging_cases import run
 
 import llm_from_scratch as lfs
 from llm_from_scratch.files.safetensors import SafetensorsFile
@@ -62,7 +62,9 @@ def refused(models, monkeypatch):
             "authors' dialect knows no weights",
         ),
         (
-            TIES.replace("density: 0.5", "density: [0.1, 0.5]").replace("parameters: {}", "parameters: {dialect: authors}"),
+            TIES.replace("density: 0.5", "density: [0.1, 0.5]").replace(
+                "parameters: {}", "parameters: {dialect: authors}"
+            ),
             "one threshold for the whole model",
         ),
         (
@@ -177,5 +179,3 @@ def test_a_layer_range_of_a_merge_takes_its_own_layers(models, frozen):
     embedding = "model.embed_tokens.weight"
     mean = (frozen[f"a/{embedding}"] + frozen[f"b/{embedding}"]) / 2
     np.testing.assert_allclose(found[embedding], mean, rtol=0, atol=1e-6)
-
-

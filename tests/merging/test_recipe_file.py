@@ -16,7 +16,9 @@ def _read(tmp_path, text):
 def test_models_become_one_slice_with_the_base(tmp_path):
     recipe = _read(tmp_path, GOOD + "dtype: float16\nout_dtype: bfloat16\ntokenizer_source: base\n")
     (part,) = recipe.slices
-    assert [source.model for source in part.sources] == ["a", "b"] and part.base == "b" and recipe.models() == ["b", "a"]
+    assert (
+        [source.model for source in part.sources] == ["a", "b"] and part.base == "b" and recipe.models() == ["b", "a"]
+    )
     assert recipe.dtype == "bfloat16" and recipe.tokenizer_source == "base" and recipe.text.startswith("merge_method")
     assert recipe.slices[0].sources[0].parameters == {"weight": 1}
 
@@ -60,7 +62,8 @@ def test_slices_keep_their_own(tmp_path):
         ("merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [2, 1]}]}]\n", "layer_range is"),
         ("merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, x]}]}]\n", "layer_range is"),
         (
-            "merge_method: slerp\nslices: [{sources: [{model: a, layer_range: [0, 2]}, {model: b, layer_range: [0, 3]}]}]",
+            "merge_method: slerp\nslices:\n"
+            "  - sources: [{model: a, layer_range: [0, 2]}, {model: b, layer_range: [0, 3]}]\n",
             "equally many layers",
         ),
         ("merge_method: !!python/object/apply:os.getcwd []\n", "r.yaml"),

@@ -7,7 +7,9 @@ from llm_from_scratch.merging.recipe_values import check_setting, filters, value
 
 def test_scalars_gradients_and_filters():
     assert value_at(0.5, "x", 0.3, float) == 0.5
-    assert [value_at([0, 1, 0], "x", t, float) for t in (0.0, 0.25, 0.5, 0.9, 1.0)] == pytest.approx([0, 0.5, 1, 0.2, 0])
+    assert [value_at([0, 1, 0], "x", t, float) for t in (0.0, 0.25, 0.5, 0.9, 1.0)] == pytest.approx(
+        [0, 0.5, 1, 0.2, 0]
+    )
     assert value_at([3], "x", 0.7, float) == 3
     choices = [{"filter": "attn", "value": [1, 2]}, {"filter": "*", "value": 5}]
     assert value_at(choices, "layers.0.attn.q", 0.5, float) == 1.5

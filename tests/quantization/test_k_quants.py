@@ -71,7 +71,7 @@ def test_blocks_without_anything_or_with_one_number_alone(kind):
     values[5] = np.tile([1e-7, -1e-7], 128)  # below what float16 scales can say
     read = dequantize(quantize(values, kind), kind)
     assert not read[0].any() and np.isfinite(read).all()
-    np.testing.assert_allclose(read[1:5], values[1:5], rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(read[1:5], values[1:5], rtol=0.02, atol=2e-3)
     assert np.abs(read[5]).max() < 1e-6
 
 

@@ -158,7 +158,8 @@ class Architecture:
             )
         if self.rotary:
             config |= self._scaling(header, sizes)
-        return {**config, **self.finish(config, sizes, header)}
+        config.update(self.finish(config, sizes, header))
+        return config
 
     def _check_known(self, metadata: Mapping[str, Any]) -> None:
         facts = {fact.key for fact in (*self.sizes, *self.facts)}

@@ -22,6 +22,7 @@ from .gguf import NFC, arguments
 
 _KEY = "tokenizer.ggml."
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+_NONE = 2**32 - 1  # an id that stands for none
 _FURTHER_ENDS = ("eot", "eom")  # roles for the ids that end a text beside eos
 # The word that is written for a pattern, by whether a word that is a token is that token, whatever the merges say.
 _WORDS = {("cl100k", True): "llama-bpe", ("cl100k", False): "dbrx", ("gpt2", False): "gpt-2",
@@ -162,6 +163,8 @@ def _ends(parts: Parts, end_tokens: Sequence[int]) -> dict[str, Any]:
     """Ids of special tokens by role, and whether a text begins and ends with them."""
     ids, added = parts.ends.ids, parts.added.by_id
     found: dict[str, Any] = {f"{_KEY}{key}_token_id": ids[role] for role, key in _ROLES.items() if role in ids}
+    if parts.kind == "sentencepiece":  # whose roles have ids even where a file gives none
+        found = {f"{_KEY}{_ROLES[role]}_token_id": _NONE for role in ("bos", "eos", "unk")} | found
     before, after = ([ids[role]] if role in ids else [] for role in ("bos", "eos"))
     if parts.ends.before not in ([], before) or parts.ends.after not in ([], after):
         raise _unable("what stands around a text: only the tokens of the roles bos and eos can")
