@@ -112,7 +112,7 @@ def quantize_checkpoint(
         check_sweep(model, way, rows, plan.keep)
         if plan.group is None and group not in (None, GROUPS[0]):
             say(f"groups of {group}: {GROUPS[0]} does not divide the inputs of all matrices")
-    say(f"perplexity before, on {len(held_out):,} tokens …")
+    say(f"perplexity before, on {sum(map(len, held_out)):,} tokens …")
     before = _before(model, held_out, context, layers if plan.kind is None else None)
     say(f"perplexity before: {before}")
     report: dict[str, Any] = {"method": plan.method, "before": _told(before)}
@@ -143,34 +143,54 @@ def quantize_checkpoint(
     return report
 
 
-def _texts(model: Any, tokenizer: Tokenizer, plan: Plan) -> tuple[np.ndarray, np.ndarray, int]:
-    """Rows to calibrate with, (N, T), ids to score, and T."""
+def _texts(model: Any, tokenizer: Tokenizer, plan: Plan) -> tuple[np.ndarray, list[np.ndarray], int]:
+    """Rows to calibrate with, (N, T), texts to score, and T."""
     limit = model.spec.context_length if model.position_limit is None else model.position_limit
     context = min(512, limit) if plan.context is None else plan.context
     if context > limit:
         raise ValueError(f"rows of {context} tokens are longer than the {limit} that the model was made for")
     wanted = max(plan.tokens, context)
-    ids = _ids(tokenizer, plan.calibration, wanted + (plan.scored if plan.text is None else 0))
-    scored = plan.scored if len(ids) >= wanted + plan.scored else min(plan.scored, len(ids) // 4)
-    held_out = ids[len(ids) - scored :] if plan.text is None else _ids(tokenizer, plan.text, plan.scored)
-    ids = ids[: len(ids) - scored] if plan.text is None else ids
+    texts = _encoded(tokenizer, plan.calibration, wanted + (plan.scored if plan.text is None else 0))
+    if plan.text is None:
+        count = sum(map(len, texts))
+        texts, held_out = _parted(texts, count - (plan.scored if count >= wanted + plan.scored else count // 4))
+    else:
+        held_out = _encoded(tokenizer, plan.text, plan.scored)
     try:
-        rows = calibration_rows(ids, context=context, rows=wanted // context)
+        rows = calibration_rows(np.concatenate(texts), context=context, rows=wanted // context)
         check_calibration(rows, model.spec.vocab_size, model.position_limit)
     except ValueError as error:
         raise ValueError(f"{plan.calibration}: {error}") from None
+    held_out = [text for text in held_out if len(text) > 1]
+    if not held_out:
+        raise ValueError(f"{plan.text or plan.calibration}: there is no text left to score; give more")
     return rows, held_out, context
 
 
-def _ids(tokenizer: Tokenizer, source: str, wanted: int) -> np.ndarray:
-    """So many tokens of a source, or all it has: each document between the tokens that begin and end a text."""
-    found: list[int] = []
+def _encoded(tokenizer: Tokenizer, source: str, wanted: int) -> list[np.ndarray]:
+    """So many tokens of a source's documents, or all it has; each between what begins and ends a text.
+
+    Where one token does both, it begins the next document, as it does in training.
+    """
+    begin, end = ([x] if x is not None else [] for x in (tokenizer.bos_id, tokenizer.eos_id))
+    end = [] if end == begin else end
+    found: list[np.ndarray] = []
     for document in documents(source):
-        begin, end = ([x] if x is not None else [] for x in (tokenizer.bos_id, tokenizer.eos_id))
-        found += [*begin, *tokenizer.encode(document[: _CHARACTERS * wanted]), *end]
-        if len(found) >= wanted:
+        text = [*begin, *tokenizer.encode(document[: _CHARACTERS * wanted]), *end][:wanted]
+        found.append(np.array(text, np.int64))
+        wanted -= len(text)
+        if not wanted:
             break
-    return np.array(found[:wanted], np.int64)
+    return found or [np.empty(0, np.int64)]
+
+
+def _parted(texts: list[np.ndarray], count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The first `count` tokens, and what comes after them."""
+    ends = np.cumsum([len(text) for text in texts])
+    first = int(np.searchsorted(ends, count, side="right"))
+    rest = count - (int(ends[first - 1]) if first else 0)
+    cut = [texts[first][:rest]] if rest else []
+    return texts[:first] + cut, [texts[first][rest:], *texts[first + 1 :]] if first < len(texts) else []
 
 
 def _group(model: Any, plan: Plan) -> int | None:
@@ -183,22 +203,25 @@ def _group(model: Any, plan: Plan) -> int | None:
     return next((size for size in GROUPS if all(n % size == 0 for n in inputs)), GROUPS[0])
 
 
-def _before(model: Any, ids: np.ndarray, context: int, layers: Path | None) -> Perplexity:
+def _before(model: Any, texts: list[np.ndarray], context: int, layers: Path | None) -> Perplexity:
     """The perplexity of the model as it was, kept for a call that goes on."""
     if layers is None:
-        return _scored(model, ids, context)
-    mark = f"{hashlib.sha256(ids.astype('<i8').tobytes()).hexdigest()} by {context}"
+        return _scored(model, texts, context)
+    bytes_of = b"|".join(text.astype("<i8").tobytes() for text in texts)
+    mark = f"{hashlib.sha256(bytes_of).hexdigest()} by {context}"
     if (path := layers / BEFORE).exists() and (known := read_json_object(path)).get("text") == mark:
         scores = np.array(known["log_probabilities"])
         return Perplexity(known["perplexity"], tuple(known["interval"]), len(scores), scores)
-    found = _scored(model, ids, context)
+    found = _scored(model, texts, context)
     layers.mkdir(parents=True, exist_ok=True)
     write_json(path, {"text": mark, "log_probabilities": found.log_probabilities.tolist(), **_told(found)})
     return found
 
 
-def _scored(model: Any, ids: np.ndarray, context: int) -> Perplexity:
-    return perplexity(model, ids, context=min(context, len(ids) - 1))
+def _scored(model: Any, texts: list[np.ndarray], context: int) -> Perplexity:
+    """With half a window of context at least, so that the number is the text's and not that of where windows begin."""
+    context = min(context, max(map(len, texts)) - 1)
+    return perplexity(model, texts, context=context, stride=-(-context // 2))
 
 
 def _told(found: Perplexity) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def perplexity(
     seed: int = 0,
     beyond: bool = False,
 ) -> Perplexity:
-    """Perplexity of ids (N,) under the model, N at least 2.
+    """Perplexity of ids (N,) under the model, N at least 2; or of a list of such arrays, each a text scored from its
+    own beginning.
 
     context: tokens that a window puts in; stride: how far windows are apart, at most `context` (the default). Where a
     text begins with a begin token, it should stand in `ids`: it is read and not scored. batch_size: windows at a time.
@@ -52,10 +53,13 @@ def perplexity(
 
     Raises TypeError or ValueError for ids that are no row of token ids, and for windows that leave tokens out.
     """
-    ids = np.asarray(ids)
-    ids = ids[0] if ids.ndim == 2 and len(ids) == 1 else ids
-    if ids.ndim != 1 or len(ids) < 2:
-        raise ValueError(f"a text of at least 2 tokens (N,) was expected, got {ids.shape}")
+    several = isinstance(ids, (list, tuple)) and any(isinstance(text, np.ndarray) and text.ndim for text in ids)
+    texts = [np.asarray(text) for text in ids] if several else [np.asarray(ids)]
+    if not several and texts[0].ndim == 2 and len(texts[0]) == 1:
+        texts = [texts[0][0]]
+    for text in texts:
+        if text.ndim != 1 or len(text) < 2:
+            raise ValueError(f"a text of at least 2 tokens (N,) was expected, got {text.shape}")
     stride = context if stride is None else stride
     for name, number in (("context", context), ("stride", stride), ("batch_size", batch_size)):
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
@@ -70,20 +74,9 @@ def perplexity(
             f"windows of {context} tokens exceed the {model.spec.context_length} that this model was made for: lower "
             "context, or pass beyond=True to see what it makes of more"
         )
-    check_ids(ids, model.spec.vocab_size)
-    scores = np.empty(len(ids) - 1)
-    windows = list(_windows(len(ids), context, stride))
-    while windows:
-        alike = [w for w in windows[:batch_size] if w[1] - w[0] == windows[0][1] - windows[0][0]]
-        windows = windows[len(alike) :]
-        targets = np.stack([ids[start + 1 : end + 1] for start, end, _ in alike]).astype(np.int64)
-        for row, (start, _, new) in zip(targets, alike):
-            row[: new - start - 1] = _IGNORED
-        batch = {"ids": np.stack([ids[start:end] for start, end, _ in alike]), "targets": targets}
-        with no_grad():
-            found = model.token_log_probabilities(batch).data
-        for row, (start, end, new) in zip(found, alike):
-            scores[new - 1 : end] = row[new - start - 1 :]
+    for text in texts:
+        check_ids(text, model.spec.vocab_size)
+    scores = np.concatenate([_scored(model, text, context, stride, batch_size) for text in texts])
     borders = np.arange(0, len(scores), _BLOCK)
     sizes = np.diff(np.append(borders, len(scores)))
     mean = bootstrap(-np.add.reduceat(scores, borders), seed, counts=sizes)
@@ -102,3 +95,21 @@ def _windows(length: int, context: int, stride: int) -> Any:
         scored = end + 1
         if scored == length:
             return
+
+
+def _scored(model: Any, ids: np.ndarray, context: int, stride: int, batch_size: int) -> np.ndarray:
+    """The log-probability of each token after the first."""
+    scores = np.empty(len(ids) - 1)
+    windows = list(_windows(len(ids), context, stride))
+    while windows:
+        alike = [w for w in windows[:batch_size] if w[1] - w[0] == windows[0][1] - windows[0][0]]
+        windows = windows[len(alike) :]
+        targets = np.stack([ids[start + 1 : end + 1] for start, end, _ in alike]).astype(np.int64)
+        for row, (start, _, new) in zip(targets, alike):
+            row[: new - start - 1] = _IGNORED
+        batch = {"ids": np.stack([ids[start:end] for start, end, _ in alike]), "targets": targets}
+        with no_grad():
+            found = model.token_log_probabilities(batch).data
+        for row, (start, end, new) in zip(found, alike):
+            scores[new - 1 : end] = row[new - start - 1 :]
+    return scores

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
@@ -38,10 +39,13 @@ def test_every_method_leaves_a_model_that_can_be_used(method: str, tmp_path: Pat
     assert stored == {key: value for key, value in told.items() if key != "out"}
     # the figures are those of the model that was saved
     tokenizer = lfs.Tokenizer.from_pretrained(out)
-    ids = quantizing._ids(tokenizer, "tales:20", 512 + 256)[512:]
+    texts = quantizing._encoded(tokenizer, "tales:20", 512 + 256)
+    _, held_out = quantizing._parted(texts, 512)
+    assert sum(map(len, held_out)) == 256 and len(held_out) > 1
     for each, when in ((plain, "before"), (model, "after")):
-        found = lfs.scoring.perplexity(each, ids, context=64)
-        assert told[when] == {"perplexity": found.value, "interval": list(found.interval), "tokens": 255}
+        found = lfs.scoring.perplexity(each, held_out, context=64, stride=32)
+        assert told[when] == {"perplexity": found.value, "interval": list(found.interval), "tokens": found.count}
+    assert found.count == 256 - len(held_out)
     factor = told["after"]["perplexity"] / told["before"]["perplexity"]
     assert told["factor"]["value"] == pytest.approx(factor) and 0.9 < factor < 1.2
     low, high = told["factor"]["interval"]
@@ -155,3 +159,18 @@ def test_nothing_that_is_there_is_written_over(tmp_path: Path, capsys: Any) -> N
     assert quantize(done, "--method", "rtn") == 0 and quantize(done, "--method", "rtn") == 2
     assert cli.main(["quantize", str(done), str(tmp_path / "twice"), *FEW, "--method", "rtn"]) == 2
     assert "quantised already (GridLinear)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 4, 8, 9])
+def test_texts_are_parted_at_a_token(count: int) -> None:
+    texts = [np.arange(3), np.arange(3, 8), np.arange(8, 9)]
+    before, after = quantizing._parted(texts, count)
+    assert np.concatenate([*before, *after, np.empty(0, int)]).tolist() == list(range(9))
+    assert sum(map(len, before)) == count
+
+
+def test_a_token_that_begins_and_ends_texts_stands_once_between_them() -> None:
+    tokenizer = lfs.Tokenizer.from_pretrained(MODEL)
+    assert tokenizer.bos_id == tokenizer.eos_id
+    texts = quantizing._encoded(tokenizer, "tales:3", 10**6)
+    assert [text.tolist().count(tokenizer.bos_id) for text in texts] == [1, 1, 1]

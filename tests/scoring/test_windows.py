@@ -82,3 +82,13 @@ def test_windows_longer_than_learned_positions_are_refused():
     with pytest.raises(ValueError, match="windows of 17 tokens exceed the 16 positions"):
         perplexity(model, IDS, context=17)
     assert np.isfinite(perplexity(model, IDS, context=16, stride=4).value)
+
+
+def test_several_texts_are_each_scored_from_their_beginning() -> None:
+    model = lfs.build("gpt2", n_layer=1, n_head=1, n_embd=8, vocab_size=16, n_positions=16, seed=1)
+    texts = [np.arange(7), np.arange(3, 14), np.array([1, 2])]
+    alone = [perplexity(model, text, context=4, stride=2).log_probabilities for text in texts]
+    together = perplexity(model, texts, context=4, stride=2)
+    assert together.log_probabilities.tolist() == np.concatenate(alone).tolist() and together.count == 6 + 10 + 1
+    with pytest.raises(ValueError, match="at least 2 tokens"):
+        perplexity(model, [np.arange(5), np.array([3])], context=4)
