@@ -6,6 +6,7 @@ From settings that JSON can hold to a `Tuning`; how it goes on from there is the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     large, template = is_large(model), chosen_template(tokenizer, s["template"])
     context = min(model.spec.context_length, s["context"] or (512 if large else 4096))
     about: dict[str, Any] = {"context": context, "template": template, "train_on": s["train_on"]}
+    if s["lora"] is not None:  # few numbers learn more slowly
+        taught = replace(taught, epochs=2 * taught.epochs)
     examples, steps = examples_of(taught, tokenizer, s, about)
     save = None
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
         save = _saving_both(model, s["model"])
-    lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 5 if large else 3)
+    lr = s["lr"] or (2e-4 if large else 3e-3) * (1 if s["lora"] is None else 2.5 if large else 3)
     often, decay = s["evaluations"] or (1 if large else 4), 0.0 if large or s["lora"] is not None else 0.1
     how: dict[str, Any] = {"warmup": min(50, -(-steps // 10)), "weight_decay": decay, "keep": 1 if large else 2}
     training = training_settings(s, steps, lr, evaluations=often, **how)
