@@ -43,6 +43,20 @@ def four_bit_decode(packed: np.ndarray, absmax: np.ndarray, table: np.ndarray, b
     return table[codes] * np.repeat(absmax, block_size)[:n]
 
 
+@kernel
+def four_bit_matmul(
+    x: np.ndarray, packed: np.ndarray, absmax: np.ndarray, table: np.ndarray, block_size: int
+) -> np.ndarray:
+    """One row times a packed matrix (outputs, inputs), whose rows are whole blocks: x (inputs,) -> (outputs,).
+
+    >>> packed, absmax = np.array([192, 168, 128, 136], np.uint8), np.array([4.0, 1.0])
+    >>> four_bit_matmul(np.array([1.0, 1.0, 2.0, 0.0]), packed, absmax, np.arange(-8.0, 8.0) / 8, 4)
+    array([ 0., -1.])
+    """
+    matrix = four_bit_decode.__wrapped__(packed, absmax, table, block_size, 2 * len(packed))
+    return matrix.reshape(-1, len(x)) @ x
+
+
 def ranked(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The borders half way between neighbours of a table (16,) once it is sorted, (15,), and the codes in that order.
 
@@ -82,6 +96,16 @@ def _(packed, absmax, table, block_size, n):
         raise ValueError(f"{n} numbers of four bits are {-(-n // 2)} uint8, got {packed.dtype} {packed.shape}")
 
 
+@four_bit_matmul.check
+def _(x, packed, absmax, table, block_size):
+    count = 2 * packed.size
+    _check(packed, count, absmax, block_size)
+    if packed.dtype != np.uint8 or table.shape != (16,):
+        raise ValueError(f"uint8 codes and a table of 16 numbers are needed, got {packed.dtype} and {table.shape}")
+    if x.ndim != 1 or not x.size or block_size % 2 or x.size % block_size or count % x.size:
+        raise ValueError(f"{count} codes are no rows of whole blocks of {block_size} for an input {x.shape}")
+
+
 def _cases(rng):
     sorted_table = np.sort(np.concatenate([[-1.0, 0.0, 1.0], rng.uniform(-1, 1, 13)]))
     for n, block_size, table in (
@@ -108,3 +132,11 @@ def _(rng):
     for values, absmax, table, block_size in _cases(rng):
         packed = rng.integers(0, 256, -(-len(values) // 2)).astype(np.uint8)
         yield (packed, absmax, table, block_size, len(values)), {}
+
+
+@four_bit_matmul.example
+def _(rng):
+    for inputs, outputs, block_size in ((128, 5, 64), (6, 3, 2), (16, 1, 16)):
+        packed = rng.integers(0, 256, inputs * outputs // 2).astype(np.uint8)
+        absmax = rng.uniform(0.5, 2, inputs * outputs // block_size)
+        yield (rng.normal(size=inputs), packed, absmax, rng.uniform(-1, 1, 16), block_size), {}

@@ -1,8 +1,8 @@
 """A linear layer whose matrix is held in NF4: QLoRA's frozen base.
 
-A product makes numbers of a few hundred rows of the matrix at a time, uses them and throws them away, backward as
-forward: memory stays that of the codes, and no gradient arrives at them. Embeddings, heads, norms, biases and
-what is no matrix stay as they are, in float32. Saving such a model writes the codes (`checkpoints.quantized`).
+One token multiplies with the codes as they lie; for many, a product makes numbers of a few hundred rows of the matrix
+at a time, uses them and throws them away, backward as forward: memory stays that of the codes, and no gradient arrives
+at them. Embeddings, heads, norms, biases and what is no matrix stay as they are, in float32. Saving such a model writes the codes (`checkpoints.quantized`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..kernels.four_bit import four_bit_decode
+from ..kernels.four_bit import four_bit_decode, four_bit_matmul
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
 from . import nf4
@@ -86,14 +86,17 @@ class NF4Weight(StoredWeight):
         start, stop, size = first * self.inputs, last * self.inputs, self.block_size
         block = start // size
         block -= block * size % 2  # begin at a whole byte
-        blocks = slice(block, -(-stop // size))
-        absmax = self.absmax[blocks]
-        if self.scales is not None:
-            absmax = nf4.decode_statistics(absmax, self.scales, self.offset, block)
+        absmax = self._magnitudes(slice(block, -(-stop // size)), block)
         packed = self.packed[block * size // 2 : -(-stop // 2)]
         table = nf4.CODES.astype(dtype, copy=False)
         numbers = four_bit_decode(packed, absmax.astype(dtype, copy=False), table, size, stop - block * size)
         return numbers[start - block * size :].reshape(-1, self.inputs)
+
+    def _magnitudes(self, blocks: slice, first: int) -> np.ndarray:
+        """The largest magnitudes of some blocks, the first of which has this number."""
+        if self.scales is None:
+            return self.absmax[blocks]
+        return nf4.decode_statistics(self.absmax[blocks], self.scales, self.offset, first)
 
     def _panels(self) -> range:
         return range(0, self.outputs, max(1, _PANEL // self.inputs))
@@ -104,6 +107,9 @@ class NF4Weight(StoredWeight):
 
     def matmul(self, x: np.ndarray) -> np.ndarray:
         """x (N, inputs) -> (N, outputs)."""
+        if len(x) == 1 and self.block_size % 2 == 0 and self.inputs % self.block_size == 0:
+            absmax, table = self._magnitudes(slice(None), 0).astype(x.dtype, copy=False), nf4.CODES.astype(x.dtype)
+            return four_bit_matmul(x[0], self.packed, absmax, table, self.block_size)[None]
         y = np.empty((len(x), self.outputs), x.dtype)
         for first in (panels := self._panels()):
             last = min(first + panels.step, self.outputs)

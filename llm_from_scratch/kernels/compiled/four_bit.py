@@ -1,4 +1,5 @@
-"""Compiled versions of `kernels.four_bit`: fifteen comparisons a number one way, a look-up the other."""
+"""Compiled versions of `kernels.four_bit`: fifteen comparisons a number one way, a look-up the other, and for
+a product one look-up for both numbers of a byte."""
 
 from __future__ import annotations
 
@@ -22,6 +23,29 @@ def four_bit_decode(packed, absmax, table, block_size, n):
     _unpack(packed, codes)
     _look_up(codes, absmax, table, block_size, values)
     return values
+
+
+def four_bit_matmul(x, packed, absmax, table, block_size):
+    pairs = np.stack([np.repeat(table, 16), np.tile(table, 16)], axis=1)  # what each byte stands for
+    y = np.empty(2 * packed.size // x.size, x.dtype)
+    _matmul(x, packed, absmax, pairs.reshape(-1), block_size, y)
+    return y
+
+
+@compiled
+def _matmul(x, packed, absmax, pairs, block_size, y):
+    half, blocks = block_size // 2, x.size // block_size
+    for o in range(y.size):
+        total = x[0] * 0
+        for b in range(blocks):
+            at = o * blocks + b
+            block, some = packed[at * half : (at + 1) * half], x[b * block_size : (b + 1) * block_size]
+            part = x[0] * 0
+            for j in range(half):
+                k = 2 * np.intp(block[j])
+                part += pairs[k] * some[2 * j] + pairs[k + 1] * some[2 * j + 1]
+            total += part * absmax[at]
+        y[o] = total
 
 
 @compiled
