@@ -25,6 +25,7 @@ _HOMES = {
     "build": "checkpoints",
     "spec": "checkpoints",
     "from_pretrained": "checkpoints",
+    "save_gguf": "checkpoints",
     "Decoder": "checkpoints",
     "ModelSpec": "models",
     "Tokenizer": "tokenizers",

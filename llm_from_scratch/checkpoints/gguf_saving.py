@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..families import find_family
-from ..families.gguf import Architecture, architecture_of
+from ..families.gguf import Architecture, Header, architecture_of
 from ..families.gguf.facts import FACTORS
 from ..files.gguf import TYPES
 from ..files.gguf_writing import GgufSource, write_gguf
@@ -72,7 +72,7 @@ def save_gguf(
         sources = _sources(model, architecture, layout.arrays)
         metadata = architecture.metadata(model.spec, layout.config)
         shapes = {key: source.shape for key, source in sources.items()}
-        read = description_of(metadata, shapes, lambda key: sources[key].make())
+        read = description_of(Header(metadata, shapes, lambda key: sources[key].make(), lambda *_: model.spec.tied))
         architecture.check(model.spec, read.family.spec(read.config))
     except (ValueError, TypeError) as error:
         raise ValueError(

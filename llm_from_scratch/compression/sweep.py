@@ -9,7 +9,7 @@ between two layers, and one layer more.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,11 @@ def quantize_model(
     >>> len(report.matrices), report.kept["embedding.weight"], max(m.error for m in report.matrices) < 0.02
     (6, 'embedding', True)
     """
-    way = _checked(Way(method, bits, group_size, symmetric, act_order, damping), calibration)
-    chosen, asked = _chosen(model, keep)
-    _check_matrices(model, chosen, way)
-    limit = getattr(model, "position_limit", None)
-    rows = None if calibration is None else check_calibration(calibration, model.spec.vocab_size, limit)
-    finished = (
-        None if directory is None else Finished(Path(directory), model, {**asdict(way), "keep": list(keep)}, rows)
-    )
+    way = Way(method, bits, group_size, symmetric, act_order, damping)
+    way, chosen, asked, rows = check_sweep(model, way, calibration, keep)
+    finished = None
+    if directory is not None:
+        finished = Finished(Path(directory), model, {**asdict(way), "keep": list(keep)}, rows)
 
     report = Report(way)
     starved: list[str] = []
@@ -119,6 +116,57 @@ def quantize_model(
     if hasattr(model, "lineage"):
         record_lineage(model, "quantised from", **_details(way))
     return model
+
+
+def check_sweep(
+    model: Any, way: Way, calibration: Any, keep: Sequence[str] = ()
+) -> tuple[Way, list[str], set[str], np.ndarray | None]:
+    """The settings, the matrices' paths, those asked to be kept, and the text (N, T), as a sweep will use them.
+
+    Raises as `quantize_model`, and changes nothing.
+    """
+    way = _checked(way, calibration)
+    if model.dtype != np.float32:
+        raise TypeError(f"quantised layers compute in float32, the model is {model.dtype}: .astype(np.float32) first")
+    if getattr(model, "prefix", None) is not None:
+        raise ValueError("the model has a learned prefix, which its layers would not see: take it away first")
+    if hasattr(model, "check_saving"):
+        model.check_saving()  # an adapted model: merge its adapters first
+    every = matrices_of(model)
+    chosen = matrices_of(model, keep)
+    _check_matrices(model, chosen, way)
+    limit = getattr(model, "position_limit", None)
+    rows = None if calibration is None else check_calibration(calibration, model.spec.vocab_size, limit)
+    return way, list(chosen), every.keys() - chosen.keys(), rows
+
+
+def matrices_of(model: Any, keep: Sequence[str] = ()) -> dict[str, Any]:
+    """The linear layers to be quantised, by their paths.
+
+    ValueError where there are none, or some are quantised already, and for a pattern in `keep` that means none.
+    """
+    patterns = [keep] if isinstance(keep, str) else list(keep)
+    found: dict[str, Any] = {}
+    for path, module in model.named_modules():
+        if not path.startswith("layers.") or path.endswith(".router"):
+            continue
+        if type(module) in (Linear, PackedLinear):
+            found[path] = module
+        elif isinstance(getattr(module, "weight", None), StoredWeight):
+            done = f"{path} is quantised already ({type(module).__name__})"
+            raise ValueError(f"{done}: load the model with dequantize=True first")
+    for pattern in patterns:
+        if not fnmatch.filter(found, pattern):
+            known = next(iter(found), "none")
+            raise ValueError(f"keep={pattern!r} is the path of no matrix that would be quantised, such as {known}")
+    chosen = {
+        path: module
+        for path, module in found.items()
+        if not any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    }
+    if not chosen:
+        raise ValueError("the model has no linear layer to quantise" + " besides those to be kept" * bool(patterns))
+    return chosen
 
 
 def _one_layer(model: Any, prefix: str, layer: Any, way: Way, paths: list[str], flow: Flow | None) -> list[Quantized]:
@@ -160,47 +208,11 @@ def _checked(way: Way, calibration: Any) -> Way:
     return replace(way, bits=int(way.bits), group_size=None if size is None else int(size))
 
 
-def _chosen(model: Any, keep: Sequence[str]) -> tuple[list[str], set[str]]:
-    """The paths of the linear layers to be quantised, and of those that are kept because somebody asked for it."""
-    if model.dtype != np.float32:
-        raise TypeError(
-            f"quantised layers compute in float32, the model is {model.dtype}: model.astype(np.float32) first"
-        )
-    if getattr(model, "prefix", None) is not None:
-        raise ValueError("the model has a learned prefix, which its layers would not see: take it away first")
-    if hasattr(model, "check_saving"):
-        model.check_saving()  # an adapted model: merge its adapters first
-    if isinstance(keep, str):
-        keep = (keep,)
-    found: list[str] = []
-    asked: set[str] = set()
-    unused = set(keep)
-    for path, module in model.named_modules():
-        if not path.startswith("layers.") or path.endswith(".router"):
-            continue
-        if type(module) in (Linear, PackedLinear):
-            hits = {pattern for pattern in keep if fnmatch.fnmatchcase(path, pattern)}
-            unused -= hits
-            asked |= {path} if hits else set()
-            found += [] if hits else [path]
-        elif isinstance(getattr(module, "weight", None), StoredWeight):
-            done = f"{path} is quantised already ({type(module).__name__})"
-            raise ValueError(f"{done}: load the model with dequantize=True first")
-    if unused:
-        raise ValueError(
-            f"keep={min(unused)!r} is the path of no matrix that would be quantised, such as {(found or ['none'])[0]}"
-        )
-    if not found:
-        raise ValueError("the model has no linear layer to quantise")
-    return found, asked
-
-
-def _check_matrices(model: Any, chosen: list[str], way: Way) -> None:
+def _check_matrices(model: Any, chosen: Mapping[str, Any], way: Way) -> None:
     """ValueError naming the first matrix that is not finite, or whose inputs the groups do not divide."""
-    modules = dict(model.named_modules())
     size = way.group_size if way.method in ("gptq", "awq", "rtn") else None
     if size is not None:
-        inputs = {path: modules[path].weight.shape[0] for path in chosen}
+        inputs = {path: layer.weight.shape[0] for path, layer in chosen.items()}
         wrong = [path for path in chosen if inputs[path] % size]
         if wrong:
             others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

@@ -6,6 +6,7 @@ Shared by the tests and by fixtures/make_llama_cpp.py, which freezes what the ll
 import numpy as np
 
 import llm_from_scratch as lfs
+from llm_from_scratch.files.gguf import GgufFile
 
 ROWS = 272
 IDS = np.random.default_rng(5).integers(1, 260, 24)
@@ -94,3 +95,14 @@ def llama_cpp_logits(library, path, ids):
     model = library.Llama(str(path), logits_all=True, flash_attn=False, verbose=False, **settings)
     model.eval(list(map(int, ids)))
     return np.array(model.scores[: len(ids)])
+
+
+def described(path):
+    """What a file says of its model, and a number for each tensor in which every entry counts by its place."""
+    file = GgufFile(path)
+    tensors = {}
+    for name, tensor in file.items():
+        values = tensor.view("<f4").reshape(-1).astype(np.float64)
+        tensors[name] = [*file.tensors[name].shape, float(values @ np.random.default_rng(0).normal(size=values.size))]
+    metadata = {key: value for key, value in file.metadata.items() if not key.startswith("tokenizer.")}
+    return {"metadata": metadata, "tensors": tensors}

@@ -58,6 +58,15 @@ def test_llama_cpp_computes_the_same_frozen(written):
     np.testing.assert_allclose(lfs.from_pretrained(path)(IDS).data[0, -6:, ::4], frozen, atol=1e-3)
 
 
+def test_the_files_are_those_that_llama_cpp_computed_with(written):
+    name, _, path = written
+    frozen, found = json.loads(LLAMA_CPP.with_suffix(".json").read_text(encoding="utf-8"))[name], models.described(path)
+    assert found["metadata"] == pytest.approx(frozen["metadata"])
+    assert found["tensors"].keys() == frozen["tensors"].keys()
+    for tensor, numbers in frozen["tensors"].items():
+        assert found["tensors"][tensor] == pytest.approx(numbers, rel=1e-5, abs=1e-4), tensor
+
+
 def test_llama_cpp_computes_the_same(written):
     library = pytest.importorskip("llama_cpp")
     _, model, path = written
@@ -204,3 +213,25 @@ def test_the_files_metadata_say_what_the_config_said(written):
         if key in config and "llama_3" not in path.stem and config["model_type"] == read["model_type"]:
             same = {"gelu_fast": "gelu_new"}.get(config[key], config[key])  # two words for one function
             assert read[key] == same, key
+
+
+TALES = HERE.parents[1] / "chapters" / "tales_model"
+
+
+def test_llama_cpp_writes_the_same_tales(tmp_path):
+    """The trained model: the same greedy text in float32, the same first choices where ours is clear otherwise."""
+    library = pytest.importorskip("llama_cpp")
+    model, tokenizer = lfs.from_pretrained(TALES), lfs.Tokenizer.from_pretrained(TALES)
+    begin = tokenizer.encode("Once upon a time", add_special_tokens=True)
+    written = model.generate([begin], max_new_tokens=100, temperature=0.0)[0]
+    for kind in ("F32", "Q8_0", "Q4_1"):
+        path = tmp_path / f"{kind}.gguf"
+        save_gguf(model, path, kind=kind, tokenizer=tokenizer)
+        theirs = models.llama_cpp_logits(library, path, written)
+        ours = lfs.from_pretrained(path)(written[None]).data[0]
+        if kind == "F32":  # every greedy step is the same: each continues the same text
+            np.testing.assert_array_equal(theirs[len(begin) - 1 : -1].argmax(-1), written[len(begin) :])
+            np.testing.assert_allclose(theirs, ours, atol=1e-3)
+        ordered = np.sort(ours, -1)
+        clear = ordered[:, -1] - ordered[:, -2] > 0.1
+        assert clear.mean() > 0.8 and (theirs.argmax(-1) == ours.argmax(-1))[clear].mean() >= 0.99

@@ -80,6 +80,29 @@ def test_tied_heads(family):
     np.testing.assert_allclose(found[0], by_hand(model, TOKENIZER, ITEMS[0], [TOKENIZER.bos_id])[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize("technique", ["prefix", "prompt", "lora"])
+def test_adapted_models(technique):
+    model = small("llama")
+    getattr(lfs.adapters, f"add_{technique}")(model)
+    rng = np.random.default_rng(1)
+    for _, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data + 0.3 * rng.normal(size=parameter.shape)
+    result = multiple_choice(model, TOKENIZER, ITEMS)
+    for item, scores, before in zip(ITEMS, result.scores, multiple_choice(MODEL, TOKENIZER, ITEMS).scores):
+        np.testing.assert_allclose(scores, by_hand(model, TOKENIZER, item, [TOKENIZER.bos_id])[0], rtol=1e-9)
+        assert abs(scores - before).min() > 1e-3
+
+
+def test_quantised_models():
+    model = small("llama")
+    for parameter in model.parameters():
+        parameter.data = parameter.data.astype(np.float32)
+    assert lfs.quantization.to_nf4(model)
+    for item, scores in zip(ITEMS, multiple_choice(model, TOKENIZER, ITEMS).scores):
+        np.testing.assert_allclose(scores, by_hand(model, TOKENIZER, item, [TOKENIZER.bos_id])[0], rtol=1e-4)
+
+
 def test_every_normalisation_divides_by_the_choices_own_length():
     sums = multiple_choice(MODEL, TOKENIZER, ITEMS).log_likelihoods
     lengths = {

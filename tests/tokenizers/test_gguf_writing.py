@@ -3,7 +3,6 @@
 Where `llama-cpp-python` is installed, it reads the files and gives the same ids, too.
 """
 
-import dataclasses
 import unicodedata
 
 import numpy as np
@@ -137,8 +136,11 @@ def test_ends_of_a_text():
         tokenizer_metadata(made, 400, end_tokens=(0, 17, 18, 19))
 
 
-def _with(tokenizer, **changes):
-    return dataclasses.replace(tokenizer.parts, **changes)
+def test_the_token_in_front_is_bos_where_nothing_has_that_role():
+    made = _byte_level("gpt2", post_processor=BEGINS, roles={})
+    again = tokenizer_from_gguf_metadata(tokenizer_metadata(made, 400))
+    assert made.bos_id is None and again.bos_id == 1
+    assert again.encode("a", add_special_tokens=True) == made.encode("a", add_special_tokens=True)
 
 
 REFUSED = {
@@ -149,6 +151,8 @@ REFUSED = {
         "the flag lstrip of the added token '<m>'"),
     "LLaMA 2's spaces": (
         lambda: SentencePieceTokenizer(_chat_pieces().pieces, prefix="first", double_prefix=False), "legacy: false"),
+    "an end of turns that is text": (
+        lambda: Tokenizer.train(TEXT, 300, added_tokens=["<|im_end|>"]), "'<.im_end.>' as ordinary text"),
     "unknown pieces": (
         lambda: SentencePieceTokenizer([Piece("<unk>", 0, Kind.UNKNOWN), Piece("▁", -1), Piece("a", -2)],
                                        byte_fallback=False), "become the unknown piece"),

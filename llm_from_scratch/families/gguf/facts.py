@@ -71,11 +71,15 @@ FACTORS = "rope_freqs.weight"
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its weights: metadata, shapes of tensors, and how to read a small one of them."""
+    """What a file says before its weights: its metadata and the shapes of its tensors.
+
+    read(name): the numbers of a small tensor. equal(name, name): whether two tensors are the same, byte for byte.
+    """
 
     metadata: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
+    equal: Callable[[str, str], bool]
 
     def get(self, architecture: str, fact: Fact, default: Any = None) -> Any:
         """One fact, the same for all layers. ValueError where it is missing or of another kind."""
@@ -111,7 +115,6 @@ class Architecture:
     sizes: tuple[Fact, ...] = SIZES
     always: Mapping[str, Any] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
-    known: frozenset[str] = frozenset()
     rotary: bool = False
     head_needed: bool = False  # the library wants a head even where it is the embedding
     family: Callable[[Header], str] | None = None
@@ -153,9 +156,7 @@ class Architecture:
         config["vocab_size"] = table[0]
         config["tie_word_embeddings"] = "output.weight" not in header.shapes
         if self.head_needed and header.shapes.get("output.weight") == table:
-            config["tie_word_embeddings"] = np.array_equal(
-                header.read("output.weight"), header.read("token_embd.weight")
-            )
+            config["tie_word_embeddings"] = header.equal("output.weight", "token_embd.weight")
         if self.rotary:
             config |= self._scaling(header, sizes)
         config.update(self.finish(config, sizes, header))
@@ -163,7 +164,7 @@ class Architecture:
 
     def _check_known(self, metadata: Mapping[str, Any]) -> None:
         facts = {fact.key for fact in (*self.sizes, *self.facts)}
-        known = facts | _HARMLESS | self.known | (_ROTARY if self.rotary else set())
+        known = facts | _HARMLESS | (_ROTARY if self.rotary else set())
         for key, value in metadata.items():
             option = key.removeprefix(self.name + ".")
             neutral = (option == "attention.causal" and value is True) or (np.ndim(value) == 0 and not value)

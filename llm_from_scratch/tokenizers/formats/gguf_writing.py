@@ -49,6 +49,9 @@ def tokenizer_metadata(tokenizer: Any, vocab_size: int, end_tokens: Sequence[int
         if flags:
             raise _unable(f"the flag {flags[0]} of the added token {token.content!r}")
     found = writers[parts.kind](parts, vocab_size) | _ends(parts, end_tokens)
+    for text, kind in zip(found[_KEY + "tokens"], found[_KEY + "token_type"].tolist(), strict=True):
+        if text in TURN_ENDS and kind != Kind.CONTROL:
+            raise _unable(f"{text!r} as ordinary text: readers take what has this name for the end of a turn")
     _check(found)
     template = tokenizer.chat_template
     if template is not None:
@@ -161,7 +164,10 @@ def _scores_of(encoder: PieceEncoder) -> dict[int, float]:
 
 def _ends(parts: Parts, end_tokens: Sequence[int]) -> dict[str, Any]:
     """Ids of special tokens by role, and whether a text begins and ends with them."""
-    ids, added = parts.ends.ids, parts.added.by_id
+    ids, added = dict(parts.ends.ids), parts.added.by_id
+    for role, around in (("bos", parts.ends.before), ("eos", parts.ends.after)):
+        if role not in ids and len(around) == 1 and around[0] in added:  # what stands there has the role
+            ids[role] = around[0]
     found: dict[str, Any] = {f"{_KEY}{key}_token_id": ids[role] for role, key in _ROLES.items() if role in ids}
     if parts.kind == "sentencepiece":  # whose roles have ids even where a file gives none
         found = {f"{_KEY}{_ROLES[role]}_token_id": _NONE for role in ("bos", "eos", "unk")} | found
