@@ -18,6 +18,7 @@ from llm_from_scratch.quantization.grid import round_to_grid
 from llm_from_scratch.scoring.windows import perplexity
 
 TOKENS, CONTEXT, BLOCK = 2049, 512, 64
+GIANTS = {"layers.11.feed_forward.down": 1229, "layers.28.feed_forward.down": 678}  # inputs above 2,000
 HERE = Path(__file__).parent
 
 
@@ -57,6 +58,23 @@ def blocks(kind):
     def make(w):
         data = Q.quantize(w, kind)
         return Q.dequantize(data, kind), 8 * data.nbytes
+
+    return make
+
+
+def scaled_back(w):
+    """Q5_1, divided by how much larger it made the matrix: what its error has in common with the weights taken off."""
+    read, bits = blocks("Q5_1")(w)
+    return read / np.float32((read * w).sum(dtype=float) / (w * w).sum(dtype=float)), bits
+
+
+def signs_drawn(seed):
+    """Q5_1's errors, each as large as it is, but with a sign drawn at random."""
+    rng = np.random.default_rng(seed)
+
+    def make(w):
+        read, bits = blocks("Q5_1")(w)
+        return w + (read - w) * rng.choice(np.array([-1, 1], np.float32), w.shape), bits
 
     return make
 
@@ -112,6 +130,10 @@ FORMATS = {
     "Q5_0": ("GGUF blocks of 32", blocks("Q5_0")),
     "Q5_1": ("GGUF blocks of 32", blocks("Q5_1")),
     "Q4_1": ("GGUF blocks of 32", blocks("Q4_1")),
+    "Q5_1, scaled back": ("GGUF blocks of 32", scaled_back),
+    **{f"Q5_1, signs drawn, {seed}": ("GGUF blocks of 32", signs_drawn(seed)) for seed in range(3)},
+    "Q5_1, two columns kept": ("GGUF blocks of 32", blocks("Q5_1")),
+    "rounded 4, 64, two columns kept": ("rounding", rounding(4, 64)),
     "bfloat16": ("floats", floats("bfloat16")),
 }
 
@@ -141,6 +163,8 @@ def main():
         if callable(make):
             for at, layer in layers.items():
                 values, took = make(np.ascontiguousarray(weights[at].T))
+                if "kept" in name and at in GIANTS:
+                    values[:, GIANTS[at]] = weights[at][GIANTS[at]]
                 layer.weight.data, bits = np.ascontiguousarray(values.T), bits + took
             kept["formats"][name] = {"family": family, **measured(model, ids, size, bits)}
         else:  # activations are rounded as well: another kind of layer, in a model of its own
