@@ -1,8 +1,9 @@
 """SmolLM2 on grids of few bits, by rounding, AWQ and GPTQ: python chapters/results/25_gptq_and_awq.py [inputs]
 
 Each run quantises the model in groups of 64 and scores 2,048 tokens of a play; GPTQ and AWQ have read 2,048 tokens of
-others, which ones is the seed. A run takes minutes and is written to 25_smollm2.json when it ends; the same command goes
-on where it stopped. The model's file holds 4 bits already, in groups of 32: what is quantised here are those numbers.
+others (GPTQ in a run of its own 8,192), which ones is the seed. A run takes minutes and is written to 25_smollm2.json
+when it ends; the same command goes on where it stopped. The model's file holds 4 bits already, in groups of 32: what is
+quantised here are those numbers.
 
 inputs: only looks at what each matrix reads, and writes to 25_inputs.json the mean magnitudes of the inputs of the
 matrix with the most uneven ones, the errors of AWQ's search for it, and what leaving a few columns in float would do.
@@ -25,28 +26,29 @@ from llm_from_scratch.scoring import perplexity
 RESULTS = Path(__file__).with_name("25_smollm2.json")
 COMMAND = "python chapters/results/25_gptq_and_awq.py"
 SEEDS, GROUP, BLOCK = (0, 1, 2), 64, 64
+MORE = "gptq_8192"  # GPTQ once more, after four times as much text
 RUNS = [("float", 32, 0)] + [
     (method, bits, seed)
     for seed in SEEDS
-    for bits in (3, 2, 4)
-    for method in ("rtn", "gptq", "awq")
+    for bits in (3, 2)
+    for method in ("rtn", "gptq", "awq", MORE)
     if method != "rtn" or seed == 0  # rounding reads nothing
 ]
 
 
 def texts():
-    """Path, held-out ids (2049,), and a function of the seed that gives calibration ids (8, 256)."""
+    """Path, held-out ids (2049,), and a function of the seed that gives calibration ids (rows, 256)."""
     path = fetch("smollm2")
     tokenizer = lfs.Tokenizer.from_pretrained(path)
     long = [work for work in documents("shakespeare") if len(work) > 50_000]
 
-    def calibration(seed):
+    def calibration(seed, rows=8):
         rng = np.random.default_rng(seed)
-        rows = []
-        for number in rng.choice(np.arange(1, len(long)), 8, replace=False):
+        found = []
+        for number in rng.choice(np.arange(1, len(long)), rows, replace=rows >= len(long)):
             start = rng.integers(10_000, len(long[number]) - 5_000)
-            rows.append(tokenizer.encode(long[number][start : start + 5_000])[:256])
-        return np.array(rows)
+            found.append(tokenizer.encode(long[number][start : start + 5_000])[:256])
+        return np.array(found)
 
     return path, np.array(tokenizer.encode(long[0][20_000:40_000])[:2049]), calibration
 
@@ -90,7 +92,8 @@ def main():
         model = lfs.from_pretrained(path)
         found = {}
         if method != "float":
-            C.quantize_model(model, method, calibration(seed), bits=bits, group_size=GROUP)
+            ids = calibration(seed, 32 if method == MORE else 8)
+            C.quantize_model(model, method.removesuffix("_8192"), ids, bits=bits, group_size=GROUP)
             matrices = model.quantization.matrices
             found["errors"] = {matrix.path: float(f"{matrix.error:.4g}") for matrix in matrices}
             found["bits"] = round(float(np.mean([matrix.bits for matrix in matrices])), 3)
