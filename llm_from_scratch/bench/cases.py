@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import models, ours, peers, tuning
+from . import merging, models, ours, peers, quantizing, tuning
 from .workloads import SIZES, attention_arrays, convolution_arrays, scan_arrays, synthetic_text
 
 Prepare = Callable[[], Callable[[], Any]]
@@ -102,6 +102,22 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         "SmolLM2-135M, a step of DPO on 2 pairs of 128 tokens",
         {"llm_from_scratch": partial(tuning.dpo, threads), "torch": partial(tuning.their_dpo, threads)},
     )
+    found["merge-ties"] = Case(
+        "TIES of three models of 135M parameters, from files to a file",
+        {"llm_from_scratch": merging.ties, "mergekit": partial(merging.their_ties, threads)},
+    )
+    for name, title, work, unit, quantized in (
+        ("gptq", "576 x 1536 to 4 bits, for GPTQ with the Hessian of 2,048 rows", 0.0, "", quantizing.one_matrix),
+        ("smollm2-gptq", "SmolLM2-135M to 4 bits", quantizing.TOKENS, "tokens/s", quantizing.whole_model),
+    ):
+        methods = {f"{we}, {method}": partial(quantized, method) for method in ("gptq", "rtn")}
+        found[name] = Case(title, methods, work, unit)
+    for form in quantizing.FORMS:
+        ways = {we: "codes", "numbers made of the codes": "numbers", "float32": "float32"}
+        found[f"product-{form}"] = Case(
+            f"one token through SmolLM2's 210 matrices in {form}, one thread",
+            {who: partial(quantizing.products, form, way) for who, way in ways.items()},
+        )
     found["experts"] = Case(
         "feed-forward over 1,024 tokens, 512 wide, one thread, forward and backward",
         {

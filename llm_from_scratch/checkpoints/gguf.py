@@ -6,6 +6,7 @@ reader, the decoder. Weights are expanded into an ordinary model, or stay packed
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -29,20 +30,24 @@ class Description(NamedTuple):
 
 def describe(file: GgufFile) -> Description:
     """The file's metadata as a config.json. ValueError names what is missing or not supported."""
+    shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
     return description_of(
-        file.metadata,
-        {name: tensor.shape for name, tensor in file.tensors.items()},
-        lambda name: _numbers(file, name),
+        Header(file.metadata, shapes, functools.partial(_numbers, file), functools.partial(_same, file))
     )
 
 
-def description_of(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Any) -> Description:
-    """The same of a file that is not there (yet). read(name): a tensor's numbers."""
-    architecture = find_architecture(metadata.get("general.architecture"))
-    header = Header(metadata, shapes, read)
+def description_of(header: Header) -> Description:
+    """The same of a file that need not be there yet."""
+    architecture = find_architecture(header.metadata.get("general.architecture"))
     family = find_family(architecture.family_of(header))
     config = {"model_type": family.model_types[0], **architecture.config(header, family.size_keys)}
-    return Description(architecture, family, config | model_ids(metadata, config["vocab_size"]))
+    return Description(architecture, family, config | model_ids(header.metadata, config["vocab_size"]))
+
+
+def _same(file: GgufFile, one: str, other: str) -> bool:
+    """Whether two matrices have the same bytes, row by row: most that differ do so in the first."""
+    types = {file.tensors[name].type for name in (one, other)}
+    return len(types) == 1 and all(map(np.array_equal, file[one], file[other]))
 
 
 def _numbers(file: GgufFile, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Models to GGUF files, which the llama.cpp library runs: metadata, tokenizer, chat template, weights in a block format.
+"""Models to GGUF files, which the llama.cpp library runs: metadata, tokenizer, chat template, weights in blocks.
 
 What such a file cannot say of a model is refused by name before anything is written (`families/gguf/facts.py`). Which
 tensors are stored in another format than asked for is told by what is returned.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..families import find_family
-from ..families.gguf import architecture_of
+from ..families.gguf import Architecture, Header, architecture_of
 from ..families.gguf.facts import FACTORS
 from ..files.gguf import TYPES
 from ..files.gguf_writing import GgufSource, write_gguf
@@ -31,7 +31,7 @@ _FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, 
 # Where a row is no whole number of blocks: the next best format, as llama.cpp's own converter and quantiser have it.
 _NEXT = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 # Small matrices that the library reads in float32, or that decide too much to be rounded.
-_EXACT = ("position_embd.", "ffn_gate_inp.", "ssm_conv1d.", "ssm_a", "ssm_d")
+_EXACT = ("position_embd.", "ffn_gate_inp.", "ssm_conv1d.", "ssm_a")
 _HEADS = ("token_embd.weight", "output.weight")
 
 
@@ -60,29 +60,24 @@ def save_gguf(
     for word in (kind, *[head] * (head is not None)):
         if word not in WRITTEN:
             raise ValueError(f"{word!r} is not a format of GGUF that is written here; known: {', '.join(WRITTEN)}")
+    if Path(path).suffix.lower() != ".gguf":
+        raise ValueError(f"{path} must end in .gguf: it is by its name that such a file is known")
+    if not (tokenizer is None or isinstance(tokenizer, Tokenizer)):
+        raise TypeError(f"tokenizer must be a Tokenizer, not {type(tokenizer).__name__}")
     if head is None:
         head = "Q8_0" if TYPES[kind].bytes * 32 < TYPES[kind].values * 34 else kind
     layout = published_layout(model)
     architecture = architecture_of(find_family(layout.config["model_type"]).name)
-    arrays = dict(layout.arrays)
-    if architecture.head_needed and model.spec.tied:
-        arrays["head.weight"] = arrays["embedding.weight"].T
-    sources = architecture.table(model.spec).sources(arrays)
-    types = {key: _type(key, source.shape, kind, head) for key, source in sources.items()}
-    shapes = {key: source.shape for key, source in sources.items()}
-    metadata = architecture.metadata(model.spec, layout.config)
-    extra: dict[str, tuple[str, np.ndarray]] = {}
-    factors = getattr(getattr(model.spec.mixers[0], "rotary", None), "factors", None)
-    if factors is not None:
-        extra[FACTORS] = ("F32", np.array(factors, np.float32))
-        shapes[FACTORS] = (len(factors),)
-    small = {**{key: source.make for key, source in sources.items()}, FACTORS: lambda: extra[FACTORS][1]}
-    read = description_of(metadata, shapes, lambda key: small[key]())
     try:
-        spec = read.family.spec(read.config)
+        sources = _sources(model, architecture, layout.arrays)
+        metadata = architecture.metadata(model.spec, layout.config)
+        shapes = {key: source.shape for key, source in sources.items()}
+        read = description_of(Header(metadata, shapes, lambda key: sources[key].make(), lambda *_: model.spec.tied))
+        architecture.check(model.spec, read.family.spec(read.config))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"a GGUF file of the architecture {architecture.name!r} cannot hold this model: {error}") from None
-    architecture.check(model.spec, spec)
+        raise ValueError(
+            f"a GGUF file of the architecture {architecture.name!r} cannot hold this model: {error}"
+        ) from None
     metadata |= {
         "general.name": name or getattr(model.lineage, "name", None) or Path(path).stem,
         "general.file_type": _FILE_TYPES[kind],
@@ -91,13 +86,32 @@ def save_gguf(
     }
     if tokenizer is not None:
         metadata |= tokenizer_metadata(tokenizer, model.spec.vocab_size, model.end_tokens)
-    change = {key: architecture.values[last][1] for key in sources if (last := key.rpartition(".")[2]) in architecture.values}
-    tensors: dict[str, Any] = dict(extra)
-    for key, source in sources.items():
-        make = _maker(key, source, types[key], change.get(key), progress)
-        tensors[key] = GgufSource(types[key], source.shape, make)
+    types = {key: _type(key, source.shape, kind, head) for key, source in sources.items()}
+    tensors = {
+        key: GgufSource(types[key], source.shape, _maker(key, source, types[key], progress))
+        for key, source in sources.items()
+    }
     write_gguf(path, metadata, tensors)
-    return types | {key: entry[0] for key, entry in extra.items()}
+    return types
+
+
+def _sources(model: Any, architecture: Architecture, arrays: Mapping[str, Any]) -> dict[str, TensorSource]:
+    """The tensors of a file, as numbers, made one by one."""
+    if architecture.head_needed and model.spec.tied:
+        arrays = {**arrays, "head.weight": np.asarray(arrays["embedding.weight"]).T}
+    sources = architecture.table(model.spec).sources(arrays)
+    for name, source in sources.items():
+        if change := architecture.values.get(name.rpartition(".")[2]):
+            sources[name] = source._replace(make=_changed(source.make, change[1]))
+    factors = getattr(getattr(model.spec.mixers[0], "rotary", None), "factors", None)
+    if factors is not None:
+        numbers = np.array(factors, np.float32)
+        sources[FACTORS] = TensorSource(numbers.dtype, numbers.shape, lambda: numbers)
+    return sources
+
+
+def _changed(make: Callable[[], np.ndarray], change: Callable[[np.ndarray], np.ndarray]) -> Callable[[], np.ndarray]:
+    return lambda: change(make())
 
 
 def _type(name: str, shape: tuple[int, ...], kind: str, head: str) -> str:
@@ -115,15 +129,13 @@ def _maker(
     name: str,
     source: TensorSource,
     kind: str,
-    change: Callable[[np.ndarray], np.ndarray] | None,
     progress: Callable[[str], None] | None,
 ) -> Callable[[], np.ndarray]:
     def make() -> np.ndarray:
         if progress is not None:
             progress(name)
-        numbers = source.make()
         try:
-            return quantize((numbers if change is None else change(numbers)).astype(np.float32), kind)
+            return quantize(source.make().astype(np.float32, copy=False), kind)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +106,7 @@ def record_lineage(model: Any, relation: str, *sources: Any, **details: Any) -> 
     except (TypeError, ValueError) as error:
         raise TypeError(f"details must be what JSON can hold: {error}") from None
     lineages = [_lineage_of(source) for source in sources] or [model.lineage]
-    grown = _grown(lineages, relation, details)
-    model.lineage = Lineage(grown).with_weights(fingerprint(model))
+    model.lineage = Lineage(grown(lineages, relation, details)).with_weights(fingerprint(model))
 
 
 def current_lineage(model: Any, weights: str | None = None) -> Lineage:
@@ -121,7 +120,7 @@ def current_lineage(model: Any, weights: str | None = None) -> Lineage:
     if before.steps[-1].get("weights", weights) == weights:
         return before.with_weights(weights)
     packed = any(isinstance(weight, StoredWeight) for weight in model.weights().values())
-    return Lineage(_grown([before], "quantised from" if packed else "trained from", {})).with_weights(weights)
+    return Lineage(grown([before], "quantised from" if packed else "trained from", {})).with_weights(weights)
 
 
 def _lineage_of(source: Any) -> Lineage:
@@ -134,7 +133,7 @@ def _lineage_of(source: Any) -> Lineage:
     return current_lineage(source)
 
 
-def _grown(parents: list[Lineage], relation: str, details: Mapping[str, Any]) -> tuple[Step, ...]:
+def grown(parents: Sequence[Lineage], relation: str, details: Mapping[str, Any]) -> tuple[Step, ...]:
     """The steps of all parents, shared ancestors once, and a new one made from them."""
     steps: list[Step] = []
     numbers: dict[str, int] = {}

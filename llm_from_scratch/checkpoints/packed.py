@@ -6,8 +6,6 @@ blocks by such as are fast for one token.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..families.gguf import Architecture
@@ -26,7 +24,11 @@ class _PlainPart(GgufStore):
         self._packed = packed
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return np.broadcast_to(np.float32(0), self.entry(name).shape) if name in self._packed else super().__getitem__(name)
+        return (
+            np.broadcast_to(np.float32(0), self.entry(name).shape)
+            if name in self._packed
+            else super().__getitem__(name)
+        )
 
     def copy(self, name: str, view: np.ndarray, into: np.ndarray) -> None:
         """Leave the memory of packed matrices untouched: then the operating system never gives it."""
@@ -38,11 +40,11 @@ def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> N
     """Fill a fresh decoder: matrices of blocks stay packed, everything else becomes float32. Checked beforehand."""
     table = architecture.table(model.spec)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    matrices = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, (Linear, Embedding))}
+    modules = {path: module for path, module in model.named_modules() if isinstance(module, (Linear, Embedding))}
+    matrices = {f"{path}.weight" for path in modules}
     bindings = [b for b in table.bind(shapes) if b.theirs in file.tensors and matrices.issuperset(b.ours)]
     bindings = [b for b in bindings if file.tensors[b.theirs].type.name in BLOCKS]
     table.load(model, _PlainPart(file, architecture, {b.theirs for b in bindings}), np.dtype(np.float32))
-    modules = dict(model.named_modules())
     made: dict[int, PackedLinear | PackedEmbedding] = {}
     for binding in bindings:
         kind = file.tensors[binding.theirs].type.name
@@ -57,7 +59,9 @@ def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> N
             module = modules[name.rpartition(".")[0]]
             weight = PackedWeight.from_blocks(rows[order], kind)
             file.release()
-            made[id(module)] = PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
+            made[id(module)] = (
+                PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
+            )
     model.replace(lambda _, module: id(module) in made, lambda module: made[id(module)])
     model.replace(lambda _, module: isinstance(module, Block) and is_plain(module), PackedBlock)
 

@@ -50,7 +50,7 @@ def from_pretrained(
         return _from_gguf(directory, wanted, packed)
     if packed:
         raise ValueError(f"packed weights come from a .gguf file, and {directory} is none")
-    model, table, quantization = _without_weights(directory)
+    model, table, quantization = without_weights(directory)
     store = open_checkpoint(directory, allow_absent=True)
     try:
         steps = from_metadata(store.metadata)
@@ -67,7 +67,7 @@ def from_pretrained(
     return model
 
 
-def _without_weights(directory: Path) -> tuple[Decoder, WeightTable, dict[str, Any]]:
+def without_weights(directory: Path) -> tuple[Decoder, WeightTable, dict[str, Any]]:
     """The model that a directory describes, as placeholders, how its weights are called there, and which of them are
     quantised."""
     if (own := read_description(directory)) is not None:

@@ -78,7 +78,7 @@ def load(
         raise TypeError(
             "quantised weights compute in float32: leave dtype away, or dequantize=True makes numbers of them"
         )
-    rest = _Rest(store, {name: _read(store, name, entry) for name, entry in said.items()}, dequantize)
+    rest = _Rest(store, {name: read_weight(store, name, entry) for name, entry in said.items()}, dequantize)
     formats = table_of(name for name, _ in model.named_parameters()).load(model, rest, dtype or np.dtype(np.float32))
     if dequantize:
         return {name: kind for name, kind in formats.items() if name not in rest.weights}
@@ -91,7 +91,7 @@ def load(
     return {name: kind for name, kind in formats.items() if name not in rest.weights}
 
 
-def _read(store: Store, name: str, said: Any) -> StoredWeight:
+def read_weight(store: Store, name: str, said: Any) -> StoredWeight:
     """One weight, in memory of its own."""
     form = FORMS.get(kind := json_entry(said, "kind", "text", name))
     if form is None:

@@ -57,9 +57,9 @@ def write_dialogues(path: str | os.PathLike[str], dialogues: Iterable[Messages])
 # --- The shapes -----------------------------------------------------------------------------------------------
 
 
-def _dialogue(messages: Sequence[Message], system: Any = None) -> list[Message]:
+def _dialogue(messages: Sequence[Message], row: dict[str, Any] | None = None) -> list[Message]:
     """The messages as a dialogue: begun by somebody who asks, with an answer in it."""
-    made = with_system(system, messages)
+    made = with_system(row or {}, messages)
     first = next((k for k, turn in enumerate(made) if turn["role"] != "system"), 0)
     asked = next((k for k, turn in enumerate(made) if turn["role"] == "user"), len(made))
     made = made[:first] + made[asked:]
@@ -79,7 +79,7 @@ def _conversation(row: Any) -> list[Message] | None:
     for key in MESSAGE_KEYS:
         found = turns(row.get(key))
         if found is not None:
-            return _dialogue(found, row.get("system") or row.get("system_prompt"))
+            return _dialogue(found, row)
         if key in row and isinstance(row[key], list) and not row[key] and key != "data":
             raise ValueError(f"{key!r} is an empty list")
     return None
@@ -146,9 +146,7 @@ def _asked(row: dict[str, Any], question: str, answer: str, more: Any = None) ->
             raise ValueError(f"what goes with {question!r} must be a text, got {more!r:.60}")
         parts = [part for part in (said, more) if part is not None and str(part).strip().lower() not in _NO_INPUT]
         asked = [message("user", "\n\n".join(parts) if parts and isinstance(parts[0], str) else said)]
-    return _dialogue(
-        [*before, *asked, message("assistant", row[answer])], row.get("system_prompt") or row.get("system")
-    )
+    return _dialogue([*before, *asked, message("assistant", row[answer])], row)
 
 
 def _text(row: Any) -> list[Message] | None:

@@ -56,6 +56,7 @@ def encode_dialogue(
     settings = dict(variables or {})
     text = chosen.rendered(messages, **settings)
     _check_complete(text, messages)
+    _check_calls(chosen, text, messages, settings)
     ids, starts, ends = encode_with_places(tokenizer, str(text), written_by_template(text))
     if train_on == "all":
         return ids, np.ones(len(ids), bool)
@@ -156,6 +157,19 @@ def _check_complete(text: str, messages: Messages) -> None:
             f"the template loses text: {'only a part' if found else 'nothing'} of message {number} "
             f"({message['role']}, {str(message.get('content'))[:40]!r}) is left in what it writes"
         )
+
+
+def _check_calls(template: ChatTemplate, text: str, messages: Messages, variables: dict[str, Any]) -> None:
+    """ValueError if calls of tools leave no trace in the text: what would be learned is to say nothing."""
+    for number, message in enumerate(messages):
+        if message.get("tool_calls"):
+            others = {"content": "", **{name: value for name, value in message.items() if name != "tool_calls"}}
+            try:
+                without = template.render([*messages[:number], others, *messages[number + 1 :]], **variables)
+            except (TypeError, ValueError):
+                continue
+            if without == text:
+                raise ValueError(f"the template loses text: it writes nothing of the tool_calls of message {number}")
 
 
 def _marked(text: str, answers: list[int]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 from .shapes import TIED, Shape, read_shapes, write_rows
 from .turns import Message, marked_text, message, turns, with_system
 
-PROMPTS = ("prompt", "instruction", "question", "input", "query")
+PROMPTS = ("prompt", "instruction", "question", "input", "query", "conversations")
 _NAMES = (("chosen", "rejected"), ("chosen_response", "rejected_response"))
 
 
@@ -98,7 +98,7 @@ def prompt_of(row: Mapping[str, Any]) -> list[Message] | None:
             found = (turns(value) if value.startswith("[{") else None) or marked_text(asked) or [message("user", value)]
         else:
             continue
-        return with_system(row.get("system") or row.get("system_prompt"), found)
+        return with_system(row, found)
     return None
 
 
@@ -138,7 +138,7 @@ def _chosen(row: Any) -> dict[str, list[Message]] | None:
     chosen, rejected = map(answer, both)
     if all(len(said) > 1 or said[0]["role"] != "assistant" for said in (chosen, rejected)):
         whole = _split(chosen, rejected)  # both are whole conversations, with the prompt in them
-        return _pair(with_system(row.get("system"), whole["prompt"]), whole["chosen"], whole["rejected"])
+        return _pair(with_system(row, whole["prompt"]), whole["chosen"], whole["rejected"])
     return None if prompt is None else _pair(prompt, chosen, rejected)
 
 
@@ -191,12 +191,14 @@ def _webgpt(row: Any) -> Any:
 def _summaries(row: Any) -> Any:
     if not isinstance(row, dict) or not {"info", "summaries", "choice"} <= row.keys():
         return None
-    info, summaries, choice = row["info"] or {}, row["summaries"], row["choice"]
-    post = info.get("post") or info.get("article")
-    if not isinstance(summaries, list) or len(summaries) != 2 or choice not in (0, 1):
-        raise ValueError(f"expected two summaries and the choice 0 or 1, got {len(summaries)} and {choice!r}")
-    chosen, rejected = (answer(summaries[k].get("text")) for k in (choice, 1 - choice))
-    return _pair([message("user", post)], chosen, rejected)
+    info, summaries, choice = row["info"], row["summaries"], row["choice"]
+    if not isinstance(info, dict):
+        raise ValueError(f"info must have the post or the article, got {info!r:.60}")
+    texts = [one.get("text") for one in summaries if isinstance(one, dict)] if isinstance(summaries, list) else []
+    if len(texts) != 2 or len(summaries) != 2 or not isinstance(choice, int) or choice not in (0, 1):
+        raise ValueError(f"expected two summaries and the choice 0 or 1, got {summaries!r:.60} and {choice!r}")
+    post = message("user", info.get("post") or info.get("article"))
+    return _pair([post], answer(texts[choice]), answer(texts[1 - choice]))
 
 
 def _prompt(row: Mapping[str, Any]) -> list[Message]:

@@ -100,10 +100,10 @@ def known(shapes: Iterable[Shape]) -> str:
     return "; ".join(f"{shape.name} ({shape.keys})" for shape in shapes)
 
 
-def _elsewhere(row: Any) -> str:
-    """Which reader such rows are for."""
+def _elsewhere(row: Any, what: str) -> str:
+    """Which other reader such rows are for."""
     for keys, reader in _READERS.items():
-        if isinstance(row, dict) and set(keys) <= row.keys():
+        if isinstance(row, dict) and set(keys) <= row.keys() and reader != f"read_{what}s":
             return f": {reader} takes such rows"
     return ""
 
@@ -117,4 +117,6 @@ def _fitting(row: Any, shapes: Sequence[Shape], what: str) -> tuple[str, Any]:
         found = shape.read(row)
         if found is not None:
             return shape.name, found
-    raise _NoShape(f"a row with {looks_of(row)} is no {what} of a known shape{_elsewhere(row)}. Known: {known(shapes)}")
+    raise _NoShape(
+        f"a row with {looks_of(row)} is no {what} of a known shape{_elsewhere(row, what)}. Known: {known(shapes)}"
+    )

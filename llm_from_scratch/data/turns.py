@@ -27,6 +27,7 @@ MESSAGE_KEYS = ("messages", "conversations", "conversation", "items", "dialogue"
 """Where rows keep their messages, the first of them first."""
 
 _HALF = regex.compile("[\ud800-\udfff]")  # JSON may spell one half of a pair alone; no text can hold it
+_ROLE, _PAIR = {"role", "from", "speaker"}, {"input", "output"}
 _KEPT = ("tool_calls", "tool_call_id", "name")
 _TEXT_MARKS = (
     regex.compile(r"(?:\A|\n\n)(Human|Assistant):"),  # HH-RLHF
@@ -65,7 +66,7 @@ def turns(value: Any) -> list[Message] | None:
 
     Turns are objects with a role ("role", "from", "speaker") and a text ("content", "value", "text"); pairs
     {"input", "output"}, as Capybara has them; or texts alone, the user's first, as UltraChat has them. A JSON text of
-    such a list is read. An empty system message is left out.
+    such a list is read. An empty system message is left out. ValueError with its number for a turn that is none.
 
     >>> turns([{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello", "weight": 1}])
     [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello'}]
@@ -79,19 +80,22 @@ def turns(value: Any) -> list[Message] | None:
         return None
     if all(isinstance(turn, str) for turn in value):
         return [message(("user", "assistant")[k % 2], turn) for k, turn in enumerate(value)]
-    if not all(isinstance(turn, Mapping) for turn in value):
+    if not any(isinstance(turn, Mapping) and (_ROLE & turn.keys() or _PAIR <= turn.keys()) for turn in value):
         return None
     made: list[Message] = []
     for number, turn in enumerate(value, start=1):
         try:
-            if "input" in turn and "output" in turn and "role" not in turn:
+            if not isinstance(turn, Mapping):
+                raise ValueError(f"expected an object with a role and a text, got {turn!r:.60}")
+            if _PAIR <= turn.keys() and "role" not in turn:
                 made += [message("user", turn["input"]), message("assistant", turn["output"])]
                 continue
             role = next((turn[key] for key in ("role", "from", "speaker") if turn.get(key) is not None), None)
             content = next((turn[key] for key in ("content", "value", "text") if turn.get(key) is not None), None)
-            if role is None and not any(key in turn for key in ("role", "from", "speaker")):
-                return None
-            made.append(message(role, content, **{key: turn.get(key) for key in _KEPT}))
+            kept = {key: turn.get(key) for key in _KEPT}
+            if isinstance(turn.get("function_call"), Mapping):  # as it was called before there could be several
+                kept["tool_calls"] = [{"type": "function", "function": turn["function_call"]}]
+            made.append(message(role, content, **kept))
         except ValueError as error:
             raise ValueError(f"turn {number}: {error}") from None
     return [turn for turn in made if turn["role"] != "system" or turn["content"].strip()]
@@ -123,8 +127,12 @@ def marked_text(text: Any) -> list[Message] | None:
     return None
 
 
-def with_system(system: Any, messages: Sequence[Message]) -> list[Message]:
-    """The messages with a system message in front, if there is a text for one."""
-    if isinstance(system, str) and system.strip() and not (messages and messages[0]["role"] == "system"):
-        return [{"role": "system", "content": system}, *messages]
-    return list(messages)
+def with_system(row: Mapping[str, Any], messages: Sequence[Message]) -> list[Message]:
+    """The messages with a system message in front, if the row has one beside them."""
+    beside = message("system", row.get("system") or row.get("system_prompt"))["content"]
+    said = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+    if not beside or beside.strip() == said.strip():
+        return list(messages)
+    if said:
+        raise ValueError(f"there are two system messages: {beside[:40]!r} beside the others, {said[:40]!r} among them")
+    return [{"role": "system", "content": beside}, *messages]

@@ -43,8 +43,10 @@ def write_gguf(
 
     metadata: str, bool, int, float, lists of str, arrays of numbers (an int becomes uint32 where it fits, a float
     float32). tensors: name -> `GgufSource`, or (type, array): numbers of that very type, or the bytes of whole blocks,
-    uint8, as `quantization.quantize` returns them. Memory: one tensor at a time. Raises ValueError or TypeError for what
-    the format cannot hold before anything is written; what a source raises leaves no file, either.
+    uint8, as `quantization.quantize` returns them. Memory: one tensor at a time.
+
+    Raises ValueError or TypeError for what the format cannot hold before anything is written; what a source raises
+    leaves no file, either.
     """
     alignment = alignment_of(metadata)
     if "" in metadata:
@@ -93,7 +95,9 @@ def _check(name: str, source: GgufSource) -> None:
         raise ValueError(f"tensor {name!r} has the shape {source.shape}: GGUF holds 1 to 4 dimensions, none of them 0")
     if source.shape[-1] % TYPES[source.type].values:
         kind = TYPES[source.type]
-        raise ValueError(f"tensor {name!r}: rows of {source.shape[-1]} are not whole {kind.name} blocks of {kind.values}")
+        raise ValueError(
+            f"tensor {name!r}: rows of {source.shape[-1]} are not whole {kind.name} blocks of {kind.values}"
+        )
     if len(name.encode("utf-8")) > _LONGEST_NAME:
         raise ValueError(f"the tensor's name {name!r:.80} is longer than the {_LONGEST_NAME} bytes of the format")
 

@@ -4,6 +4,7 @@ from . import fp4, int8, nf4
 from .affine import Quantized, absmax_quantize, zero_point_quantize
 from .blocks import BLOCKS, FLOATS, WRITTEN, Codes, decode, dequantize, quantize
 from .grid import Grid, round_to_grid
+from .grid_linear import GridLinear, GridWeight
 from .int8_linear import Int8Linear, Int8Weight, to_int8
 from .nf4_linear import NF4Linear, NF4Weight, to_nf4
 from .number_formats import FORMATS, FloatFormat, IntegerFormat, TableFormat
@@ -17,6 +18,8 @@ __all__ = [
     "FORMATS",
     "FloatFormat",
     "Grid",
+    "GridLinear",
+    "GridWeight",
     "Int8Linear",
     "Int8Weight",
     "IntegerFormat",

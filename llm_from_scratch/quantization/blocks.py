@@ -2,8 +2,9 @@
 
 Every format comes to one equation, value = scale · code + minimum, with one scale (and minimum) for each group of
 neighbouring numbers in a row. `decode` unpacks bytes into these parts, `dequantize` carries the equation out, bit for
-bit as the `gguf` package does, and `quantize` goes the other way for the simple formats (not for the K-quants, whose
-encoders search for good scales). What this module does not do: files, or products with packed weights (`packed.py`).
+bit as the `gguf` package does, and `quantize` goes the other way: the simple formats alike, bit for bit, the K-quants
+by a search of its own (`k_quants.py`). What this module does not do: files, or products with packed weights
+(`packed.py`).
 
     format   numbers a block   bytes   bits a number   codes        scale, minimum
     Q4_0     32                18      4.5             -8 … 7       float16, none
@@ -27,6 +28,7 @@ import ml_dtypes
 import numpy as np
 
 from ..files.gguf import TYPES
+from .k_quants import encode_q4_k, encode_q5_k, encode_q6_k
 
 FLOATS = {
     "F32": np.dtype("<f4"),
@@ -101,10 +103,10 @@ def decode(data: np.ndarray, kind: str) -> Codes:
 
 
 def quantize(values: np.ndarray, kind: str) -> np.ndarray:
-    """Numbers as rows of blocks: (..., n) float32 -> bytes (..., b) uint8, for F32, F16, BF16, Q4_0 to Q8_0.
+    """Numbers as rows of blocks: (..., n) float32 -> bytes (..., b) uint8, for F32, F16, BF16, Q4_0 to Q6_K.
 
     Raises ValueError where n is no multiple of the block, for numbers that are not finite or too large for the
-    format's float16 scales, and for kinds that are only read.
+    format's float16 scales, and for other kinds.
 
     >>> dequantize(quantize(np.linspace(-1, 2, 32, dtype=np.float32), "Q4_1"), "Q4_1")[[0, 31]].round(2)
     array([-1.,  2.], dtype=float32)
@@ -125,7 +127,7 @@ def quantize(values: np.ndarray, kind: str) -> np.ndarray:
                 if not np.isfinite(stored).all():  # bfloat16 does not report it
                     raise FloatingPointError
                 return stored.view(np.uint8)
-            blocks = _ENCODERS[kind](np.ascontiguousarray(values).reshape(-1, 32))
+            blocks = _ENCODERS[kind](np.ascontiguousarray(values).reshape(-1, TYPES[kind].values))
         except FloatingPointError:
             raise ValueError(f"quantize: there are numbers too large for {kind}") from None
     return blocks.reshape(*values.shape[:-1], -1)
@@ -289,6 +291,7 @@ def _to_q8_0(values: np.ndarray) -> np.ndarray:
 
 _ENCODERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Q4_0": _to_q4_0, "Q4_1": _to_q4_1, "Q5_0": _to_q5_0, "Q5_1": _to_q5_1, "Q8_0": _to_q8_0,
+    "Q4_K": encode_q4_k, "Q5_K": encode_q5_k, "Q6_K": encode_q6_k,
 }  # fmt: skip
 WRITTEN = ("F32", "F16", "BF16", *_ENCODERS)
 """The types that `quantize` writes."""

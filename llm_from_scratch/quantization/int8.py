@@ -49,7 +49,8 @@ def dequantize_rows(codes: Any, absmax: Any) -> np.ndarray:
 
 def check_threshold(threshold: Any) -> None:
     """Raise ValueError unless the threshold of outliers is a number of at least 0."""
-    if isinstance(threshold, (bool, str)) or not np.isscalar(threshold) or not threshold >= 0:
+    number = isinstance(threshold, (int, float, np.integer, np.floating)) and not isinstance(threshold, bool)
+    if not number or not threshold >= 0:
         raise ValueError(f"threshold is a number above 0, or 0 for no outliers, not {threshold!r}")
 
 
@@ -93,13 +94,16 @@ def matmul(
         raise ValueError(f"int8.matmul: x (..., {inputs}) in float32 or float64 was expected, got {x.dtype} {x.shape}")
     checks.shapes("int8.matmul", bias=(bias, (outputs,)))
     rows, kind = x.reshape(-1, inputs), x.dtype.type
-    if not np.isfinite(rows).all():
+    check_threshold(threshold)
+    kept, magnitude = rows, np.abs(rows)
+    largest = magnitude.max(axis=1, initial=0)
+    if not np.isfinite(largest).all():
         raise ValueError("int8.matmul: x holds numbers that are not finite, which have no code")
-    outliers = outlier_columns(rows, threshold)
-    kept = rows
-    if len(outliers):
-        kept = np.where(np.abs(rows) >= threshold, kind(0), rows)
-    largest = np.abs(kept).max(axis=1, initial=0)
+    outliers = np.zeros(0, np.int64)
+    if 0 < threshold <= largest.max(initial=0):
+        outliers = outlier_columns(rows, threshold)
+        kept = np.where(magnitude >= threshold, kind(0), rows)
+        largest = np.abs(kept).max(axis=1)
     row_codes = _codes(kept, largest)
     row_codes[:, outliers] = 0  # what was below the threshold in these columns is multiplied with the rest of them
     absmax = absmax.astype(x.dtype, copy=False)
@@ -124,7 +128,8 @@ def _codes(rows: np.ndarray, absmax: np.ndarray) -> np.ndarray:
     if tiny.any():
         boost = np.where(tiny, kind(2.0**64), kind(1))
         rows, absmax = rows * boost[:, None], np.where(absmax > 0, absmax * boost, kind(1))
-    return np.rint(rows * (kind(LARGEST) / absmax)[:, None]).astype(np.int8)
+    # Rows must lie in one piece: the product would copy a transposed matrix at every call.
+    return np.rint(rows * (kind(LARGEST) / absmax)[:, None]).astype(np.int8, order="C")
 
 
 def check_parts(codes: Any, absmax: Any) -> tuple[np.ndarray, np.ndarray]:

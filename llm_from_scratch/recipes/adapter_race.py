@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import from_pretrained
+from ..data import dialogue_examples
 from ..data.assistant import QUESTION_KINDS, dialogues, tasks
 from ..data.examples import ExampleSampler, example_batches
 from ..files.atomic import write_json
@@ -25,7 +26,6 @@ from ..scoring.answers import answer
 from ..tokenizers import Tokenizer
 from ..training import TrainingSettings, train
 from ..training.validation import evaluate
-from .adapting import encoded
 from .techniques import put_on
 
 STEPS, BATCH, QUESTIONS, SEEDS = 300, 8, 200, (0, 1, 2)
@@ -49,9 +49,9 @@ def run(name: str, seed: int, model_path: str, steps: int = STEPS) -> dict[str, 
     technique, rate, settings = CONTESTANTS[name]
     tokenizer, model = Tokenizer.from_pretrained(model_path), from_pretrained(model_path)
     put_on(model, technique, **settings, seed=seed)
-    about: dict[str, Any] = {"template": "tales", "context": model.spec.context_length}
+    about: dict[str, Any] = {"template": "tales", "context": model.spec.context_length, "too_long": "error"}
     talks = dialogues(seed, kinds=QUESTION_KINDS)
-    examples = encoded(tokenizer, itertools.islice(talks, steps * BATCH), **about)
+    examples = dialogue_examples(tokenizer, itertools.islice(talks, steps * BATCH), **about)
     outcome = train(
         model,
         ExampleSampler(examples, BATCH, seed=seed, multiple=16),
@@ -64,7 +64,9 @@ def run(name: str, seed: int, model_path: str, steps: int = STEPS) -> dict[str, 
     )  # fmt: skip
     if not outcome.finished:
         raise KeyboardInterrupt
-    held_out = encoded(tokenizer, itertools.islice(dialogues(10**6, kinds=QUESTION_KINDS), QUESTIONS), **about)
+    held_out = dialogue_examples(
+        tokenizer, itertools.islice(dialogues(10**6, kinds=QUESTION_KINDS), QUESTIONS), **about
+    )
     asked = list(itertools.islice(tasks(10**6, kinds=QUESTION_KINDS), QUESTIONS))
     texts = answer(model, tokenizer, [task.messages for task in asked], template="tales", max_new_tokens=48)
     loss = evaluate(model, example_batches(held_out, 16), threads=1)

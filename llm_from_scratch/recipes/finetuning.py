@@ -5,7 +5,6 @@ From settings that JSON can hold to a `Tuning`; how it goes on from there is the
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from ..data import dialogue_examples
 from ..data.examples import ExampleSampler, example_batches
 from ..generation import end_tokens
 from ..scoring.likelihoods import model_digest
-from ..tokenizers import Tokenizer
 from ..training.objectives import Objective
-from .beginning import chosen_template, is_large, open_model, steps_of, tokens_of, training_settings
+from .beginning import chosen_template, is_large, open_model, training_settings
 from .questions import Questions
 from .settings import check_settings
-from .taught import Taught, open_taught
+from .taught import examples_of, open_taught
 from .tuning import ADAPTER, Tuning
 
 # Everything that a run may be told, with what it is otherwise. None: it follows from the data or the model.
@@ -64,7 +62,7 @@ def prepare(settings: Mapping[str, Any]) -> Tuning:
     large, template = is_large(model), chosen_template(tokenizer, s["template"])
     context = min(model.spec.context_length, s["context"] or (512 if large else 4096))
     about: dict[str, Any] = {"context": context, "template": template, "train_on": s["train_on"]}
-    examples, steps = _examples(taught, tokenizer, s, about)
+    examples, steps = examples_of(taught, tokenizer, s, about)
     save = None
     if s["lora"] is not None:
         add_lora(model, s["lora"], 2 * s["lora"], _linear_layers(model), seed=s["seed"])
@@ -105,25 +103,6 @@ def _objective(s: Mapping[str, Any], model: Any) -> tuple[Objective, dict[str, A
     teacher.freeze()
     how = {"kind": s["distill"], "temperature": s["temperature"], "hard": s["hard"], "soft": 1 - s["hard"]}
     return distil(teacher, beta=s["beta"], **how), {"teacher": model_digest(teacher)}
-
-
-def _examples(
-    taught: Taught, tokenizer: Tokenizer, s: Mapping[str, Any], about: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], int]:
-    """As many examples as are wanted (or there are), and the number of steps."""
-    tokens, steps, batch = s["tokens"] or taught.tokens, s["steps"], s["batch"]
-    source = taught.dialogues()
-    examples: list[dict[str, Any]] = []
-    seen, passed = 0, 0
-    while some := list(itertools.islice(source, 256)):
-        made = dialogue_examples(tokenizer, some, **about)
-        examples += made
-        seen, passed = seen + len(some), passed + sum(map(tokens_of, made))
-        if (steps is not None and len(examples) >= steps * batch) or (steps is None and tokens and passed >= tokens):
-            break
-    if steps is None:
-        steps = steps_of(tokens or round(taught.epochs * passed), examples, min(batch, len(examples)))
-    return examples, steps
 
 
 def _linear_layers(model: Any) -> tuple[str, ...]:

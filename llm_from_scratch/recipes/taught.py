@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import data as readers
 from ..data import assistant
+from ..tokenizers import Tokenizer
 from . import made_up_format
-from .beginning import stepping_over
+from .beginning import stepping_over, steps_of, tokens_of
 
 Dialogue = Sequence[Mapping[str, Any]]
 TRAINING_SEED, HELD_OUT_SEED = 19_000, 19_999  # of the tales: other seeds have other tales
@@ -76,6 +77,28 @@ def open_taught(data: str, *, seed: int, held_out: int, held_out_seed: int = 0) 
     kept = min(held_out, len(dialogues) // 5)
     rest = [dialogues[k] for k in order[:kept]]
     return Taught(lambda: (dialogues[k] for k in order[kept:]), rest, [before_last_answer(d) for d in rest], {})
+
+
+def examples_of(
+    taught: Taught, tokenizer: Tokenizer, s: Mapping[str, Any], about: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], int]:
+    """As many examples as are wanted (or there are), and the number of steps.
+
+    s: a run's settings, of which "tokens", "steps" and "batch" are read; about: as `dialogue_examples` takes it.
+    """
+    tokens, steps, batch = s["tokens"] or taught.tokens, s["steps"], s["batch"]
+    source = taught.dialogues()
+    examples: list[dict[str, Any]] = []
+    seen, passed = 0, 0
+    while some := list(itertools.islice(source, 256)):
+        made = readers.dialogue_examples(tokenizer, some, **about)
+        examples += made
+        seen, passed = seen + len(some), passed + sum(map(tokens_of, made))
+        if (steps is not None and len(examples) >= steps * batch) or (steps is None and tokens and passed >= tokens):
+            break
+    if steps is None:
+        steps = steps_of(tokens or round(taught.epochs * passed), examples, min(batch, len(examples)))
+    return examples, steps
 
 
 def before_last_answer(dialogue: Dialogue) -> Dialogue:

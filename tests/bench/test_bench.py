@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.bench import models, tuning
+from llm_from_scratch.bench import models, quantizing, tuning
 from llm_from_scratch.bench.cases import cases
 from llm_from_scratch.bench.ours import long_convolution
 from llm_from_scratch.bench.runner import bench, table
@@ -31,7 +31,7 @@ def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
 def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
-    others |= {"smollm2-prompt", "smollm2-decode", "experts"}
+    others |= {"smollm2-prompt", "smollm2-decode", "experts", "merge-ties"}
     others |= {"smollm2-full", "smollm2-lora", "smollm2-qlora", "smollm2-dpo"}
     others |= {f"convolution-{length}{part}" for length in (512, 2048) for part in ("", "-backward")}
     assert {*others, *SIZES} <= set(known)
@@ -78,6 +78,26 @@ def test_tuning_steps_learn_their_batch(way, monkeypatch):
     step = getattr(tuning, way)(1)
     losses = [step() for _ in range(10)]
     assert losses[-1] < losses[0] - 2e-3
+
+
+@pytest.mark.parametrize("form", quantizing.FORMS)
+def test_products_of_every_form_are_those_of_its_numbers(form):
+    shapes = ((70, 64), (5, 128))
+    codes, numbers, kept = (quantizing.products(form, way, shapes)() for way in ("codes", "numbers", "float32"))
+    for mine, made, plain in zip(codes, numbers, kept, strict=True):
+        np.testing.assert_allclose(made, plain, atol=1e-4)
+        # int8 rounds what it reads as well
+        np.testing.assert_allclose(mine, made, atol=(0.02 if form == "int8" else 1e-5) * np.abs(made).max())
+
+
+def test_gptq_is_timed_on_what_it_says(monkeypatch):
+    monkeypatch.setattr(quantizing, "_ROWS", 8)
+    monkeypatch.setattr(quantizing, "gptq", lambda weight, curvature, **settings: (weight.shape, curvature.shape))
+    assert quantizing.one_matrix("gptq")() == ((576, 1536), (1536, 1536))
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    monkeypatch.setattr(models, "real_model", lambda packed: lfs.build("llama", vocab_size=49152, **sizes))
+    monkeypatch.setattr(quantizing, "TOKENS", 1024)
+    assert len(quantizing.whole_model("rtn")().quantization.matrices) == 7
 
 
 def test_the_table_says_who_is_faster():

@@ -109,6 +109,41 @@ ROWS = {
         },
         [user("Hi"), assistant("f()"), {"role": "tool", "content": "1"}, assistant("Hello")],
     ),
+    "messages with more beside them": (
+        {"messages": [{**user("Hi"), "input": "x", "output": "y"}, {**assistant("Hello"), "weight": 0.5}]},
+        [user("Hi"), assistant("Hello")],
+    ),
+    "a call in the old way": (
+        {
+            "messages": [
+                user("Hi"),
+                {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+                {"role": "function", "name": "f", "content": "1"},
+                {**assistant("Hello"), "function_call": None},
+            ]
+        },
+        [
+            user("Hi"),
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "content": "1", "name": "f"},
+            assistant("Hello"),
+        ],
+    ),
+    "sharegpt with a system prompt beside it": (
+        {
+            "system": ["Be ", "kind."],
+            "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}],
+        },
+        [system("Be kind."), user("Hi"), assistant("Hello")],
+    ),
+    "a system prompt that is there twice": (
+        {"system_prompt": "Be kind.\n", "messages": [system("Be kind."), user("Hi"), assistant("Hello")]},
+        [system("Be kind."), user("Hi"), assistant("Hello")],
+    ),
     "bare messages": ([user("Hi"), assistant("Hello")], [user("Hi"), assistant("Hello")]),
     "lmsys": (
         {
@@ -247,6 +282,15 @@ GOOD = json.dumps({"prompt": "Q", "completion": "A"})
         (GOOD + "\n" + '{"conversations": []}', "line 2: 'conversations' is an empty list"),
         (GOOD + "\n" + '{"messages": [{"role": null, "content": "x"}, {"role": "assistant", "content": "y"}]}', "line 2: turn 1: the role None is unknown"),
         (GOOD + "\n" + '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', "line 2: turn 1: what the user says holds something that is no text"),
+        (GOOD + "\n" + '{"conversations": [{}, {"from": "gpt", "value": "x"}]}', "line 2: turn 1: the role None is unknown"),
+        (GOOD + "\n" + '{"conversations": [{"from": "human", "value": "x"}, {"value": "y"}]}', "line 2: turn 2: the role None is unknown"),
+        (GOOD + "\n" + '{"conversations": [{"from": "human", "value": "x"}, null]}', "line 2: turn 2: expected an object with a role and a text, got None"),
+        (GOOD + "\n" + '{"conversations": ["x", {"from": "gpt", "value": "y"}]}', "line 2: turn 1: expected an object with a role and a text, got 'x'"),
+        (GOOD + "\n" + '{"conversations": [{"a": "x"}, {"b": "y"}]}', r"line 2: a row with the keys .'conversations'. is no dialogue of a known shape\. Known"),
+        (GOOD + "\n" + '{"conversations": [{"from": "human"}, {"from": "gpt", "value": "y"}]}', "line 2: turn 1: what the user says must be a text, got None"),
+        (GOOD + "\n" + '{"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": " "}, {"from": "human", "value": "z"}]}', "line 2: turn 2: what the assistant says is empty"),
+        (GOOD + "\n" + '{"system": 5, "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}', "line 2: what the system says must be a text, got 5"),
+        (GOOD + "\n" + '{"system": "T", "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}', "line 2: there are two system messages: 'T' beside the others, 'S' among them"),
         (GOOD + "\n" + '{"prompt": "Q", "completion": NaN}', "line 2: not JSON .NaN is no number in JSON"),
         (GOOD + "\n" + '{"prompt": "Q", "completion"', "line 2: not JSON, column 29: .*it ends too early, as where a file was cut"),
         (GOOD + "\n" + '{"prompt": "Q", ', "line 2: not JSON, column 1[67]: .*it ends too early"),
@@ -351,6 +395,6 @@ def test_what_is_read_can_be_trained_on(tmp_path):
 
     tokenizer = Tokenizer.train("a b c", 262, special_tokens=["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>"])
     for name, (row, _) in ROWS.items():
-        if "tool" not in name:  # of which these formats have none
+        if "tool" not in name and "call" not in name:  # of which these formats have none
             (tmp_path / "x").write_text(json.dumps(row), encoding="utf-8")
             assert lfs.data.encode_dialogue(tokenizer, read(tmp_path / "x")[0], template="tales")[1].any()

@@ -198,6 +198,29 @@ def test_templates_that_are_refused(tokenizers, source, message):
     assert "\n" not in str(error.value)
 
 
+def test_calls_of_tools_that_a_template_does_not_write_are_lost_text(tokenizers):
+    def encode(template, **changes):
+        return encode_dialogue(tokenizer, [TALK[1], {**called, **changes}, TALK[3], TALK[4]], template=template)
+
+    tokenizer, called = tokenizers["byte-level"], {"role": "assistant", "content": "", "tool_calls": [{"name": "look"}]}
+    writes = TURNS.replace(
+        "{{ m.content }}", "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].name }}{% endif %}"
+    )
+    for content in ({"content": "So: "}, {}, {"content": None}):
+        ids, trained = encode(writes.replace("{{ m.content }}", "{{ m.content or '' }}"), **content)
+        assert "look<|end|>" in tokenizer.decode(ids[trained])
+        with pytest.raises(ValueError, match="loses text: it writes nothing of the tool_calls of message 1"):
+            encode(TURNS.replace("{{ m.content }}", "{{ m.content or '' }}"), **content)
+    with pytest.raises(ValueError, match="it writes nothing of the tool_calls of message 1"):
+        encode("chatml")  # it would learn to end a turn in which nothing was said
+    greeted = [TALK[1], called, TALK[4]]
+    with pytest.raises(ValueError, match="it writes nothing of the tool_calls of message 1"):
+        encode_dialogue(tokenizer, greeted, template="{{ hello }}" + TURNS, variables={"hello": "Hi."})
+    del called["content"]
+    with pytest.raises(ValueError, match="it writes nothing of the tool_calls of message 1"):
+        encode(TURNS)
+
+
 def test_dialogues_that_are_refused(tokenizers):
     tokenizer = tokenizers["byte-level"]
     said = {"role": "user", "content": "Hi"}

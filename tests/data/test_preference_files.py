@@ -45,6 +45,14 @@ ROWS = {
     "no prompt apart": ({"chosen": [user("a"), said("b"), user("Q"), said("good")], "rejected": [user("a"), said("b"), user("Q"), said("bad")]}, LONGER),
     "orca pairs": ({"system": "S", "question": "Q", "chosen": "good", "rejected": "bad"}, SYSTEM),
     "orca pairs without a system": ({"system": "", "question": "Q", "chosen": "good", "rejected": "bad"}, PAIR),
+    "conversations with a system prompt beside them": (
+        {"system_prompt": "S", "chosen": [user("Q"), said("good")], "rejected": [user("Q"), said("bad")]},
+        SYSTEM,
+    ),
+    "sharegpt before, and two answers": (
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "Q"}], "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}},
+        LONGER,
+    ),
     "argilla": ({"instruction": "Q", "chosen_response": "good", "rejected_response": "bad", "source": "x"}, PAIR),
     "ultrafeedback": (
         {"source": "s", "instruction": "Q", "models": ["a"], "completions": [
@@ -54,6 +62,10 @@ ROWS = {
     ),
     "webgpt": (
         {"question": {"dataset": "eli5", "id": "1", "full_text": "Q"}, "quotes_0": {}, "answer_0": "bad", "tokens_0": {}, "score_0": -0.5, "quotes_1": {}, "answer_1": "good", "score_1": 0.5},
+        PAIR,
+    ),
+    "summarize from feedback, of an article": (
+        {"info": {"id": "1", "post": None, "article": "Q"}, "summaries": [{"text": "good"}, {"text": "bad"}], "choice": 0},
         PAIR,
     ),
     "summarize from feedback": (
@@ -102,8 +114,16 @@ def test_ties_are_left_out(tmp_path):
         ({"prompt": [{"role": "x", "content": "Q"}], "chosen": "good", "rejected": "bad"}, "turn 1: the role 'x' is unknown"),
         ({"instruction": "Q", "output": "A"}, "read_dialogues takes such rows. Known: HH-RLHF"),
         ({**ROWS["webgpt"][0], "score_0": None}, "score_0 and score_1 must be numbers, got .None, 0.5"),
-        ({**ROWS["summarize from feedback"][0], "choice": 2}, "two summaries and the choice 0 or 1, got 2 and 2"),
+        ({**ROWS["summarize from feedback"][0], "choice": 2}, "two summaries and the choice 0 or 1, got .* and 2$"),
         ({"instruction": "Q", "completions": [{"response": "a"}, {"response": "b"}]}, "completion 1 has no score"),
+        ({**ROWS["summarize from feedback"][0], "choice": 1.0}, "two summaries and the choice 0 or 1, got .* and 1.0$"),
+        ({**ROWS["summarize from feedback"][0], "info": "Q"}, "info must have the post or the article, got 'Q'"),
+        ({**ROWS["summarize from feedback"][0], "summaries": ["bad", "good"]}, r"two summaries .* got \['bad', 'good'\]"),
+        ({**ROWS["summarize from feedback"][0], "summaries": 5}, "two summaries .* got 5 and 1"),
+        ({**ROWS["summarize from feedback"][0], "summaries": [{"text": "bad"}, {"text": "good"}, 3]}, "two summaries"),
+        ({"chosen": "good", "rejected": "bad"}, r"rows.jsonl, line 3: a row with the keys \['chosen', 'rejected'\] is no preference of a known shape. Known"),
+        ({"system": 3, "prompt": "Q", "chosen": "good", "rejected": "bad"}, "what the system says must be a text, got 3"),
+        ({"system": "S", "prompt": [{"role": "system", "content": "T"}, user("Q")], "chosen": "good", "rejected": "bad"}, "two system messages: 'S' beside the others, 'T' among them"),
         ({"instruction": "Q", "completions": []}, "'completions' is an empty list"),
         ({"completions": [{"response": "a", "score": 1}, {"response": "b", "score": 2}]}, "there is no prompt"),
     ],

@@ -71,7 +71,8 @@ def test_what_cannot_be_quantised_says_why():
         (good * np.nan, "Q8_0", "not finite"),
         (good * 1e30, "Q4_1", "too large for Q4_1"),
         (good * 1e5, "F16", "too large for F16"),
-        (good, "Q4_K", "not written here"),
+        (good, "Q4_K", "whole Q4_K blocks of 256"),
+        (good, "Q3_K", "not written here"),
         (good, "Q9", "not written here"),
     ):
         with pytest.raises(ValueError, match=message):

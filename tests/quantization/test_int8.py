@@ -40,6 +40,9 @@ def test_codes_of_bitsandbytes():
     np.testing.assert_array_equal(codes, CODES)
     np.testing.assert_array_equal(absmax, ABSMAX)
     assert codes.dtype == np.int8 and absmax.dtype == np.float32 and codes[3].max() == codes[3].min() == 0
+    turned, _ = int8.quantize_rows(np.asfortranarray(WEIGHT))
+    np.testing.assert_array_equal(turned, CODES)
+    assert turned.flags.c_contiguous  # else the kernel would copy it at every call
 
 
 @pytest.mark.parametrize("label", ["many", "one", "none"])

@@ -49,6 +49,7 @@ def test_where_nothing_is_marked_only_what_is_shown_is_answered(model, calls):
     assert asked.samples(model) == [{"asked": "Who was there?", "answer": str(k)} for k in range(2)]
     assert calls == [(PROMPTS[:2], {})]
     assert asked.answers(model) == ["0", "1", "2"] and len(calls) == 2  # two of three are not all
+    assert asked.answers(model, 1) == ["0"] and len(calls) == 2
 
 
 def test_the_last_line():

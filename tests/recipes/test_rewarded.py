@@ -97,7 +97,7 @@ def test_a_reward_model_of_ones_own(start, tmp_path):
     made = aligning.prepare_run(settings_for("ppo", start, **PPO, reward_model=str(tmp_path / "reward")))
     wanted = RewardModel.from_pretrained(tmp_path / "reward")
     assert np.array_equal(made.model.critic.head.weight.data, wanted.head.weight.data)
-    assert made.settings.steps == 4
+    assert (made.settings.steps, made.settings.schedule, made.settings.final_learning_rate) == (4, "linear", 0.0)
 
 
 @pytest.mark.parametrize("template", ["tales", "chatml"])  # the second writes a line break after the end

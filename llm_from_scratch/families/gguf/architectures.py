@@ -28,7 +28,9 @@ def _base(option: str) -> Fact:
 def _activation(option: str, default: str) -> Fact:
     """gelu or gelu_tanh, in the words of a config."""
     words = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
-    return Fact("hidden_act", option, lambda spec: words.get(spec.feed_forwards[0].activation), str, default, told=False)
+    return Fact(
+        "hidden_act", option, lambda spec: words.get(spec.feed_forwards[0].activation), str, default, told=False
+    )
 
 
 def _llama(config: dict[str, Any], sizes: Sizes, header: Header) -> Mapping[str, Any]:
@@ -58,8 +60,7 @@ def _mpt(config: dict[str, Any], sizes: Sizes, header: Header) -> Mapping[str, A
     if rest:
         raise ValueError(f"mpt.feed_forward_length {sizes['feed_forward']} is no multiple of {sizes['width']}")
     limits = {"alibi_bias_max": config.pop("alibi_bias_max"), "clip_qkv": config.pop("clip_qkv") or None}
-    normed = "blk.0.attn_q_norm.weight" in header.shapes
-    return {"expansion_ratio": ratio, "attn_config": {**limits, "alibi": True, "qk_ln": normed}}
+    return {"expansion_ratio": ratio, "attn_config": {**limits, "alibi": True}}
 
 
 def _neox(config: dict[str, Any], sizes: Sizes, header: Header) -> Mapping[str, Any]:
@@ -106,7 +107,11 @@ ARCHITECTURES = {
             ("qwen",),
             rows.fused,
             (_norm(_RMS_NORM, "layer_norm_epsilon"), _base("rotary_emb_base")),
-            sizes=SIZES[:-1],
+            # gate and up are counted together, as the config does; heads share the width out.
+            sizes=(
+                *(fact for fact in SIZES if fact.option not in ("feed_forward", "head_dim")),
+                Fact("feed_forward_length", "feed_forward", lambda spec: 2 * spec.feed_forwards[0].intermediate_size),
+            ),
             always={"use_dynamic_ntk": False, "use_logn_attn": False},
             rotary=True,
             head_needed=True,

@@ -59,7 +59,9 @@ SIZES = (
 """What all architectures with attention have."""
 
 # Beside an architecture's own facts: read where it has rotary positions, or known to change nothing.
-_ROTARY = frozenset("rope.dimension_count rope.freq_base rope.scaling.type rope.scaling.factor rope.scale_linear".split())
+_ROTARY = frozenset(
+    "rope.dimension_count rope.freq_base rope.scaling.type rope.scaling.factor rope.scale_linear".split()
+)
 _HARMLESS = frozenset(
     "vocab_size context_length tensor_data_layout attention.value_length rope.scaling.original_context_length".split()
 )
@@ -69,11 +71,15 @@ FACTORS = "rope_freqs.weight"
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the weights of a file: its metadata, the shapes of its tensors, and how to read a small one."""
+    """What a file says before its weights: its metadata and the shapes of its tensors.
+
+    read(name): the numbers of a small tensor. equal(name, name): whether two tensors are the same, byte for byte.
+    """
 
     metadata: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
+    equal: Callable[[str, str], bool]
 
     def get(self, architecture: str, fact: Fact, default: Any = None) -> Any:
         """One fact, the same for all layers. ValueError where it is missing or of another kind."""
@@ -109,7 +115,6 @@ class Architecture:
     sizes: tuple[Fact, ...] = SIZES
     always: Mapping[str, Any] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
-    known: frozenset[str] = frozenset()
     rotary: bool = False
     head_needed: bool = False  # the library wants a head even where it is the embedding
     family: Callable[[Header], str] | None = None
@@ -121,7 +126,7 @@ class Architecture:
 
     def table(self, spec: ModelSpec) -> WeightTable:
         """Which tensor is which."""
-        return WeightTable(self.rows(spec), (FACTORS,), tied=("output.weight", "token_embd.weight"))
+        return WeightTable(self.rows(spec), (FACTORS, *["output.weight"] * (self.head_needed and spec.tied)))
 
     # --- Reading --------------------------------------------------------------------------------------------------
 
@@ -151,14 +156,15 @@ class Architecture:
         config["vocab_size"] = table[0]
         config["tie_word_embeddings"] = "output.weight" not in header.shapes
         if self.head_needed and header.shapes.get("output.weight") == table:
-            config["tie_word_embeddings"] = np.array_equal(header.read("output.weight"), header.read("token_embd.weight"))
+            config["tie_word_embeddings"] = header.equal("output.weight", "token_embd.weight")
         if self.rotary:
             config |= self._scaling(header, sizes)
-        return config | self.finish(config, sizes, header)
+        config.update(self.finish(config, sizes, header))
+        return config
 
     def _check_known(self, metadata: Mapping[str, Any]) -> None:
         facts = {fact.key for fact in (*self.sizes, *self.facts)}
-        known = facts | _HARMLESS | self.known | (_ROTARY if self.rotary else set())
+        known = facts | _HARMLESS | (_ROTARY if self.rotary else set())
         for key, value in metadata.items():
             option = key.removeprefix(self.name + ".")
             neutral = (option == "attention.causal" and value is True) or (np.ndim(value) == 0 and not value)
@@ -183,7 +189,7 @@ class Architecture:
                 )
 
     def _scaling(self, header: Header, sizes: Sizes) -> dict[str, Any]:
-        """rope_scaling: one factor, or a divisor for each pair. Without a type, as in the files of 2023, it is linear."""
+        """rope_scaling: one factor, or a divisor for each pair. Without a type, as in files of 2023, it is linear."""
         key = f"{self.name}.rope.scaling.type"
         kind = header.metadata.get(key)
         if not (kind is None or isinstance(kind, str)) or kind not in (None, "none", "linear"):
@@ -215,6 +221,8 @@ class Architecture:
 
     def metadata(self, spec: ModelSpec, config: Mapping[str, Any]) -> dict[str, Any]:
         """A spec as metadata; `check` says whether they hold all of it."""
+        if self.rotary and getattr(spec.mixers[0], "rotary", None) is None:
+            raise ValueError("its positions are rotary, this model's are not (ALiBi)")
         found: dict[str, Any] = {"general.architecture": self.name}
         sizes: Sizes = {}
         for fact in (*self.sizes, *self.facts):
@@ -222,6 +230,8 @@ class Architecture:
             default = fact.default(sizes) if callable(fact.default) else fact.default
             if value is not None and (fact.told or value != default):
                 found[f"{self.name}.{fact.key}"] = fact.kind(value)
+        if f"{self.name}.attention.key_length" in found:
+            found[f"{self.name}.attention.value_length"] = found[f"{self.name}.attention.key_length"]
         if self.rotary:
             rotary = spec.mixers[0].rotary
             found[f"{self.name}.rope.dimension_count"] = rotary.dims
@@ -234,19 +244,18 @@ class Architecture:
         found = first_difference(spec, read)
         if found:
             where, ours, theirs = found
-            word = _WORDS.get(where.rpartition(".")[2], "")
+            word = _WORDS.get(where.rpartition(".")[2])
             raise ValueError(
-                f"a GGUF file of the architecture {self.name!r} cannot hold this model{word}: {where} is {ours}, and "
-                f"who reads the file takes {theirs}"
+                f"{where} is {ours!r:.80}{f' ({word})' if word else ''}, but who reads the file takes {theirs!r:.80}"
             )
 
 
 _WORDS = {
-    "stretch": "'s positions, whose rotary base changes with the length (dynamic NTK)",
-    "log_n": "'s log-n attention",
-    "window": "'s sliding window",
-    "slopes": "'s ALiBi positions",
-    "scale": "'s scale of attention scores",
+    "stretch": "dynamic NTK: a rotary base that changes with the length",
+    "log_n": "log-n attention",
+    "window": "a sliding window",
+    "slopes": "ALiBi",
+    "scale": "what attention scores are multiplied by",
 }
 # Where fresh weights come from, and what training alone does: nothing of the logits.
 _TRAINING = frozenset(
@@ -272,7 +281,9 @@ def first_difference(ours: Any, theirs: Any, where: str = "spec") -> tuple[str, 
         pairs = [(f"{where}.{name}", getattr(ours, name), getattr(theirs, name)) for name in names]
     elif isinstance(ours, Mapping) and ours.keys() == theirs.keys():
         pairs = [(f"{where}.{key}", ours[key], theirs[key]) for key in ours]
-    elif isinstance(ours, tuple) and len(ours) == len(theirs):
+    elif isinstance(ours, tuple) and len(ours) != len(theirs):
+        return f"the number of {where}", len(ours), len(theirs)
+    elif isinstance(ours, tuple):
         pairs = [(f"{where}[{i}]", a, b) for i, (a, b) in enumerate(zip(ours, theirs, strict=True))]
     else:
         return None if ours == theirs else (where, ours, theirs)

@@ -66,8 +66,7 @@ def _experts(spec: ModelSpec) -> Rows:
 def fused(spec: ModelSpec) -> Rows:
     """One tensor [Q | K | V], whatever the order of the published one (qwen, bloom, mpt, gpt2, gptneox)."""
     parts = tuple(f"{_OURS}mixer.{part}.{{w}}" for part in _PARTS)
-    normed = (Row(f"{_OURS}mixer.{part}_norm.weight", f"{_THEIRS}attn_{part[0]}_norm.weight") for part in _PARTS[:2])
-    return (*SHARED, *NORMS, *normed, Row(parts, _THEIRS + "attn_qkv.{w}", Fused()))
+    return (*SHARED, *NORMS, Row(parts, _THEIRS + "attn_qkv.{w}", Fused()))
 
 
 def falcon(spec: ModelSpec) -> Rows:

@@ -117,12 +117,8 @@ class WeightTable:
         first.
         """
         parameters = dict(model.named_parameters())
-        bindings = self.bind({name: parameter.shape for name, parameter in parameters.items()})
-        absent = frozenset(getattr(store, "absent", ()))  # listed by an index, held by no file
-        store = self._respelled(store)
-        stripped = self._stripped(bindings, store)
-        self._check(bindings, store, stripped, absent)
-        names = {binding.theirs: binding.theirs[stripped(binding.theirs) :] for binding in bindings}
+        shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        bindings, store, names = self.match(shapes, store)
         formats = {theirs: store.entry(name).dtype for theirs, name in names.items()}
         double = all(stored == np.float64 for stored in formats.values())
         wanted = dtype or np.dtype(np.float64 if double else np.float32)
@@ -140,6 +136,18 @@ class WeightTable:
                 parameters[ours_name].data = array
                 parameters[ours_name].grad = None
         return formats
+
+    def match(self, shapes: Shapes, store: Store) -> tuple[list[Binding], Store, dict[str, str]]:
+        """The rows applied to a model's parameters, the store, and where in it each tensor stands: {their name: name}.
+
+        Everything is checked, and nothing read but a stored copy of a tied head.
+        """
+        bindings = self.bind(shapes)
+        absent = frozenset(getattr(store, "absent", ()))  # listed by an index, held by no file
+        store = self._respelled(store)
+        stripped = self._stripped(bindings, store)
+        self._check(bindings, store, stripped, absent)
+        return bindings, store, {binding.theirs: binding.theirs[stripped(binding.theirs) :] for binding in bindings}
 
     def sources(
         self, arrays: Mapping[str, np.ndarray], formats: Mapping[str, np.dtype] | None = None

@@ -38,6 +38,7 @@ from .sources import Tales
 
 REWARD_TOKENS = 1_000_000  # that a reward model learns from, where PPO finds none
 PPO_TOKENS = 300_000  # that PPO samples, prompts included
+PPO_BETA = 0.2  # a learned reward is followed past the point where it is still right at 0.05, after about 15 rollouts
 _EXPECTED = 20  # tokens of an answer, to know how many rollouts that makes
 # A pretraining mix needs texts, which the command has none of; a value_clip of 0 is none.
 _PPO = {f.name: f.default for f in dataclasses.fields(PPOSettings) if f.name != "pretraining_coefficient"}
@@ -175,8 +176,8 @@ METHODS = (
         "ppo", "answers are sampled, scored by a reward model, and made more or less probable", "arXiv:2203.02155",
         "prompts",
         {
-            **_PPO, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS, "lr": 4e-4,
-            "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05, "kinds": "taught",
+            **_PPO, "beta": PPO_BETA, "reward": "learned", "reward_model": "", "reward_tokens": REWARD_TOKENS,
+            "lr": 4e-4, "tokens": PPO_TOKENS, "training_prompts": 4096, "warmup": 0.05, "kinds": "taught",
         },
         _ppo, _settings,
     ),

@@ -147,6 +147,11 @@ def _sentencepiece(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if metadata.get(_KEY + "precompiled_charsmap") is not None:
         raise ValueError("tokenizer.ggml.precompiled_charsmap asks for a normalisation, which is not supported")
     pieces = [Piece(text, float(score), kind) for text, score, kind in zip(spelt, scores.tolist(), types, strict=True)]
+    for number, piece in enumerate(pieces):  # a name that stands for none
+        if piece.kind == Kind.UNUSED and piece.text == f"[PAD{number}]":
+            pieces[number] = Piece("", 0.0, Kind.UNUSED)
+    while pieces and not pieces[-1].text:  # rows that the embedding has beyond the vocabulary
+        pieces.pop()
     contents = {piece.text for piece in pieces if piece.kind in (Kind.CONTROL, Kind.UNKNOWN)}
     return {
         "kind": "sentencepiece",

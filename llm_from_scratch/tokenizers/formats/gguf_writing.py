@@ -22,6 +22,7 @@ from .gguf import NFC, arguments
 
 _KEY = "tokenizer.ggml."
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+_NONE = 2**32 - 1  # an id that stands for none
 _FURTHER_ENDS = ("eot", "eom")  # roles for the ids that end a text beside eos
 # The word that is written for a pattern, by whether a word that is a token is that token, whatever the merges say.
 _WORDS = {("cl100k", True): "llama-bpe", ("cl100k", False): "dbrx", ("gpt2", False): "gpt-2",
@@ -48,6 +49,9 @@ def tokenizer_metadata(tokenizer: Any, vocab_size: int, end_tokens: Sequence[int
         if flags:
             raise _unable(f"the flag {flags[0]} of the added token {token.content!r}")
     found = writers[parts.kind](parts, vocab_size) | _ends(parts, end_tokens)
+    for text, kind in zip(found[_KEY + "tokens"], found[_KEY + "token_type"].tolist(), strict=True):
+        if text in TURN_ENDS and kind != Kind.CONTROL:
+            raise _unable(f"{text!r} as ordinary text: readers take what has this name for the end of a turn")
     _check(found)
     template = tokenizer.chat_template
     if template is not None:
@@ -160,8 +164,13 @@ def _scores_of(encoder: PieceEncoder) -> dict[int, float]:
 
 def _ends(parts: Parts, end_tokens: Sequence[int]) -> dict[str, Any]:
     """Ids of special tokens by role, and whether a text begins and ends with them."""
-    ids, added = parts.ends.ids, parts.added.by_id
+    ids, added = dict(parts.ends.ids), parts.added.by_id
+    for role, around in (("bos", parts.ends.before), ("eos", parts.ends.after)):
+        if role not in ids and len(around) == 1 and around[0] in added:  # what stands there has the role
+            ids[role] = around[0]
     found: dict[str, Any] = {f"{_KEY}{key}_token_id": ids[role] for role, key in _ROLES.items() if role in ids}
+    if parts.kind == "sentencepiece":  # whose roles have ids even where a file gives none
+        found = {f"{_KEY}{_ROLES[role]}_token_id": _NONE for role in ("bos", "eos", "unk")} | found
     before, after = ([ids[role]] if role in ids else [] for role in ("bos", "eos"))
     if parts.ends.before not in ([], before) or parts.ends.after not in ([], after):
         raise _unable("what stands around a text: only the tokens of the roles bos and eos can")

@@ -1,0 +1,200 @@
+"""Wrong solutions of chapter 25: name -> (text in the worked solution, what replaces it, the check that must fail)."""
+
+from __future__ import annotations
+
+WRONGS = {
+    "round_groups": {
+        "not limited": (
+            "np.clip(np.rint(groups / scale) + zero, 0, last)",
+            "np.rint(groups / scale) + zero",
+            "by_hand",
+        ),
+        "one scale a row": ("len(weight), -1, group_size", "len(weight), 1, -1", "by_hand"),
+        "one scale for everything": (
+            "groups = weight.reshape(len(weight), -1, group_size)",
+            "groups = weight.reshape(1, 1, -1)",
+            "random_groups",
+        ),
+        "one level too many": ("(high - low) / last", "(high - low) / 2**bits", "by_hand"),
+        "a bit too few": ("last = 2**bits - 1", "last = 2 ** (bits - 1) - 1", "by_hand"),
+        "a range without zero": (
+            "low = np.minimum(groups.min(axis=-1, keepdims=True), 0)",
+            "low = groups.min(axis=-1, keepdims=True)",
+            "one_sided_groups",
+        ),
+        "a range without zero above": (
+            "high = np.maximum(groups.max(axis=-1, keepdims=True), 0)",
+            "high = groups.max(axis=-1, keepdims=True)",
+            "one_sided_groups",
+        ),
+        "the zero point is not whole": ("zero = np.rint(-low / scale)", "zero = -low / scale", "by_hand"),
+        "symmetric": (
+            "low = np.minimum(groups.min(axis=-1, keepdims=True), 0)",
+            "low = -np.abs(groups).max(axis=-1, keepdims=True)",
+            "random_groups",
+        ),
+        "rounds down": ("np.rint(groups / scale)", "np.floor(groups / scale)", "random_groups"),
+        "the zero point is not taken off": ("((codes - zero) * scale)", "(codes * scale)", "by_hand"),
+        "divides by zero": ("scale = np.where(scale > 0, scale, 1)", "", "groups_of_zeros"),
+        "a scale with something added": (
+            "scale = np.where(scale > 0, scale, 1)",
+            "scale = scale + 1e-3",
+            "random_groups",
+        ),
+        "nothing rounded": ("((codes - zero) * scale).reshape(weight.shape)", "weight.copy()", "by_hand"),
+        "float64 creep": ("(high - low) / last", "(high - low) / np.float64(last)", "keeps_float32"),
+        "in place": (
+            "return ((codes - zero) * scale).reshape(weight.shape)",
+            "weight[...] = ((codes - zero) * scale).reshape(weight.shape); return weight",
+            "inputs_unchanged",
+        ),
+    },
+    "hessian": {
+        "a sum": ("* (2 / len(rows))", "* 2.0", "by_hand_hessian"),
+        "without the 2": ("(2 / len(rows))", "(1 / len(rows))", "by_hand_hessian"),
+        "over the number of inputs": ("(2 / len(rows))", "(2 / rows.shape[1])", "by_hand_hessian"),
+        "over the number of texts": ("(2 / len(rows))", "(2 / len(inputs))", "batches"),
+        "over the number of tokens of a text": ("(2 / len(rows))", "(2 / inputs.shape[-2])", "batches"),
+        "n minus one": ("(2 / len(rows))", "(2 / max(1, len(rows) - 1))", "by_hand_hessian"),
+        "a covariance": (
+            "rows = inputs.reshape(-1, inputs.shape[-1])",
+            "rows = inputs.reshape(-1, inputs.shape[-1]); rows = rows - rows.mean(axis=0)",
+            "by_hand_hessian",
+        ),
+        "the first text alone": (
+            "rows = inputs.reshape(-1, inputs.shape[-1])",
+            "rows = inputs[0] if inputs.ndim > 2 else inputs",
+            "batches",
+        ),
+        "the diagonal alone": ("return rows.T @ rows", "return np.diag((rows**2).sum(axis=0))", "by_hand_hessian"),
+        "damped already": (
+            "return rows.T @ rows * (2 / len(rows))",
+            "h = rows.T @ rows * (2 / len(rows)); h[np.diag_indices(len(h))] *= 1.01; return h",
+            "one_row",
+        ),
+        "float64 creep": ("rows.T @ rows", "rows.T.astype(float) @ rows", "keeps_float32_of_inputs"),
+        "in place": (
+            "return rows.T @ rows * (2 / len(rows))",
+            "rows *= (2 / len(rows)) ** 0.5; return rows.T @ rows",
+            "inputs_unchanged",
+        ),
+    },
+    "gptq_step": {
+        "the wrong way": ("new[:, i + 1 :] -=", "new[:, i + 1 :] +=", "by_hand_step"),
+        "not divided": ("new[:, i]) / upper[i, i]", "new[:, i])", "by_hand_step"),
+        "divided twice": ("new[:, i]) / upper[i, i]", "new[:, i]) / upper[i, i] ** 2", "by_hand_step"),
+        "nothing passed on": ("np.outer(error, upper[i, i + 1 :])", "0", "by_hand_step"),
+        "column i not rounded": ("return codes", "new[:, i] = weight[:, i]; return codes", "by_hand_step"),
+        "a column of upper": ("upper[i, i + 1 :])", "upper[i + 1 :, i])", "by_hand_step"),
+        "the whole inverse instead of its factor": (
+            "new = weight.copy()",
+            "upper = upper.T @ upper; new = weight.copy()",
+            "the_best_that_later_weights_can_do",
+        ),
+        "earlier columns move": (
+            "new[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])",
+            "h = upper.T @ upper; h[i, i] = 0; new -= np.outer(error / upper[i, i], h[i])",
+            "the_best_that_later_weights_can_do",
+        ),
+        "only the next column": (
+            "new[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])",
+            "new[:, i + 1 : i + 2] -= np.outer(error, upper[i, i + 1 : i + 2])",
+            "by_hand_step",
+        ),
+        "always the first column": (
+            "new = weight.copy()",
+            "i = 0; new = weight.copy()",
+            "the_best_that_later_weights_can_do",
+        ),
+        "one grid for all rows": (
+            "new = weight.copy()",
+            "scale, zero = scale[:1], zero[:1]; new = weight.copy()",
+            "the_best_that_later_weights_can_do",
+        ),
+        "not limited": (
+            "np.clip(np.rint(weight[:, i] / scale) + zero, 0, 2**bits - 1)",
+            "np.rint(weight[:, i] / scale) + zero",
+            "far_out",
+        ),
+        "limited to a code too many": ("2**bits - 1)", "2**bits)", "far_out"),
+        "crashes at the end": (
+            "new[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])",
+            "upper[i, i + 1]; new[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])",
+            "the_last_column",
+        ),
+        "codes as floats": ("codes.astype(np.uint8)", "codes", "by_hand_step"),
+        "in place": ("new = weight.copy()", "new = weight; weight = new.copy()", "inputs_unchanged"),
+        "float64 creep": ("new = weight.copy()", "new = weight.astype(np.float64)", "a_new_float32_weight"),
+    },
+    "awq_scale": {
+        "the largest": ("np.abs(inputs).mean(axis=0)", "np.abs(inputs).max(axis=0)", "the_mean_counts"),
+        "the mean without magnitude": ("np.abs(inputs).mean(axis=0)", "np.abs(inputs.mean(axis=0))", "by_hand_search"),
+        "root of the mean square": (
+            "np.abs(inputs).mean(axis=0)",
+            "(inputs**2).mean(axis=0) ** 0.5",
+            "the_mean_counts",
+        ),
+        "not scaled back": ("(rounded(weight * scale) / scale).T", "rounded(weight * scale).T", "by_hand_search"),
+        "upside down": ("magnitude**alpha", "magnitude**-alpha", "by_hand_search"),
+        "not normalised": ("scale = scale / (scale.max() * scale.min()) ** 0.5", "pass", "by_hand_search"),
+        "normalised by the mean": ("(scale.max() * scale.min()) ** 0.5", "scale.mean()", "by_hand_search"),
+        "no smallest scale": ("np.maximum(magnitude**alpha, 1e-4)", "magnitude**alpha", "dead_inputs"),
+        "the last alpha": ("if error < best_error:", "if True:", "a_random_layer"),
+        "the worst alpha": (
+            "best_error, best_alpha, best_scale = np.inf,",
+            "best_error, best_alpha, best_scale = -np.inf,",
+            "by_hand_search",
+        ),
+        "the later of two": ("error < best_error", "error <= best_error", "nothing_to_gain"),
+        "no search, alpha one half": ("for step in range(steps):", "for step in [steps / 2]:", "a_random_layer"),
+        "alpha reaches one": ("range(steps)", "range(1, steps + 1)", "nothing_to_gain"),
+        "the error of the weights": (
+            "error = ((found - wanted) ** 2).mean()",
+            "error = ((rounded(weight * scale) / scale - weight) ** 2).mean()",
+            "a_random_layer",
+        ),
+        "float64 creep": (
+            "magnitude = np.abs(inputs).mean(axis=0)",
+            "magnitude = np.abs(inputs).mean(axis=0, dtype=float)",
+            "keeps_float32_of_scale",
+        ),
+        "scales the weights in place": (
+            "scale = scale / (scale.max() * scale.min()) ** 0.5",
+            "scale = scale / (scale.max() * scale.min()) ** 0.5; weight *= 1.0000001",
+            "inputs_unchanged",
+        ),
+    },
+    "fold_scale": {
+        "the wrong way round": (
+            "return norm_weight / scale, bias, [matrix * scale for",
+            "return norm_weight * scale, bias, [matrix / scale for",
+            "by_hand_fold",
+        ),
+        "the bias left": ("norm_bias / scale", "norm_bias.copy()", "by_hand_fold"),
+        "the bias multiplied": ("norm_bias / scale", "norm_bias * scale", "by_hand_fold"),
+        "rows": ("matrix * scale for", "matrix * np.resize(scale, (len(matrix), 1)) for", "by_hand_fold"),
+        "only the first matrix": ("for matrix in matrices]", "for matrix in matrices[:1]]", "same_function"),
+        "only the last matrix changes": (
+            "[matrix * scale for matrix in matrices]",
+            "[*(matrix.copy() for matrix in matrices[:-1]), matrices[-1] * scale]",
+            "same_function",
+        ),
+        "the norm left": ("return norm_weight / scale", "return norm_weight.copy()", "by_hand_fold"),
+        "the matrices left": ("matrix * scale for", "matrix.copy() for", "by_hand_fold"),
+        "a bias out of nothing": (
+            "None if norm_bias is None else",
+            "np.zeros_like(scale) if norm_bias is None else",
+            "same_function",
+        ),
+        "in place": (
+            "return norm_weight / scale",
+            "norm_weight /= scale; return norm_weight",
+            "inputs_unchanged",
+        ),
+        "float64 creep": (
+            "return norm_weight / scale",
+            "return norm_weight / scale.astype(float)",
+            "keeps_float32_of_fold",
+        ),
+    },
+}
