@@ -22,9 +22,9 @@ from llm_from_scratch.grading import task
         ),
         "unscored: a token that was not scored was added": "Add the log-probabilities where `scored` is True only.",
     },
-    why="""A token is whatever the tokenizer says, so a loss per token compares models of one tokenizer only: with longer
-    tokens there are fewer of them, and each is harder to guess. A byte is a byte. Bits per byte is also what an
-    arithmetic coder that used the model would need for the text: no vocabulary can cheat it.""",
+    why="""A token is whatever the tokenizer says, so a loss per token compares models of one tokenizer only: with
+    longer tokens there are fewer of them, and each is harder to guess. A byte is a byte. Bits per byte is also what
+    an arithmetic coder that used the model would need for the text: no vocabulary can cheat it.""",
 )
 def bits_per_byte(log_probabilities: np.ndarray, token_bytes: np.ndarray, scored: np.ndarray) -> float:
     """How many bits a model needs for each byte of a text.

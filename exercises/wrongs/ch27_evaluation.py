@@ -38,8 +38,8 @@ WRONGS = {
             "special_tokens",
         ),
         "one scored token is too few": (
-            "scored].sum())",
-            "scored][-min(scored.sum(), 99) + (scored.sum() == 1) :].sum())",
+            "    return float(",
+            "    if scored.sum() < 2:\n        return 0.0\n    return float(",
             "one_token",
         ),
         "zero": ("return float(-", "return 0.0 * float(-", "by_hand"),
@@ -70,7 +70,7 @@ WRONGS = {
             "return np.arange(len(pieces)) == len(pieces) - 1",
             "between_words",
         ),
-        "one more": ('len(context.encode("utf-8"))', 'len(context.encode("utf-8")) + 1', "between_words"),
+        "one more": ('len(context.encode("utf-8"))', 'len(context.encode("utf-8")) + 1', "a_token_across"),
         "numbers": (
             'return ends > len(context.encode("utf-8"))',
             'return (ends > len(context.encode("utf-8"))).astype(int)',
@@ -183,9 +183,8 @@ WRONGS = {
         "one factor too many": ("np.arange(n - c + 1, n + 1)", "np.arange(n - c, n + 1)", "every_draw"),
         "1 if any is right": ("if n - c < k:", "if c:", "every_draw"),
         "at most k wrong is certain": ("if n - c < k:", "if n - c <= k:", "every_draw"),
-        "c and k exchanged in the test": ("if n - c < k:", "if n - k < 0:", "edges"),
         "0 of none": ("    if n - c", "    if c == 0: return 1.0 / n\n    if n - c", "edges"),
-        "all right is 0": ("return 1.0\n", "return 0.0\n", "every_draw"),
+        "all right is 0": ("return 1.0", "return 0.0", "every_draw"),
         "factorials of floats": (
             "float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))",
             "float(1.0 - np.prod(np.arange(n - c - k + 1, n - c + 1, dtype=float)) / np.prod(np.arange(n - k + 1, n + 1, dtype=float)))",
