@@ -2,7 +2,8 @@
 
 One token multiplies with the codes as they lie; for many, a product makes numbers of a few hundred rows of the matrix
 at a time, uses them and throws them away, backward as forward: memory stays that of the codes, and no gradient arrives
-at them. Embeddings, heads, norms, biases and what is no matrix stay as they are, in float32. Saving such a model writes the codes (`checkpoints.quantized`).
+at them. Embeddings, heads, norms, biases and what is no matrix stay as they are, in float32. Saving such a model writes
+the codes (`checkpoints.quantized`).
 """
 
 from __future__ import annotations
