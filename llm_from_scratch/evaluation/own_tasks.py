@@ -5,6 +5,7 @@ agreement       a tale up to a pronoun, and the rest of the sentence with it, an
 arithmetic      a sum or difference of small numbers, the right result and three that are near
 induction       words in a random order, then the same order once more, up to a word: which one follows?
 needle          one sentence among tales of others, and at the end its beginning: how does it go on?
+asked           a question to an assistant, as `finetune --data tales` teaches to answer them: it writes the answer
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..data.assistant import QUESTION_KINDS, tasks
 from ..data.tales import Tale, tell, words
 from ..data.tales.altering import alter
 from ..data.tales.dice import Dice
@@ -24,23 +26,27 @@ _EXAMPLES = 50  # as many others, for few-shot prompts
 
 
 def own_task(name: str, count: int = 200, *, seed: int = SEED) -> Task:
-    """A task by its name; "needle:300" hides its sentence among about 300 words (default 150).
+    """A task by its name; "needle:300" hides its sentence among about 300 words (default 150), "asked:rewriting" asks
+    for one of the kinds of `data.assistant.KINDS` (default: questions about a tale).
 
     >>> task = own_task("arithmetic", 2)
     >>> task.items[0]["context"], task.items[0]["choices"]
     ('8 - 7 =', [' 3', ' 0', ' 7', ' 1'])
     """
-    base, _, size = name.partition(":")
-    if base not in OWN_TASKS or (size and base != "needle"):
+    base, _, more = name.partition(":")
+    if base not in OWN_TASKS or (more and base not in ("needle", "asked")):
         raise ValueError(f"there is no task {name!r}; those of the package are {', '.join(OWN_TASKS)}, or give a file")
-    if size and (not size.isdecimal() or int(size) < 20):
+    if more and base == "needle" and (not more.isdecimal() or int(more) < 20):
         raise ValueError(f"{name!r}: the words around the needle are a whole number of at least 20")
     make, about, separator = OWN_TASKS[base]
-    settings = {"length": int(size)} if size else {}
+    settings: dict[str, Any] = {}
+    if more:
+        settings = {"length": int(more)} if base == "needle" else {"kinds": more.split(",")}
     found, examples = (
         tuple(item for item, _ in zip(make(s, **settings), range(n))) for s, n in ((seed, count), (seed + 1, _EXAMPLES))
     )
-    return Task(name, "choices", found, about, examples, separator=separator)
+    kind = "answers" if base == "asked" else "choices"
+    return Task(name, kind, found, about, examples, max_new_tokens=48, separator=separator)
 
 
 def _arranged(right: str, others: Sequence[str], dice: Dice) -> dict[str, Any]:
@@ -163,10 +169,17 @@ def needle(seed: int, length: int = 150) -> Iterator[Item]:
         yield {"context": text, **_arranged(f" {place}", wrong, dice), "about": round(depth / len(filler), 2)}
 
 
+def asked(seed: int, kinds: Sequence[str] = QUESTION_KINDS) -> Iterator[Item]:
+    """Something to be answered, and the right answer: a conversation as context, which needs a chat template."""
+    for task in tasks(seed, kinds=kinds):
+        yield {"context": list(task.messages), "answer": task.answer, "about": task.kind}
+
+
 OWN_TASKS: dict[str, tuple[Callable[..., Iterator[Item]], str, str]] = {
     "comprehension": (comprehension, "does it know what a tale said before?", "\n\n"),
     "agreement": (agreement, "do pronouns agree with whom they mean?", "\n\n"),
     "arithmetic": (arithmetic, "can it add and subtract?", "\n"),
     "induction": (induction, "does it go on as a list went before?", "\n"),
     "needle": (needle, "does it find one sentence among many?", "\n\n"),
+    "asked": (asked, "does it answer as an assistant of the tales?", "\n\n"),
 }

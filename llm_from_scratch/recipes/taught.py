@@ -39,19 +39,22 @@ class Taught:
 
 
 def open_taught(data: str, *, seed: int, held_out: int, held_out_seed: int = 0) -> Taught:
-    """ "tales", "format", or the path of a file of dialogues in any of the usual shapes.
+    """ "tales", "format", or the path of a file of dialogues in any of the usual shapes. "tales:arithmetic,problem":
+    these kinds of `data.assistant.KINDS` alone, a specialist's.
 
     held_out_seed: another one gives other held-out tales and words, for a last look at what nobody has looked at yet.
     """
     if held_out < 1:
         raise ValueError(f"held_out is how many are kept for measuring, at least 1; got {held_out}")
-    if data == "tales":
+    if data.partition(":")[0] == "tales":
+        special = data.partition(":")[2].split(",") if ":" in data else None
+        kinds, questions = special or assistant.TAUGHT_KINDS, special or assistant.QUESTION_KINDS
         training = stepping_over(HELD_OUT_SEED, TRAINING_SEED + seed)
         unseen = HELD_OUT_SEED + _APART * held_out_seed
-        told = assistant.dialogues(unseen, kinds=assistant.TAUGHT_KINDS, turns=4)
-        asked = list(itertools.islice(assistant.tasks(unseen, kinds=assistant.QUESTION_KINDS), held_out))
+        told = assistant.dialogues(unseen, kinds=kinds, turns=4)
+        asked = list(itertools.islice(assistant.tasks(unseen, kinds=questions), held_out))
         return Taught(
-            lambda: assistant.dialogues(training, kinds=assistant.TAUGHT_KINDS, turns=4),
+            lambda: assistant.dialogues(training, kinds=kinds, turns=4),
             list(itertools.islice(told, min(held_out, 100))),
             [list(task.messages) for task in asked],
             {"questions_right": [task.right for task in asked]},
