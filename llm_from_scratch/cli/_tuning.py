@@ -48,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser, *, data: str | None = None) -
 def data_of(args: argparse.Namespace, *names: str) -> str:
     """What --data names: the first of `names` where it is not given; FileNotFoundError for what is neither nor there.
 
-    names: what else may stand there than a file.
+    names: what else may stand there than a file; of one with a colon, what stands before it counts.
     """
     if args.data is None:
         return names[0]
-    if args.data not in names and not Path(args.data).exists():
+    several = {name.partition(":")[0] for name in names if ":" in name}
+    named = args.data in names or (":" in args.data and args.data.partition(":")[0] in several)
+    if not named and not Path(args.data).exists():
         raise FileNotFoundError(f"there is no file {args.data!r}: --data takes a file, or {' or '.join(names)}")
     return args.data
 

@@ -22,7 +22,7 @@ examples:
   python -m llm_from_scratch adapt merge --model runs/quickstart --adapter runs/lora --out runs/merged
 
 DATA is a file of dialogues (JSON, JSONL or Parquet, in any of the usual shapes), or tales: questions about tales, whose
-answers can be computed. The adapter is written in peft's format (adapter_config.json, adapter_model.safetensors).
+answers can be computed (a specialist: tales:rewriting). The adapter is written in peft's format (adapter_config.json, adapter_model.safetensors).
 """
 _OWN = ("rank", "alpha", "dropout", "length", "size")
 
@@ -84,7 +84,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.targets is not None:
         given["targets"] = tuple(args.targets.split(","))
-    data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
+    data, model = _tuning.data_of(args, "tales", "tales:KINDS"), str(find_model(args.model))
     return resolved(args.method or "lora", model=model, data=data, **given)
 
 

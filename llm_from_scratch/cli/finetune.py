@@ -18,6 +18,7 @@ examples:
 
 DATA is a file of dialogues (JSON, JSONL or Parquet, in any of the usual shapes: see `data`), or
   tales    dialogues about tales; afterwards held-out questions are asked, and right answers counted
+           (a specialist: tales:rewriting, or other kinds: who what where when why rewriting continuing arithmetic …)
   format   200 questions that are answered as <<topic | answer>>; answers in this format are counted
 Before the first step and after the last, answers to held-out questions are shown.
 """
@@ -77,5 +78,5 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given["noise"] = args.nef
     if args.teacher is not None:
         given["teacher"] = str(find_model(args.teacher))
-    data = _tuning.data_of(args, "tales", "format")
+    data = _tuning.data_of(args, "tales", "format", "tales:KINDS")
     return finetuning.settings_of(str(find_model(args.model)), data, **given)

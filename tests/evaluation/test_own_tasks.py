@@ -17,7 +17,10 @@ TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
 TASKS = {name: own_task(name, 60) for name in OWN_TASKS}
 
 
-@pytest.mark.parametrize("name", OWN_TASKS)
+CHOICES = [name for name in OWN_TASKS if name != "asked"]
+
+
+@pytest.mark.parametrize("name", CHOICES)
 def test_items_are_well_formed_and_repeat(name):
     task = TASKS[name]
     assert task.kind == "choices" and len(task.items) == 60 and len(task.examples) == 50 and task.about
@@ -30,7 +33,7 @@ def test_items_are_well_formed_and_repeat(name):
     json.dumps(task.items)
 
 
-@pytest.mark.parametrize("name", OWN_TASKS)
+@pytest.mark.parametrize("name", CHOICES)
 def test_the_right_choice_stands_anywhere_and_is_neither_the_longest_nor_the_shortest(name):
     items = own_task(name, 300).items
     choices = len(items[0]["choices"])
@@ -100,3 +103,19 @@ def test_a_model_of_tales_comprehends_and_a_random_one_guesses():
 def test_unknown_names(name):
     with pytest.raises(ValueError, match="there is no task|at least 20"):
         own_task(name)
+
+
+def test_what_an_assistant_is_asked():
+    task = own_task("asked:rewriting,arithmetic", 40)
+    assert task.kind == "answers" and own_task("asked", 40).items != task.items
+    assert {item["about"] for item in task.items} == {"rewriting", "arithmetic"}
+    assert {item["about"] for item in own_task("asked", 60).items} == {"who", "what", "where", "when", "why"}
+    for item in task.items:
+        assert [message["role"] for message in item["context"]][-1] == "user" and item["answer"]
+        if item["about"] == "arithmetic":
+            sum_, _, result = item["answer"].rstrip(".").partition("=")
+            assert sum_.strip() in item["context"][-1]["content"] and eval(sum_) == int(result)
+    with pytest.raises(ValueError, match="no tasks of kind 'nosuch'"):
+        own_task("asked:nosuch", 1)
+    with pytest.raises(ValueError, match="there is no task 'agreement:who'"):
+        own_task("agreement:who", 1)
