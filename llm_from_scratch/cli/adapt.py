@@ -22,7 +22,8 @@ examples:
   python -m llm_from_scratch adapt merge --model runs/quickstart --adapter runs/lora --out runs/merged
 
 DATA is a file of dialogues (JSON, JSONL or Parquet, in any of the usual shapes), or tales: questions about tales, whose
-answers can be computed (a specialist: tales:rewriting). The adapter is written in peft's format (adapter_config.json, adapter_model.safetensors).
+answers can be computed (a specialist: tales:rewriting). The adapter is written in peft's format
+(adapter_config.json, adapter_model.safetensors).
 """
 _OWN = ("rank", "alpha", "dropout", "length", "size")
 

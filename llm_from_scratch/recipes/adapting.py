@@ -16,7 +16,7 @@ from .techniques import find_technique, put_on
 from .tuning import Tuning
 
 COMMON: Mapping[str, Any] = {
-    "tokens": 500_000, "steps": None, "batch": 8, "lr": None, "warmup": 0.05, "evaluations": 5, "held_out": 128,
+    "tokens": None, "steps": None, "batch": 8, "lr": None, "warmup": 0.05, "evaluations": 5, "held_out": 128,
     "seed": 0, "threads": None, "checkpoint_every": None, "template": None,
 }  # fmt: skip
 
