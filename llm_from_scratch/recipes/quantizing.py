@@ -150,14 +150,14 @@ def _texts(model: Any, tokenizer: Tokenizer, plan: Plan) -> tuple[np.ndarray, li
     if context > limit:
         raise ValueError(f"rows of {context} tokens are longer than the {limit} that the model was made for")
     wanted = max(plan.tokens, context)
-    texts = _encoded(tokenizer, plan.calibration, wanted + (plan.scored if plan.text is None else 0))
+    texts = _encoded(tokenizer, plan.calibration, 2 * wanted + (plan.scored if plan.text is None else 0))
     if plan.text is None:
         count = sum(map(len, texts))
         texts, held_out = _parted(texts, count - (plan.scored if count >= wanted + plan.scored else count // 4))
     else:
         held_out = _encoded(tokenizer, plan.text, plan.scored)
     try:
-        rows = calibration_rows(np.concatenate(texts), context=context, rows=wanted // context)
+        rows = _rows(texts, context, wanted // context)
         check_calibration(rows, model.spec.vocab_size, model.position_limit)
     except ValueError as error:
         raise ValueError(f"{plan.calibration}: {error}") from None
@@ -191,6 +191,25 @@ def _parted(texts: list[np.ndarray], count: int) -> tuple[list[np.ndarray], list
     rest = count - (int(ends[first - 1]) if first else 0)
     cut = [texts[first][:rest]] if rest else []
     return texts[:first] + cut, [texts[first][rest:], *texts[first + 1 :]] if first < len(texts) else []
+
+
+def _rows(texts: list[np.ndarray], context: int, count: int) -> np.ndarray:
+    """Rows (N, context) that begin where a text does, as far as that costs less than a row; ValueError for too little.
+
+    A row that begins in the middle of a text, with the rest of another before it, calibrates for what no reader sees.
+    """
+    ids, borders = np.concatenate(texts), np.cumsum([0, *map(len, texts)])
+    starts: list[int] = []
+    position = 0
+    while position + context <= len(ids):
+        starts.append(position)
+        position += context
+        following = int(borders[np.searchsorted(borders, position)]) if position <= borders[-1] else position
+        position = following if following - position < context else position
+    if not starts:
+        return calibration_rows(ids, context=context, rows=count)  # says that this is too little
+    picked = np.linspace(0, len(starts) - 1, min(count, len(starts))).round().astype(int)
+    return np.stack([ids[starts[k] : starts[k] + context] for k in picked])
 
 
 def _group(model: Any, plan: Plan) -> int | None:

@@ -39,8 +39,8 @@ def test_every_method_leaves_a_model_that_can_be_used(method: str, tmp_path: Pat
     assert stored == {key: value for key, value in told.items() if key != "out"}
     # the figures are those of the model that was saved
     tokenizer = lfs.Tokenizer.from_pretrained(out)
-    texts = quantizing._encoded(tokenizer, "tales:20", 512 + 256)
-    _, held_out = quantizing._parted(texts, 512)
+    texts = quantizing._encoded(tokenizer, "tales:20", 2 * 512 + 256)
+    _, held_out = quantizing._parted(texts, 2 * 512)
     assert sum(map(len, held_out)) == 256 and len(held_out) > 1
     for each, when in ((plain, "before"), (model, "after")):
         found = lfs.scoring.perplexity(each, held_out, context=64, stride=32)
@@ -174,3 +174,12 @@ def test_a_token_that_begins_and_ends_texts_stands_once_between_them() -> None:
     assert tokenizer.bos_id == tokenizer.eos_id
     texts = quantizing._encoded(tokenizer, "tales:3", 10**6)
     assert [text.tolist().count(tokenizer.bos_id) for text in texts] == [1, 1, 1]
+
+
+def test_rows_begin_where_texts_begin_if_they_can() -> None:
+    texts = [np.arange(10), np.arange(100, 103), np.arange(200, 230)]
+    assert quantizing._rows(texts, 4, 99)[:, 0].tolist() == [0, 4, 100, 201, 205, 209, 213, 217, 221, 225]
+    assert quantizing._rows(texts, 4, 3)[:, 0].tolist() == [0, 205, 225]
+    assert quantizing._rows(texts[:1], 4, 99).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    with pytest.raises(ValueError, match="too short"):
+        quantizing._rows(texts[:1], 11, 1)
