@@ -107,7 +107,7 @@ def format_scores(
 ) -> dict[str, dict[str, str]]:
     """{format: {normalisation: which items are right, a 1 or a 0 each}}, without a chat where there is no template."""
     asked = [one for one, _ in zip(questions(27_000 + seed), range(count))]
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for name in names:
         if name == "chat template" and tokenizer.chat_template is None:
             continue
