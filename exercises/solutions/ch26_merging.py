@@ -25,8 +25,9 @@ from llm_from_scratch.grading import task
         "never_nothing": "Of a short vector the share may round down to no entry at all: keep one at least.",
         "any_shape: IndexError": "np.argsort(…, axis=None) sorts the flattened array; kept.flat[…] writes into it.",
     },
-    why="""Most entries of a task vector are small and matter little. Trimmed, two of them meet in fewer places. In half precision many entries are exactly equal, which is why the rule says
-    what becomes of them; the authors keep all that equal the last one, and so a little more than the share.""",
+    why="""Most entries of a task vector are small and matter little. Trimmed, two of them meet in fewer places. In half
+    precision many entries are exactly equal, which is why the rule says what becomes of them; the authors keep all that
+    equal the last one, and so a little more than the share.""",
 )
 def trim(tau: np.ndarray, density: float) -> np.ndarray:
     """Keep the largest entries of a task vector, and set the others to zero.
