@@ -163,10 +163,12 @@ def _texts(model: Any, tokenizer: Tokenizer, plan: Plan) -> tuple[np.ndarray, np
 
 
 def _ids(tokenizer: Tokenizer, source: str, wanted: int) -> np.ndarray:
-    """So many tokens of a source, or all it has: each document between the tokens that begin and end a text."""
+    """So many tokens of a source, or all it has: documents with the tokens that begin and end a text, or between them
+    the one that does both."""
+    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    end = [] if tokenizer.eos_id in (None, tokenizer.bos_id) else [tokenizer.eos_id]
     found: list[int] = []
     for document in documents(source):
-        begin, end = ([x] if x is not None else [] for x in (tokenizer.bos_id, tokenizer.eos_id))
         found += [*begin, *tokenizer.encode(document[: _CHARACTERS * wanted]), *end]
         if len(found) >= wanted:
             break
