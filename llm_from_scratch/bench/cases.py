@@ -110,7 +110,7 @@ def cases(threads: int, text: str | None = None) -> dict[str, Case]:
         ("gptq", "576 x 1536 to 4 bits, for GPTQ with the Hessian of 2,048 rows", 0.0, "", quantizing.one_matrix),
         ("smollm2-gptq", "SmolLM2-135M to 4 bits", quantizing.TOKENS, "tokens/s", quantizing.whole_model),
     ):
-        methods = {f"{we}, {method}": partial(quantized, method) for method in ("gptq", "rtn")}
+        methods: dict[str, Prepare] = {f"{we}, {method}": partial(quantized, method) for method in ("gptq", "rtn")}
         found[name] = Case(title, methods, work, unit)
     for form in quantizing.FORMS:
         ways = {we: "codes", "numbers made of the codes": "numbers", "float32": "float32"}

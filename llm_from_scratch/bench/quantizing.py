@@ -19,13 +19,16 @@ from . import models
 
 Work = Callable[[], Any]
 SHAPES = ((576, 576), (192, 576), (192, 576), (576, 576), (1536, 576), (1536, 576), (576, 1536)) * 30
+
+
+def _on_grid(bits: int) -> Callable[[np.ndarray], Any]:
+    return lambda weight: GridWeight.of(round_to_grid(weight, bits=bits, group_size=64))
+
+
 FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "nf4": NF4Weight.of,
     "int8": Int8Weight.of,
-    **{
-        f"grid-{bits}": lambda w, bits=bits: GridWeight.of(round_to_grid(w, bits=bits, group_size=64))
-        for bits in (2, 3, 4)
-    },
+    **{f"grid-{bits}": _on_grid(bits) for bits in (2, 3, 4)},
 }
 TOKENS = 16384  # of calibration text
 _ROWS = 2048
