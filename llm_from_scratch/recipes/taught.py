@@ -48,11 +48,11 @@ def open_taught(data: str, *, seed: int, held_out: int, held_out_seed: int = 0) 
         raise ValueError(f"held_out is how many are kept for measuring, at least 1; got {held_out}")
     if data.partition(":")[0] == "tales":
         special = data.partition(":")[2].split(",") if ":" in data else None
-        kinds, questions = special or assistant.TAUGHT_KINDS, special or assistant.QUESTION_KINDS
+        kinds, asked_for = special or assistant.TAUGHT_KINDS, special or assistant.QUESTION_KINDS
         training = stepping_over(HELD_OUT_SEED, TRAINING_SEED + seed)
         unseen = HELD_OUT_SEED + _APART * held_out_seed
         told = assistant.dialogues(unseen, kinds=kinds, turns=4)
-        asked = list(itertools.islice(assistant.tasks(unseen, kinds=questions), held_out))
+        asked = list(itertools.islice(assistant.tasks(unseen, kinds=asked_for), held_out))
         return Taught(
             lambda: assistant.dialogues(training, kinds=kinds, turns=4),
             list(itertools.islice(told, min(held_out, 100))),

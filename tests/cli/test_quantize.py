@@ -69,12 +69,6 @@ def test_the_result_generates_is_evaluated_and_adapted(tmp_path: Path, capsys: A
     lfs.load_adapter(lfs.from_pretrained(out), tmp_path / "lora")
 
 
-def test_one_token_stands_between_documents_where_it_begins_and_ends_them() -> None:
-    tokenizer = lfs.Tokenizer.from_pretrained(MODEL)
-    ids = quantizing._ids(tokenizer, "tales:4", 10**6)
-    assert tokenizer.bos_id == tokenizer.eos_id == ids[0] and (ids == ids[0]).sum() == 4 and ids[-1] != ids[0]
-
-
 def test_groups_that_nobody_asked_for_divide_every_matrix(tmp_path: Path, capsys: Any) -> None:
     assert quantize(tmp_path / "a", "--method", "rtn", "--json") == 0  # 352 inputs
     out = capsys.readouterr()
