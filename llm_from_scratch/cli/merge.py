@@ -25,6 +25,7 @@ a recipe, ties.yaml:
   parameters:
     normalize: true
   dtype: float32                         # of the result; left away: as the base is stored
+  tokenizer_source: runs/poet            # whose tokenizer and chat template; left away: the base's
 
 Models are directories with safetensors of one architecture, size and vocabulary. They are read tensor by tensor:
 no more of them has to fit into memory than one tensor of each.

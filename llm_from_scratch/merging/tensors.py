@@ -17,7 +17,7 @@ Tensors = Mapping[str, np.ndarray] | np.ndarray
 Pieces = list[np.ndarray]
 
 PIECE = 1 << 16  # numbers: a dozen such pieces fit into a core's cache
-_WORKED_IN = {
+_WORKED_IN: dict[Any, np.dtype[Any]] = {
     np.dtype(np.float16): np.dtype(np.float32),
     np.dtype(ml_dtypes.bfloat16): np.dtype(np.float32),
     np.dtype(np.float32): np.dtype(np.float32),
@@ -78,7 +78,7 @@ def working(*dtypes: Any) -> np.dtype:
     for dtype in dtypes:
         if np.dtype(dtype) not in _WORKED_IN:
             raise TypeError(f"{', '.join(map(str, _WORKED_IN))} can be merged, not {dtype}")
-    return max((_WORKED_IN[np.dtype(dtype)] for dtype in dtypes), key=lambda kind: kind.itemsize)
+    return max([_WORKED_IN[np.dtype(dtype)] for dtype in dtypes], key=lambda kind: kind.itemsize)
 
 
 def elementwise(
