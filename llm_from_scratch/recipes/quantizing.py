@@ -30,6 +30,7 @@ from ..scoring.intervals import bootstrap
 from ..scoring.windows import Perplexity, perplexity
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
+from ..tokenizers.ends import begin_ids
 
 GROUPS = (64, 32, 16, 8)  # tried in this order where nobody says
 LAYERS, REPORT, BEFORE = "layers", "quantization.json", "before.json"
@@ -117,7 +118,8 @@ def quantize_checkpoint(
     say(f"perplexity before: {before}")
     report: dict[str, Any] = {"method": plan.method, "before": _told(before)}
     if plan.kind is not None:
-        types = save_gguf(model, out, kind=plan.kind, tokenizer=tokenizer)
+        # Other programs put in front of a text what `generate` does, or the model would begin where it never learned to.
+        types = save_gguf(model, out, kind=plan.kind, tokenizer=tokenizer, begin=bool(begin_ids(tokenizer)))
         report |= {"tensors": types}
         model = from_pretrained(out)
     else:

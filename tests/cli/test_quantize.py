@@ -14,6 +14,7 @@ from llm_from_scratch import cli
 from llm_from_scratch.files.gguf import GgufFile
 from llm_from_scratch.quantization import GridLinear, Int8Linear, NF4Linear
 from llm_from_scratch.recipes import quantizing
+from llm_from_scratch.tokenizers.ends import begin_ids
 
 MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
 FEW = ["--tokens", "512", "--context", "64", "--scored", "256", "--calibration", "tales:20"]
@@ -112,6 +113,10 @@ def test_a_gguf_file(tmp_path: Path, capsys: Any) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["tensors"] and GgufFile(out).tensors.keys() == told["tensors"].keys()
     assert told["tensors"]["blk.0.attn_q.weight"] == "Q4_1" and 0.9 < told["factor"]["value"] < 1.2
+    # what other programs put in front of a text is what `generate` puts in front of one of the original's
+    assert GgufFile(out).metadata["tokenizer.ggml.add_bos_token"] is True
+    texts = [lfs.Tokenizer.from_pretrained(path) for path in (MODEL, out)]
+    assert begin_ids(texts[0]) == begin_ids(texts[1]) == [texts[0].bos_id]
     assert cli.main(["generate", "--model", str(out), "--prompt", "Once", "--max-new-tokens", "3", "--json"]) == 0
 
 
