@@ -51,9 +51,9 @@ def save_gguf(
     kind: of the matrices: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K. Norms, biases, routers,
     positions and the small parts of a state space are float32 in any case. head: of the embedding and the head; by
     default Q8_0 where `kind` has fewer bits. A matrix whose rows are no whole blocks takes the next format of
-    32 numbers a block, or F16. tokenizer: without one a file can be read here, not run as a chat elsewhere. begin: whether
-    its begin token stands in front of every text; by default where the tokenizer's own file says so. name: what the
-    file calls the model. progress: called with each tensor's name before it is written.
+    32 numbers a block, or F16. tokenizer: without one a file can be read here, not run as a chat elsewhere. begin:
+    whether its begin token stands in front of every text; by default where the tokenizer's own file says so. name: what
+    the file calls the model. progress: called with each tensor's name before it is written.
 
     Memory: one tensor beside the model. Raises ValueError before anything is written for a family, an option or a
     tokenizer that GGUF cannot hold, and for a tokenizer that does not fit the model; for weights that are not finite

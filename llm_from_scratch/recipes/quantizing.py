@@ -118,7 +118,7 @@ def quantize_checkpoint(
     say(f"perplexity before: {before}")
     report: dict[str, Any] = {"method": plan.method, "before": _told(before)}
     if plan.kind is not None:
-        # Other programs put in front of a text what `generate` does, or the model would begin where it never learned to.
+        # Others are to put in front of a text what `generate` does: the model has never read one that began otherwise.
         types = save_gguf(model, out, kind=plan.kind, tokenizer=tokenizer, begin=bool(begin_ids(tokenizer)))
         report |= {"tensors": types}
         model = from_pretrained(out)

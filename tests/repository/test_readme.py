@@ -60,5 +60,6 @@ def test_each_run_begins_with_one_that_the_page_has_made() -> None:
             place = options.get(name, "")
             assert not place.startswith("runs/") or place in made, words
             assert not place.startswith("chapters/") or (ROOT / place).is_dir(), words
-        made.add(options.get("--out", "runs/quickstart"))
-    assert {"runs/assistant", "runs/dpo", "runs/ppo", "runs/merged", "runs/zephyr"} <= made
+        written = words[2] if words[0] in ("merge", "quantize") else "runs/quickstart"
+        made.add(options.get("--out", written))
+    assert {"runs/assistant", "runs/dpo", "runs/ppo", "runs/merged", "runs/zephyr", "runs/ties", "runs/gptq4"} <= made
