@@ -60,10 +60,10 @@ class Way:
     act_order: bool = False
     damping: float = 0.01
 
-    @property
-    def grid(self) -> dict[str, Any]:
-        """What rounding, GPTQ and AWQ have in common."""
-        return {"bits": self.bits, "group_size": self.group_size, "symmetric": self.symmetric}
+    def grid(self, inputs: int) -> dict[str, Any]:
+        """What rounding, GPTQ and AWQ have in common. A row that is shorter than a group is a group."""
+        group = None if self.group_size is None or inputs < self.group_size else self.group_size
+        return {"bits": self.bits, "group_size": group, "symmetric": self.symmetric}
 
 
 def quantized_layer(block: Any, way: Way, paths: list[str], flow: Flow | None) -> dict[str, tuple[Module, Quantized]]:
@@ -112,15 +112,16 @@ def _made(layers: Mapping[str, Any], way: Way, curvature: Any, clipped: set[str]
     if way.method == "int8":
         return {path: Int8Linear.of(layer) for path, layer in layers.items()}
     weights = {path: _matrix(layer) for path, layer in layers.items()}
+    grid = way.grid(next(iter(weights.values())).shape[1])
     if way.method == "gptq":
         order: dict[str, Any] = {"act_order": way.act_order, "damping": way.damping}
-        grids = _apart(gptq(np.concatenate(list(weights.values())), curvature, **way.grid, **order), weights)
+        grids = _apart(gptq(np.concatenate(list(weights.values())), curvature, **grid, **order), weights)
     else:
         cut = {
-            path: clip(weight, awq_clip(weight, curvature, **way.grid)) if path in clipped else weight
+            path: clip(weight, awq_clip(weight, curvature, **grid)) if path in clipped else weight
             for path, weight in weights.items()
         }
-        grids = {path: round_to_nearest(weight, **way.grid) for path, weight in cut.items()}
+        grids = {path: round_to_nearest(weight, **grid) for path, weight in cut.items()}
     return {path: GridLinear.of(layer, grids[path]) for path, layer in layers.items()}
 
 
@@ -186,7 +187,8 @@ def _fold_scales(block: Any, way: Way, chosen: Mapping[str, Any], flow: Flow) ->
         inputs, call = seen
         layers = [chosen[path] for path in readers]
         try:
-            scale = awq_scale([*map(_matrix, layers)], inputs, functools.partial(_tried, layers, call), **way.grid)
+            tried = functools.partial(_tried, layers, call)
+            scale = awq_scale([*map(_matrix, layers)], inputs, tried, **way.grid(inputs.shape[1]))
         except ValueError as error:
             raise ValueError(f"{' and '.join(readers)}: {error}") from None
         fold(block, place, scale.scale)

@@ -61,8 +61,8 @@ def quantize_model(
     """Quantise a model's linear layers, in place; the model, whose `quantization` is a `Report`.
 
     method: "gptq", "awq", "rtn" (round to nearest), which put weights on grids of 2, 3, 4 or 8 `bits` with a scale for
-    each `group_size` inputs (None: a row); "nf4", 4 bits in blocks of `group_size`; "int8", 8 bits with a scale a row.
-    calibration: token ids (N, T), or one text (N,), of the kind that the model will read; GPTQ and AWQ need it, the
+    each `group_size` inputs (None: a row; a row that is shorter, as of Mamba's steps, is a group); "nf4", 4 bits in
+    blocks of `group_size`; "int8", 8 bits with a scale a row. calibration: token ids (N, T), or one text (N,), of the kind that the model will read; GPTQ and AWQ need it, the
     others only measure errors on it. symmetric, act_order, damping: see `compression.gptq`. keep: patterns of paths
     ("layers.0.*") whose matrices stay in float. directory: keeps each finished layer there; the same call again goes on
     from there, to the byte, and after other settings, text or weights refuses to. on_layer: is told of every finished
@@ -213,7 +213,8 @@ def _check_matrices(model: Any, chosen: Mapping[str, Any], way: Way) -> None:
     size = way.group_size if way.method in ("gptq", "awq", "rtn") else None
     if size is not None:
         inputs = {path: layer.weight.shape[0] for path, layer in chosen.items()}
-        wrong = [path for path in chosen if inputs[path] % size]
+        longest = max(inputs.values())
+        wrong = [path for path in chosen if inputs[path] % size and (inputs[path] > size or longest < size)]
         if wrong:
             others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             fits = [n for n in (256, 128, 64, 48, 32, 24, 16, 8, 4, 2, 1) if all(i % n == 0 for i in inputs.values())]

@@ -221,7 +221,7 @@ def _group(model: Any, plan: Plan) -> int | None:
     if plan.method == "nf4":
         return GROUPS[0]  # its blocks need not divide anything
     inputs = [layer.weight.shape[0] for layer in matrices_of(model, plan.keep).values()]
-    return next((size for size in GROUPS if all(n % size == 0 for n in inputs)), GROUPS[0])
+    return next((size for size in GROUPS if all(n % size == 0 or n < size for n in inputs)), GROUPS[0])
 
 
 def _before(model: Any, texts: list[np.ndarray], context: int, layers: Path | None) -> Perplexity:

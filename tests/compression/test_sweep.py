@@ -192,6 +192,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "nf4 bits": ({"method": "nf4", "bits": 3}, ValueError, "nf4 has 4 bits, not 3"),
     "int8 bits": ({"method": "int8", "bits": 2}, ValueError, "int8 has 8 bits, not 2"),
     "group": ({"group_size": 16}, ValueError, r"groups of 16 do not divide the 88 inputs of layers.0.*down"),
+    "long group": ({"group_size": 1000}, ValueError, "groups of 1000 do not divide the 32 inputs of"),
     "no group": ({"group_size": 0}, ValueError, "group_size is a positive whole number"),
     "damping": ({"damping": -1.0}, ValueError, "damping is a number >= 0"),
     "no text": ({"calibration": None}, ValueError, "gptq chooses by what layers read: it needs calibration text"),
@@ -287,3 +288,18 @@ def test_killed_after_any_layer_it_goes_on_to_the_byte(family: str, method: str,
         ids = IDS if settings else IDS[:, ::-1]
         with pytest.raises(ValueError, match=f"holds layers of another sweep .*{word}"):
             C.quantize_model(small_model(family), method, ids, group_size=group, directory=tmp_path / "on", **settings)
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "rtn"])
+def test_a_row_that_is_shorter_than_a_group_is_one(method: str) -> None:
+    model = lfs.build("mamba", hidden_size=32, num_hidden_layers=1, vocab_size=64, state_size=4, seed=0)
+    ids = np.random.default_rng(0).integers(0, 64, (4, 32))
+    whole = {path: layer.weight.data.T for path, layer in model.named_modules() if path.endswith("mixer.step")}
+    report = C.quantize_model(model, method, ids, bits=4, group_size=16).quantization
+    inputs = {matrix.path: matrix.inputs for matrix in report.matrices}
+    assert inputs["layers.0.mixer.step"] == 2 and min(n for p, n in inputs.items() if "step" not in p) >= 16
+    step = model.layers[0].mixer.step.weight
+    if method == "rtn":
+        expected = C.round_to_nearest(whole["layers.0.mixer.step"], bits=4).values()
+        np.testing.assert_array_equal(step.expand().T, expected)
+    assert step.scale.size == step.shape[1] and model.layers[0].mixer.input.weight.scale.size > 64
