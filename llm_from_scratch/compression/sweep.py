@@ -62,11 +62,12 @@ def quantize_model(
 
     method: "gptq", "awq", "rtn" (round to nearest), which put weights on grids of 2, 3, 4 or 8 `bits` with a scale for
     each `group_size` inputs (None: a row; a row that is shorter, as of Mamba's steps, is a group); "nf4", 4 bits in
-    blocks of `group_size`; "int8", 8 bits with a scale a row. calibration: token ids (N, T), or one text (N,), of the kind that the model will read; GPTQ and AWQ need it, the
-    others only measure errors on it. symmetric, act_order, damping: see `compression.gptq`. keep: patterns of paths
-    ("layers.0.*") whose matrices stay in float. directory: keeps each finished layer there; the same call again goes on
-    from there, to the byte, and after other settings, text or weights refuses to. on_layer: is told of every finished
-    layer (its number from 0, how many there are, the report so far).
+    blocks of `group_size`; "int8", 8 bits with a scale a row. calibration: token ids (N, T), or one text (N,), of the
+    kind that the model will read; GPTQ and AWQ need it, the others only measure errors on it. symmetric, act_order,
+    damping: see `compression.gptq`. keep: patterns of paths ("layers.0.*") whose matrices stay in float. directory:
+    keeps each finished layer there; the same call again goes on from there, to the byte, and after other settings, text
+    or weights refuses to. on_layer: is told of every finished layer (its number from 0, how many there are, the report
+    so far).
 
     Raises TypeError or ValueError, naming the matrix, before anything is changed: for settings out of range, a group
     that does not divide a matrix' inputs, weights that are not finite, calibration text that is missing, too short or
