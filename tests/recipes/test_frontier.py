@@ -11,6 +11,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.files import download
 from llm_from_scratch.recipes import frontier
 from llm_from_scratch.recipes.aligning import METHODS
+from llm_from_scratch.training.run import Outcome
 
 TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
 
@@ -46,6 +47,16 @@ def test_points_are_measured_on_the_way(given, tmp_path):
     assert len(said) == 3  # nothing was left to do
     frontier.collect(path, CONTESTANTS[:1], [0, 1], given, said.append)
     assert len(said) == 4 and len(json.loads(path.read_text(encoding="utf-8"))["runs"]) == 4
+
+
+def test_the_last_point_is_the_last_step_and_an_interrupted_run_is_not_kept(given, tmp_path, monkeypatch):
+    monkeypatch.setitem(frontier.SHARED, "evaluations", 2)
+    assert [point["step"] for point in frontier.run_method("dpo", {}, 0, given)] == [0, 2, 3]
+    monkeypatch.setattr(frontier, "train", lambda *args, **how: Outcome(1, False, 0.0, None, 0, 0.0))
+    for contestant in (CONTESTANTS[0], CONTESTANTS[2]):
+        with pytest.raises(KeyboardInterrupt):
+            frontier.collect(tmp_path / "frontier.json", [contestant], [0], given)
+    assert not (tmp_path / "frontier.json").exists()
 
 
 def test_ppo_runs_through_the_same_function_and_is_asked_the_same(given, tmp_path):
