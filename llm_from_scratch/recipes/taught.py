@@ -48,13 +48,14 @@ def open_taught(data: str, *, seed: int, held_out: int, held_out_seed: int = 0) 
         raise ValueError(f"held_out is how many are kept for measuring, at least 1; got {held_out}")
     if data.partition(":")[0] == "tales":
         special = data.partition(":")[2].split(",") if ":" in data else None
+        turns = 1 if special else 4  # later turns of a dialogue are of any kind
         kinds, asked_for = special or assistant.TAUGHT_KINDS, special or assistant.QUESTION_KINDS
         training = stepping_over(HELD_OUT_SEED, TRAINING_SEED + seed)
         unseen = HELD_OUT_SEED + _APART * held_out_seed
-        told = assistant.dialogues(unseen, kinds=kinds, turns=4)
+        told = assistant.dialogues(unseen, kinds=kinds, turns=turns)
         asked = list(itertools.islice(assistant.tasks(unseen, kinds=asked_for), held_out))
         return Taught(
-            lambda: assistant.dialogues(training, kinds=kinds, turns=4),
+            lambda: assistant.dialogues(training, kinds=kinds, turns=turns),
             list(itertools.islice(told, min(held_out, 100))),
             [list(task.messages) for task in asked],
             {"questions_right": [task.right for task in asked]},

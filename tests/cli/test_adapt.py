@@ -143,3 +143,15 @@ def test_methods(capsys):
     assert cli.main(["adapt", "--methods"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in TECHNIQUES) and "rank=8" in out
+
+
+def test_tales_that_are_longer_than_the_context_lose_their_beginning(tmp_path):
+    tokenizer = lfs.Tokenizer.from_pretrained(MODEL)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    narrow = lfs.build("llama", **sizes, vocab_size=len(tokenizer), max_position_embeddings=160)
+    narrow.save_pretrained(tmp_path)
+    tokenizer.save(tmp_path)
+    settings = adapting.resolved("lora", model=str(tmp_path), data="tales", template="tales")
+    assert settings["tokens"] is None  # as many as the data are made for
+    lengths = [len(example["ids"]) for example in adapting.prepare_run({**settings, "tokens": 40_000}).sampler.examples]
+    assert len(lengths) > 200 and 140 < max(lengths) <= 160

@@ -122,6 +122,26 @@ def test_the_number_of_steps_follows_from_the_tokens(model, data):
     assert per_epoch == 15  # three epochs of ten
     some = finetuning.prepare(finetuning.settings_of(model, data, held_out=2, batch=2, tokens=1)).settings.steps
     assert some == 1
+    lora = finetuning.prepare(finetuning.settings_of(model, data, held_out=2, batch=2, lora=2)).settings.steps
+    assert lora == 30  # few numbers learn more slowly
+
+
+def test_a_specialist_learns_and_is_asked_its_own_kinds_alone(capsys, tmp_path, model):
+    taught = open_taught("tales:rewriting", seed=0, held_out=6)
+    talks = [*islice(taught.dialogues(), 20), *taught.held_out, *taught.prompts]
+    asked = [turn["content"] for talk in talks for turn in talk if turn["role"] == "user"]
+    assert asked and all(text.splitlines()[-1].startswith("Say it with ") for text in asked)
+    assert not [prompt for prompt in taught.prompts if prompt in [talk[: len(prompt)] for talk in talks[:20]]]
+    out = ["--model", model, "--out", str(tmp_path / "run"), "--steps", "1", "--threads", "1"]
+    assert main(["finetune", "--data", "tales:rewriting,arithmetic", *out]) == 0
+    for data, words in (
+        ("tales:nosuch", "no tasks of kind 'nosuch'; the kinds are who"),
+        ("format:x", "no file 'format:x'"),
+    ):
+        capsys.readouterr()
+        assert main(["finetune", "--data", data, *out, "--force"]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["tales", "format"])
