@@ -6,8 +6,7 @@ Text comes in, batches of ids go out; nothing here knows a model. The names belo
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..public_names import loaded_when_used
 
 # Where each public name lives.
 _HOMES = {
@@ -15,11 +14,18 @@ _HOMES = {
     "load_text": "sources",
     "split_documents": "split",
     "write_split": "split",
+    "write_splits": "split",
     "TokenFile": "token_file",
     "open_tokens": "token_file",
     "write_tokens": "token_file",
     "BatchSampler": "sampler",
     "evaluation_batches": "sampler",
+    "MixtureSampler": "mixing",
+    "RanDry": "mixing",
+    "mixing_weights": "mixing",
+    "Stage": "stages",
+    "StagedSampler": "stages",
+    "planned_tokens": "stages",
     "ExampleSampler": "examples",
     "collate": "examples",
     "example_batches": "examples",
@@ -43,21 +49,31 @@ _HOMES = {
     "examples_from_documents": "packing",
     "pack_examples": "packing",
     "pad_documents": "packing",
+    "C4": "curation.c4",
+    "GopherQuality": "curation.gopher",
+    "GopherRepetition": "curation.repetition",
+    "Html": "curation.html",
+    "Language": "curation.language",
+    "MaskPersonal": "curation.personal",
+    "Quality": "curation.quality",
+    "QualityClassifier": "curation.quality",
+    "RefinedWebLines": "curation.refinedweb",
+    "Removed": "curation.rule",
+    "RepeatedLines": "curation.repeats",
+    "RepeatedNgrams": "curation.repeats",
+    "decode_html": "curation.html",
+    "extract_text": "curation.html",
+    "identify_language": "curation.language",
+    "mask_emails": "curation.personal",
+    "mask_ips": "curation.personal",
+    "mask_phones": "curation.personal",
     "DELIMITER": "tales",
     "consistency": "tales",
     "consistency_score": "tales",
     "tale": "tales",
+    "minhash": "curation.signatures",
+    "near_duplicates": "curation.duplicates",
 }
 
 __all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    # `tales` is a package of its own: data.tales.tales is the iterator.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loaded_when_used(__name__, _HOMES)

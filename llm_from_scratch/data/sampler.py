@@ -7,6 +7,7 @@ as the uninterrupted one. `evaluation_batches` walks a held-out stream once, eve
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,28 @@ from .packing import IGNORE, Batch, window_batch
 from .token_file import TokenFile
 
 MODES = ("epochs", "documents", "random")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a row of a batch comes from: it begins at `start` among `tokens`. source: whose these are, of several.
+
+    >>> row = Origin(np.array([0, 5, 6, 0, 7, 8]), 2, separator=0)
+    >>> row.document(0), row.document(2)
+    (0, 1)
+    """
+
+    tokens: np.ndarray
+    start: int
+    separator: int | None = None
+    source: str | None = None
+
+    def document(self, column: int) -> int | None:
+        """The number, from 0, of the document that a column of the row belongs to; None without a separator."""
+        if self.separator is None:
+            return None
+        opened = np.count_nonzero(np.asarray(self.tokens[: self.start + column + 1]) == self.separator)
+        return max(int(opened) - 1, 0)
 
 
 class BatchSampler:
@@ -76,6 +99,7 @@ class BatchSampler:
                     f"and a batch takes {batch_size}: bring more text, make the batch or the context smaller, "
                     "or use mode 'epochs'"
                 )
+        self.starts = np.empty(0, dtype=np.int64)  # where the rows of the last batch begin in the stream
         self.epoch = 0  # in mode "random" one epoch without end
         self.batch = 0  # batches given in this epoch
         self._order_of: int | None = None  # the epoch that _order and _offset belong to
@@ -107,8 +131,14 @@ class BatchSampler:
             chosen = self._order[self.batch * self.batch_size : (self.batch + 1) * self.batch_size]
             starts = self._starts[chosen] if self.mode == "documents" else self._offset + chosen * self.context
             self.batch += 1
+        self.starts = starts
         windows = self.tokens[starts[:, None] + np.arange(self.context + 1)]
         return window_batch(windows, self.separator)
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Where the rows of the last batch come from."""
+        return [Origin(self.tokens, int(start), self.separator) for start in self.starts]
 
     def state(self) -> dict[str, Any]:
         """Where the sampler stands, as a small JSON-able dict, with a fingerprint of what it walks over."""

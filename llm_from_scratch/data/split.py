@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..files.atomic import atomic_write
@@ -20,6 +20,7 @@ from .token_file import TokenFile, TokenWriter, open_tokens
 
 LONG = 20_000  # characters; the end of a longer document is held out, not the whole
 TRAIN, VALIDATION = "train.tokens", "validation.tokens"
+Span = tuple[int, int]  # from, to
 
 
 def split_documents(documents: Iterable[str], fraction: float = 0.1, seed: int = 0) -> Iterator[tuple[str, bool]]:
@@ -81,27 +82,65 @@ def write_split(
     one at a time. Raises ValueError when the tokenizer lacks the separator, and when a side would stay
     without text; then (as after any error) files that stood there before are unchanged.
     """
+    _write({"": documents}, tokenizer, Path(folder), fraction, seed, _separator_id(tokenizer, separator))
+    return open_tokens(Path(folder) / TRAIN), open_tokens(Path(folder) / VALIDATION)
+
+
+def write_splits(
+    sources: Mapping[str, Iterable[str]],
+    tokenizer: Tokenizer,
+    folder: str | os.PathLike[str],
+    *,
+    fraction: float = 0.1,
+    seed: int = 0,
+    separator: str | None = DELIMITER,
+) -> dict[str, tuple[Span, Span]]:
+    """As `write_split`, of several sources: the same two files, with the sources one after the other.
+
+    Each source is split by itself, and must have text on both sides. Returns {source: (its span in train.tokens, its
+    span in validation.tokens)}, for `TokenFile.part`.
+    """
+    return _write(sources, tokenizer, Path(folder), fraction, seed, _separator_id(tokenizer, separator))
+
+
+def _separator_id(tokenizer: Tokenizer, separator: str | None) -> int | None:
     if separator is not None and separator not in tokenizer.special_tokens:
         raise ValueError(
             f"the tokenizer has no special token {separator!r} (it has {sorted(tokenizer.special_tokens)}): "
             f"train it with special_tokens=[{separator!r}], or pass separator=None"
         )
-    separator_id = None if separator is None else tokenizer.special_tokens[separator]
-    folder = Path(folder)
+    return None if separator is None else tokenizer.special_tokens[separator]
+
+
+def _write(
+    sources: Mapping[str, Iterable[str]],
+    tokenizer: Tokenizer,
+    folder: Path,
+    fraction: float,
+    seed: int,
+    separator: int | None,
+) -> dict[str, tuple[Span, Span]]:
+    spans: dict[str, tuple[Span, Span]] = {}
     with contextlib.ExitStack() as stack:
-        writers = [
-            TokenWriter(stack.enter_context(atomic_write(folder / name, "wb")), len(tokenizer), separator_id)
+        train, validation = writers = [
+            TokenWriter(stack.enter_context(atomic_write(folder / name, "wb")), len(tokenizer), separator)
             for name in (TRAIN, VALIDATION)
         ]
-        for text, held_out in split_documents(documents, fraction, seed):
-            writers[held_out].add(tokenizer.encode_array(text), len(text.encode("utf-8")))
-        train, validation = writers
-        if not train.documents or (fraction > 0 and not validation.documents):
-            side = "training" if not train.documents else "validation"
-            raise ValueError(
-                f"of {train.documents + validation.documents} documents none fell on the {side} side with a "
-                f"validation fraction of {fraction}: bring more text, or change the fraction or the seed"
-            )
+        for source, documents in sources.items():
+            before = [(writer.count, writer.documents) for writer in writers]
+            for text, held_out in split_documents(documents, fraction, seed):
+                writers[held_out].add(tokenizer.encode_array(text), len(text.encode("utf-8")))
+            read, kept = (writer.documents - count for writer, (_, count) in zip(writers, before))
+            if not read or (fraction > 0 and not kept):
+                side = "training" if not read else "validation"
+                raise ValueError(
+                    f"of {read + kept} documents{f' of {source}' if source else ''} none fell on the {side} side with "
+                    f"a validation fraction of {fraction}: bring more text, or change the fraction or the seed"
+                )
+            # The separator that opens the next source's first document closes the last one of this.
+            closing = int(separator is not None)
+            (a, _), (b, _) = before
+            spans[source] = (a, train.count + closing), (b, validation.count + closing)
         for writer in writers:
             writer.finish()
-    return open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION)
+    return spans

@@ -28,7 +28,8 @@ class TokenFile:
     """A corpus of token ids: `ids` is a read-only memory map (N,), the rest comes from the header.
 
     separator: the id that stands before every document and after the last one, or None.
-    documents: how many there are. text_bytes: size of the text in UTF-8, 0 when unknown (for bits per byte).
+    documents: how many there are. text_bytes: size of the text in UTF-8, 0 when unknown (for bits per byte). begin:
+    where `ids` begin, in a `part` of a file.
     """
 
     path: Path
@@ -37,9 +38,19 @@ class TokenFile:
     separator: int | None
     documents: int
     text_bytes: int
+    begin: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def part(self, start: int, stop: int) -> TokenFile:
+        """The ids from `start` to before `stop`, of which documents and size of text are not known. ValueError if the
+        file has no such part."""
+        if not 0 <= start <= stop <= len(self):
+            raise ValueError(f"{self.path} has {len(self):,} ids, and none from {start:,} to {stop:,}")
+        return dataclasses.replace(
+            self, ids=self.ids[start:stop], begin=self.begin + start, documents=0, text_bytes=0
+        )  # fmt: skip
 
     def check_length(self) -> None:
         """Raise ValueError if the file was cut since it was opened: the system ends a process that reads on in the map.
@@ -47,7 +58,7 @@ class TokenFile:
         Whoever reads asks first, each time. (Between asking and reading lie microseconds, where before lay the run.)
         """
         mapped = getattr(self.ids, "_mmap", None)
-        needed = HEADER_BYTES + self.ids.nbytes
+        needed = HEADER_BYTES + self.begin * self.ids.itemsize + self.ids.nbytes
         # The size of the file that was opened, whatever stands at the path now.
         if mapped is not None and mapped.size() < needed:
             raise ValueError(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from llm_from_scratch.data.sources import documents
-from llm_from_scratch.data.split import LONG, split_documents, write_split
+from llm_from_scratch.data.split import LONG, TRAIN, VALIDATION, split_documents, write_split, write_splits
 from llm_from_scratch.data.tales import DELIMITER
+from llm_from_scratch.data.token_file import open_tokens
 from llm_from_scratch.tokenizers import Tokenizer
 
 TALES = list(documents("tales:1000"))
@@ -92,3 +93,22 @@ def test_too_little_text_and_a_missing_separator_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     train, validation = write_split(TALES[:50], plain, tmp_path, separator=None, fraction=0.3)
     assert train.separator is None and len(validation) > 0
+
+
+def test_several_sources_in_one_pair_of_files(tmp_path):
+    tokenizer = Tokenizer.train(TALES[:50], vocab_size=300, special_tokens=[DELIMITER])
+    book = "\n".join(f"line {number}" for number in range(300))
+    spans = write_splits({"tales": TALES[:60], "book": [book]}, tokenizer, tmp_path, fraction=0.2)
+    both = {name: open_tokens(tmp_path / name) for name in (TRAIN, VALIDATION)}
+    for source, texts in (("tales", TALES[:60]), ("book", [book])):
+        alone = write_split(texts, tokenizer, tmp_path / source, fraction=0.2)  # each is split as if it were alone
+        for (start, stop), file, expected in zip(spans[source], both.values(), alone):
+            assert file.part(start, stop).ids.tolist() == expected.ids.tolist(), source
+    for file, last in zip(both.values(), spans["book"]):
+        assert last[1] == len(file)
+    with pytest.raises(ValueError, match="of 0 documents of nothing none fell on the training side"):
+        write_splits({"tales": TALES[:60], "nothing": []}, tokenizer, tmp_path / "empty", fraction=0.2)
+    assert list((tmp_path / "empty").iterdir()) == []
+    halves = {"a": TALES[:20], "b": TALES[20:40]}
+    plain = write_splits(halves, tokenizer, tmp_path / "plain", fraction=0.3, separator=None)
+    assert plain["b"][0][0] == plain["a"][0][1]  # without separators nothing is shared

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -147,3 +148,17 @@ def test_a_file_cut_while_it_is_mapped_is_an_error_and_not_the_end_of_the_proces
     command = [sys.executable, "-c", code, tmp_path / "a", mode]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_part_of_a_file(tmp_path):
+    file = write_tokens(tmp_path / "a", [[1, 2, 3, 4]] * 50, vocabulary_size=10, separator=0)
+    part = file.part(100, 200)
+    assert np.array_equal(part.ids, file.ids[100:200]) and len(part) == 100 and part.separator == 0
+    assert np.array_equal(part.part(50, 60).ids, file.ids[150:160]) and part.part(50, 60).begin == 150
+    for start, stop in ((-1, 5), (5, 252), (7, 6)):
+        with pytest.raises(ValueError, match="has 251 ids, and none from"):
+            file.part(start, stop)
+    os.truncate(file.path, 512 + 2 * 199)  # its last id is gone; the file's first ones are there
+    with pytest.raises(ValueError, match="was cut"):
+        part.check_length()
+    file.part(0, 150).check_length()

@@ -20,7 +20,8 @@ from .rouge import words_of
 class Judge(Protocol):
     """What knows a right answer when it reads it."""
 
-    def measure(self, text: str) -> Measures: ...
+    def measure(self, text: str) -> Measures:
+        """What stands in an answer: see `marking.measure`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,7 @@ def who(p: Passage, dice: Dice) -> Question:
 
 
 def friend(p: Passage, dice: Dice) -> Question:
+    """The other animal."""
     f = p.facts
     return _ask(p, f"Who did {f.hero} meet?", f"the {f.friend}", f"{f.hero} met {{}}.",
                 f"the {_other(dice, words.ANIMALS, f.friend)}",
@@ -84,6 +86,7 @@ def friend(p: Passage, dice: Dice) -> Question:
 
 
 def kind(p: Passage, dice: Dice) -> Question:
+    """What animal the hero is."""
     f = p.facts
     other = dice.choice((f.friend, _other(dice, words.HERO_ANIMALS, f.kind)))
     return _ask(p, f"What is {f.hero}?", with_article(f.kind), f"{f.hero} is {{}}.", with_article(other), "hero",
@@ -91,6 +94,7 @@ def kind(p: Passage, dice: Dice) -> Question:
 
 
 def thing(p: Passage, dice: Dice) -> Question:
+    """The thing of the tale, with its colour."""
     f = p.facts
     other = f"the {f.colour} {_other(dice, words.THINGS, f.noun)}"
     return _ask(p, f"What did {f.hero} see?", f"the {f.thing}", f"{f.hero} saw {{}}.", other, _with_thing(p), f.thing,
@@ -106,6 +110,7 @@ def colour(p: Passage, dice: Dice) -> Question:
 
 
 def feeling(p: Passage, dice: Dice) -> Question:
+    """How the hero felt at the end."""
     f = p.facts
     return _ask(p, f"How did {f.hero} feel?", f.feeling, f"{f.hero} was {{}}.",
                 _other(dice, sorted(FEELINGS), f.feeling), "end", f.feeling, FEELINGS,
@@ -113,6 +118,7 @@ def feeling(p: Passage, dice: Dice) -> Question:
 
 
 def where(p: Passage, dice: Dice) -> Question:
+    """Where the hero went."""
     f = p.facts
     place = _other(dice, list(words.PLACES), f.place)
     return _ask(p, f"Where did {f.hero} go?", f.where, f"{f.hero} was {{}}.", f"{words.PLACES[place][0]} the {place}",
@@ -120,6 +126,7 @@ def where(p: Passage, dice: Dice) -> Question:
 
 
 def home(p: Passage, dice: Dice) -> Question:
+    """Where the hero lived."""
     f = p.facts
     own = p.home.split()[-1]
     other = p.home.removesuffix(own) + _other(dice, words.HOME_PLACES, own)
@@ -128,16 +135,19 @@ def home(p: Passage, dice: Dice) -> Question:
 
 
 def first(p: Passage, dice: Dice) -> Question:
+    """What happened first, and not then."""
     f = p.facts
     return _ask(p, "What happened first?", f.first, "First {}.", f.then, "then", f.first, frozenset(("then",)))
 
 
 def then(p: Passage, dice: Dice) -> Question:
+    """What happened then, and not first."""
     f = p.facts
     return _ask(p, "What happened then?", f.then, "Then {}.", f.first, "end", f.then, frozenset(("first",)))
 
 
 def why(p: Passage, dice: Dice) -> Question:
+    """Why the hero felt as the end says."""
     f = p.facts
     return _ask(p, f"Why was {f.hero} {f.feeling}?", f"because {f.why}", f"{f.hero} was {f.feeling} {{}}.",
                 f"because {dice.choice((f.first, f.then))}", "then", f.why, frozenset())  # fmt: skip

@@ -9,6 +9,7 @@ from .telling import Teller
 
 
 def seed(t: Teller) -> None:
+    """A friend with a craft gives the hero a seed, which has to be waited for."""
     plant = t.dice.choice(("sunflower", "pumpkin", "bean plant", "rose bush", "strawberry plant", "tomato plant"))
     t.slots["plant"] = plant
     t.thing_from(("bucket", "basket", "jar", "bowl", "cup", "wagon", "teapot", "vase"))
@@ -78,6 +79,7 @@ def seed(t: Teller) -> None:
 
 
 def sleepless(t: Teller) -> None:
+    """The hero cannot sleep, and is not the only one."""
     t.thing_from(("blanket",))
     t.introduce()
     t.paragraph()
@@ -138,6 +140,7 @@ def sleepless(t: Teller) -> None:
 
 
 def cheering_up(t: Teller) -> None:
+    """A friend is sad, and one thing after another does not help."""
     t.thing_from(("drum", "flute", "whistle", "puppet", "balloon"))
     t.introduce()
     t.say("{his} friend was {a_friend}.", "{he} had a friend, {a_friend}.")
@@ -184,6 +187,7 @@ def cheering_up(t: Teller) -> None:
 
 
 def picnic(t: Teller) -> None:
+    """A picnic in the rain."""
     t.introduce()
     t.paragraph()
     t.say(

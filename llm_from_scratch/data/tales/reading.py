@@ -59,6 +59,7 @@ class Reader:
         self.narrated = re.sub(r'"[^"]*"', " ", self.text)
 
     def fail(self, reason: str) -> str:
+        """FAIL, and the reason is kept."""
         self.reasons.append(reason)
         return FAIL
 
@@ -85,6 +86,7 @@ class Reader:
         return self.fail(f"words: the tales do not know {strange[0]!r}") if strange else PASS
 
     def hero(self) -> str:
+        """The tale begins with its hero, who is the one of the title and is there until the end."""
         if not self.name:
             return self.fail("hero: nobody is introduced as a ... named ...")
         if self.title is not None:
@@ -105,6 +107,7 @@ class Reader:
         return PASS
 
     def names(self) -> str:
+        """One character has a name, and not before being introduced."""
         if len(self.introductions) > 1:
             return self.fail(f"names: {self.introductions[1][0]} is introduced after {self.name}")
         previous = "."
@@ -181,6 +184,7 @@ class Reader:
         return FAIL if FAIL in results else PASS if PASS in results else NOT_APPLICABLE
 
     def comes_back(self) -> str:
+        """The thing of the tale is spoken of in its second half."""
         said = [(word.lower(), where) for word, where in self.tokens if word.lower() in words.THINGS]
         if said and said[-1][1] < len(self.text) / 2:
             return self.fail(f"return: the {said[-1][0]} is forgotten")
@@ -195,6 +199,7 @@ class Reader:
         return FAIL if FAIL in results else PASS if PASS in results else NOT_APPLICABLE
 
     def ending(self) -> str:
+        """The text is long enough for a tale, stops after a sentence, and its last three sentences are an ending."""
         if len(re.findall(r"[A-Za-z]+", self.text)) < MINIMUM_WORDS:
             return self.fail("ending: too short for a tale")
         if not re.search(r'[.!]"?$', self.text):
@@ -205,6 +210,7 @@ class Reader:
         return PASS
 
     def form(self) -> str:
+        """Capitals, articles, quotations and signs are where they belong, and no sentence is said again."""
         for paragraph in self.text.split("\n\n"):
             if paragraph.count('"') % 2:
                 return self.fail("form: a quotation is not closed")

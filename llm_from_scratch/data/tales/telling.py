@@ -53,6 +53,7 @@ class Facts:
 
     @property
     def thing(self) -> str:
+        """The thing of the tale with its colour."""
         return f"{self.colour} {self.noun}"
 
 
@@ -129,9 +130,11 @@ class Teller:
             self.say(*variants)
 
     def flip(self, times: int = 1, out_of: int = 2) -> bool:
+        """True in `times` cases out of `out_of`."""
         return self.dice.flip(times, out_of)
 
     def paragraph(self) -> None:
+        """End the paragraph, if anything stands in it."""
         if self._paragraphs[-1]:
             self._paragraphs.append([])
 
@@ -192,6 +195,7 @@ class Teller:
             )
 
     def text(self) -> str:
+        """The title and the paragraphs, an empty line between them."""
         paragraphs = [" ".join(sentences) for sentences in self._paragraphs if sentences]
         return "\n\n".join(["{hero} the {kind} and the {thing} {at_place}".format_map(self.slots), *paragraphs])
 
