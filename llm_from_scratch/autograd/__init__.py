@@ -1,6 +1,7 @@
 """Automatic differentiation on NumPy arrays: `Tensor`, `@primitive`, elementary operations, `gradcheck`."""
 
 from .arithmetic import absolute, add, divide, maximum, minimum, multiply, negative, power, subtract
+from .bfloat16 import BFloat16Tensor, store_bfloat16, widen
 from .broadcasting import unbroadcast
 from .derivatives import hessian_vector_product, jacobian
 from .differences import GradientMismatch, gradcheck
@@ -20,6 +21,7 @@ abs, sum = absolute, total  # NumPy's names; inside the package, ours leave Pyth
 # `max`, `min`, `abs` and `sum` are left out: `from … import *` must not replace Python's own.
 __all__ = [
     "PRIMITIVES",
+    "BFloat16Tensor",
     "GradientMismatch",
     "Primitive",
     "Tensor",
@@ -62,6 +64,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "store_bfloat16",
     "subtract",
     "swapaxes",
     "take",
@@ -71,4 +74,5 @@ __all__ = [
     "unbroadcast",
     "var",
     "where",
+    "widen",
 ]

@@ -8,7 +8,8 @@ never at intermediate tensors, so an activation that no backward asked for is fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ class Node:
     """One application of a primitive: where its gradients go, and what its backward needs."""
 
     __slots__ = ("edges", "needs", "outputs", "primitive", "saved")
+    inside: tuple[Any, ...] | None = ()  # leaves that get gradients from a graph inside the node; None: nobody knows
 
     def __init__(self, primitive: Operation, edges: tuple[Edge, ...], needs: tuple[bool, ...], saved: Any) -> None:
         self.primitive = primitive
@@ -46,6 +48,12 @@ class Node:
         self.needs = needs
         self.saved = saved
         self.outputs: tuple[tuple[tuple[int, ...], np.dtype], ...] = ()
+
+    def backward(
+        self, cotangents: tuple[np.ndarray, ...], into: dict[Any, np.ndarray] | None
+    ) -> Sequence[np.ndarray | None]:
+        """The gradients for the edges. into: where leaves' gradients are collected, for a node with a graph inside."""
+        return self.primitive.call_backward(cotangents, self.saved, self.needs)
 
 
 Edge = tuple[Node, int] | Leaf | None
@@ -71,14 +79,25 @@ def topological_order(root: Node) -> list[Node]:
     return order
 
 
-def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Any, np.ndarray] | None) -> None:
-    """Carry `gradient`, the cotangent of `root`'s output number `output`, back to the leaves."""
+def propagate(
+    root: Node,
+    output: int,
+    gradient: np.ndarray,
+    into: dict[Any, np.ndarray] | None,
+    finished: Callable[[Any], None] | None = None,
+) -> None:
+    """Carry `gradient`, the cotangent of `root`'s output number `output`, back to the leaves.
+
+    finished: called with a leaf as soon as no gradient is to come to it any more, in the order of the walk.
+    """
     order = topological_order(root)
     if any(node.saved is _RELEASED for node in order):
         raise ValueError("this graph was already released by an earlier backward(); run the forward pass again")
     # Per node: the gradient of each output so far, and whether that array is ours to add into.
     pending: dict[Node, list[tuple[np.ndarray, bool] | None]] = {node: [None] * len(node.outputs) for node in order}
     pending[root][output] = (gradient, False)
+    # How many nodes will still give something to a leaf: one that is used twice is finished after its second use.
+    givers = None if finished is None else _givers(order)
     while order:
         node = order.pop()
         arrived = pending.pop(node)
@@ -87,15 +106,15 @@ def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Any, np.
             for entry, (shape, dtype) in zip(arrived, node.outputs)
         )
         del arrived
-        results = node.primitive.call_backward(cotangents, node.saved, node.needs)
+        results = node.backward(cotangents, into)
+        everybody = [id(array) for array in (*cotangents, *results)]
         for position, (edge, result) in enumerate(zip(node.edges, results)):
             if edge is None:
                 continue
             if result is None:
                 raise ValueError(f"the backward of {node.primitive.__name__} returned no gradient for input {position}")
             # A view, the incoming gradient itself or an array returned twice belongs to others too: never add into it.
-            owned = result.base is None and not any(result is c for c in cotangents)
-            owned = owned and sum(result is other for other in results) == 1
+            owned = result.base is None and everybody.count(id(result)) == 1
             if not isinstance(edge, tuple):  # a leaf
                 _check_shape(node, position, result, edge.shape, edge.dtype)
                 deliver(edge, result, owned, into)
@@ -104,7 +123,24 @@ def propagate(root: Node, output: int, gradient: np.ndarray, into: dict[Any, np.
                 _check_shape(node, position, result, *parent.outputs[output])
                 slots = pending[parent]
                 slots[output] = _add(slots[output], result, owned)
+        leaves = leaves_of(node) if givers else ()
         node.saved, node.edges = _RELEASED, ()  # activations go as soon as they have been used
+        for leaf in leaves:
+            givers[leaf] -= 1  # type: ignore[index]
+            if not givers[leaf]:  # type: ignore[index]
+                finished(leaf)  # type: ignore[misc]
+
+
+def leaves_of(node: Node) -> set[Any]:
+    """The leaves that a node gives gradients to."""
+    return {edge for edge in node.edges if edge is not None and not isinstance(edge, tuple)} | set(node.inside or ())
+
+
+def _givers(order: list[Node]) -> Counter[Any] | None:
+    """For each leaf the number of nodes that give to it; None when some node does not know which it gives to."""
+    if any(node.inside is None for node in order):
+        return None
+    return Counter(leaf for node in order for leaf in leaves_of(node))
 
 
 def _add(total: tuple[np.ndarray, bool] | None, more: np.ndarray, owned: bool) -> tuple[np.ndarray, bool]:

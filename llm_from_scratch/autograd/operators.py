@@ -28,8 +28,10 @@ def known_as(
     """
 
     def register(function: Operation) -> Operation:
+        here = method or _method(function)
+        here.__doc__ = here.__doc__ or function.__doc__
         for name in names:
-            setattr(Tensor, name, method or _method(function))
+            setattr(Tensor, name, here)
         if operator:
             setattr(Tensor, f"__{operator}__", lambda a, b: function(a, b))
             setattr(Tensor, f"__r{operator}__", lambda a, b: function(b, a))
@@ -45,5 +47,5 @@ def _method(function: Callable[..., Any]) -> Any:
     def method(self: Tensor, *arguments: Any, **settings: Any) -> Any:
         return function(self, *arguments, **settings)
 
-    method.__name__, method.__doc__ = function.__name__, function.__doc__
+    method.__name__ = function.__name__
     return method

@@ -154,9 +154,10 @@ def _common_float(name: str, inputs: tuple[Any, ...]) -> np.dtype | None:
     """The one floating dtype of the inputs. Plain numbers adapt to it; two different ones are an error."""
     found: np.dtype | None = None
     for value in inputs:
-        array = value.data if isinstance(value, Tensor) else value
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and (array.ndim or isinstance(value, Tensor)):
-            dtype = array.dtype.newbyteorder("=")
+        if not (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.ndim)):
+            continue
+        dtype = value.dtype if value.dtype.isnative else value.dtype.newbyteorder("=")
+        if dtype is not found and dtype.kind == "f":
             if found is not None and dtype != found:
                 raise TypeError(
                     f"{name} got both {found} and {dtype}: nothing is converted silently; "

@@ -79,7 +79,7 @@ def _(dy, axes, needs):
 
 
 known_as("transpose", method=lambda x, *axes: transpose(x, _several(axes)))(transpose)
-known_as("T", method=property(lambda x: transpose(x)))(transpose)
+known_as("T", method=property(lambda x: transpose(x), doc="The axes turned round: (2, 3) -> (3, 2)."))(transpose)
 
 
 @known_as("swapaxes")

@@ -37,8 +37,21 @@ def no_grad() -> Iterator[None]:
     >>> y.requires_grad
     False
     """
+    with _set_to(False):
+        yield
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record inside the block (in this thread), whatever holds outside: for a backward that runs a forward again."""
+    with _set_to(True):
+        yield
+
+
+@contextmanager
+def _set_to(enabled: bool) -> Iterator[None]:
     before = grad_enabled()
-    _state.enabled = False
+    _state.enabled = enabled
     try:
         yield
     finally:
@@ -93,6 +106,11 @@ class Tensor:
         self.requires_grad: bool = requires_grad
         self._node: Node | None = None
         self._output = 0
+
+    @property
+    def stored(self) -> np.ndarray:
+        """The array that is kept, and that a checkpoint writes: `data`, but for a `BFloat16Tensor`."""
+        return self.data
 
     # What an array can tell about itself.
     @property
@@ -159,11 +177,19 @@ class Tensor:
         body = np.array2string(self.data, precision=4, separator=", ", prefix="Tensor(")
         return f"Tensor({body}{', requires_grad=True' if self.requires_grad and self._node is None else ''})"
 
-    def backward(self, gradient: np.ndarray | None = None, *, into: dict[Tensor, np.ndarray] | None = None) -> None:
+    def backward(
+        self,
+        gradient: np.ndarray | None = None,
+        *,
+        into: dict[Tensor, np.ndarray] | None = None,
+        finished: Callable[[Tensor], None] | None = None,
+    ) -> None:
         """Add the derivative of this tensor to the `.grad` of every leaf it was computed from.
 
         gradient: the cotangent, same shape as this tensor; may be left out for a single number (then it is 1).
         into: collect the leaves' gradients in this dictionary instead of in `.grad` (for threads that share leaves).
+        finished: called on the way with each leaf whose gradient is complete, after the last of its uses; not with
+        those of which that cannot be told (in a graph with a `rerun` that does not say what it uses).
 
         The graph is released on the way: a second backward through it raises ValueError.
         """
@@ -183,8 +209,10 @@ class Tensor:
             raise ValueError(f"the gradient has shape {gradient.shape}, the tensor {self.shape}")
         if self._node is None:
             deliver(self, gradient, False, into)
+            if finished is not None:
+                finished(self)
         else:
-            propagate(self._node, self._output, gradient, into)
+            propagate(self._node, self._output, gradient, into, finished)
 
     if TYPE_CHECKING:  # each put on the class where its operation is defined: see operators.py
 
@@ -204,36 +232,93 @@ class Tensor:
         def __pos__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
         def __getitem__(self, index: Any) -> Tensor: ...
-        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
-        def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def cumsum(self, axis: int | None = None) -> Tensor: ...
-        def sort(self, axis: int | None = -1) -> Tensor: ...
-        def abs(self) -> Tensor: ...
-        def exp(self) -> Tensor: ...
-        def log(self) -> Tensor: ...
-        def sqrt(self) -> Tensor: ...
-        def sin(self) -> Tensor: ...
-        def cos(self) -> Tensor: ...
-        def tanh(self) -> Tensor: ...
-        def clip(self, low: Any = None, high: Any = None) -> Tensor: ...
-        def reshape(self, *shape: Any) -> Tensor: ...
-        def ravel(self) -> Tensor: ...
-        def flatten(self) -> Tensor: ...
-        def squeeze(self, axis: Any = None) -> Tensor: ...
-        def transpose(self, *axes: Any) -> Tensor: ...
-        def swapaxes(self, a: int, b: int) -> Tensor: ...
-        def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
-        def pad(self, widths: Any, value: float = 0.0) -> Tensor: ...
-        def split(self, sections: Any, axis: int = 0) -> list[Tensor]: ...
-        def astype(self, dtype: Any) -> Tensor: ...
+        def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """The sum over `axis` (None: all): (...) -> (...) without it, or of length 1 with keepdims."""
+
+        def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """The arithmetic mean over `axis`; shapes as of `sum`."""
+
+        def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+            """The variance over `axis`, divided by their number minus ddof; shapes as of `sum`."""
+
+        def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+            """The root of `var`; shapes as of `sum`."""
+
+        def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """The largest entry over `axis`; shapes as of `sum`."""
+
+        def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """The smallest entry over `axis`; shapes as of `sum`."""
+
+        def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """The product over `axis`; shapes as of `sum`."""
+
+        def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+            """ln Σ exp(x) over `axis`, without overflow; shapes as of `sum`."""
+
+        def cumsum(self, axis: int | None = None) -> Tensor:
+            """Running sums along `axis`: (...) -> (...); None: over all in a row, (size,)."""
+
+        def sort(self, axis: int | None = -1) -> Tensor:
+            """Ascending along `axis`: (...) -> (...); None: all in a row, (size,)."""
+
+        def abs(self) -> Tensor:
+            """|x|, entry by entry: (...) -> (...)."""
+
+        def exp(self) -> Tensor:
+            """e to the x, entry by entry: (...) -> (...)."""
+
+        def log(self) -> Tensor:
+            """The natural logarithm, entry by entry: (...) -> (...)."""
+
+        def sqrt(self) -> Tensor:
+            """The square root, entry by entry: (...) -> (...)."""
+
+        def sin(self) -> Tensor:
+            """The sine, entry by entry: (...) -> (...)."""
+
+        def cos(self) -> Tensor:
+            """The cosine, entry by entry: (...) -> (...)."""
+
+        def tanh(self) -> Tensor:
+            """The hyperbolic tangent, entry by entry: (...) -> (...)."""
+
+        def clip(self, low: Any = None, high: Any = None) -> Tensor:
+            """What lies below `low` or above `high` set to it: (...) -> (...)."""
+
+        def reshape(self, *shape: Any) -> Tensor:
+            """The same entries in another shape: (...) -> shape, one of whose lengths may be -1."""
+
+        def ravel(self) -> Tensor:
+            """All entries in one row: (...) -> (size,)."""
+
+        def flatten(self) -> Tensor:
+            """All entries in one row: (...) -> (size,)."""
+
+        def squeeze(self, axis: Any = None) -> Tensor:
+            """Without its axes of length 1, or without those of `axis`: (2, 1, 3) -> (2, 3)."""
+
+        def transpose(self, *axes: Any) -> Tensor:
+            """The axes in the order given, or turned round: (2, 3, 4) -> (4, 3, 2)."""
+
+        def swapaxes(self, a: int, b: int) -> Tensor:
+            """Two axes exchanged: (2, 3, 4) -> (4, 3, 2) with 0 and 2."""
+
+        def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+            """Each entry `repeats` times along `axis`: (2, 3) -> (2, 6) with 2 and 1; None: all in a row."""
+
+        def pad(self, widths: Any, value: float = 0.0) -> Tensor:
+            """A constant around it, widths as of np.pad: (2, 3) -> (4, 5) with 1."""
+
+        def split(self, sections: Any, axis: int = 0) -> list[Tensor]:
+            """Cut along `axis`, as np.split does: (4, 3) -> two of (2, 3) with 2."""
+
+        def astype(self, dtype: Any) -> Tensor:
+            """The same numbers in another dtype: (...) -> (...)."""
+
         @property
-        def T(self) -> Tensor: ...
+        def T(self) -> Tensor:
+            """The axes turned round: (2, 3) -> (3, 2)."""
 
 
 def as_tensor(value: Arrayish) -> Tensor:

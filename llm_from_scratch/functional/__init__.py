@@ -49,8 +49,9 @@ from .lookup import embedding
 from .losses import cross_entropy
 from .low_rank import add_low_rank
 from .norms import layer_norm, rms_norm
+from .perceptrons import feed_forward, gated_feed_forward
 from .probabilities import log_softmax, softmax
-from .projections import linear, linear_cross_entropy
+from .projections import join_heads, linear, linear_cross_entropy, linear_heads, queries_keys_values
 from .regularization import dropout
 from .relative_positions import relative_attention
 from .rotations import rotary
@@ -80,12 +81,16 @@ __all__ = [
     "einsum",
     "embedding",
     "exp",
+    "feed_forward",
+    "gated_feed_forward",
     "geglu",
     "gelu",
     "gelu_tanh",
+    "join_heads",
     "layer_norm",
     "linear",
     "linear_cross_entropy",
+    "linear_heads",
     "load_balancing_loss",
     "log",
     "log_softmax",
@@ -100,6 +105,7 @@ __all__ = [
     "pad",
     "plain",
     "prod",
+    "queries_keys_values",
     "ravel",
     "relative_attention",
     "relu",

@@ -8,6 +8,7 @@ from ..autograd import primitive
 from ..checks import floating, shapes
 from ..kernels import long_convolution as kernels
 from ..kernels import modal
+from ..kernels.row_products import is_batch_invariant
 from .short_filters import document_borders
 
 CHUNK = 16  # steps between the states that a scan stores for its backward
@@ -37,6 +38,7 @@ def long_convolution(x, h, D=None, /, *, segments=None, method="fft"):
         raise ValueError(f"long_convolution: method is 'fft' or 'direct', not {method!r}")
     shapes("long_convolution", D=(D, x.shape[2:]))
     runs = document_runs("long_convolution", segments, x.shape[:2])
+    method = "direct" if is_batch_invariant() else method  # the size of a transform is that of the whole row
     forward = kernels.fft_convolution if method == "fft" else kernels.direct_convolution
     y = forward(x, h, runs)
     if D is not None:

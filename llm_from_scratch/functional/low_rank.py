@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..autograd import primitive
 from ..checks import floating
+from ..kernels.row_products import product
 
 
 @primitive
@@ -25,9 +26,9 @@ def add_low_rank(y, x, A, B, /, *, scale=1.0):
             "(..., O), (..., I), (I, R) and (R, O) were expected"
         )
     rows = x.reshape(-1, x.shape[-1])
-    middle = rows @ A
+    middle = product(rows, A)
     middle *= x.dtype.type(scale)
-    sum = middle @ B
+    sum = product(middle, B)
     sum += y.reshape(sum.shape)
     return sum.reshape(y.shape), (rows, x.shape, A, B, middle, scale)
 

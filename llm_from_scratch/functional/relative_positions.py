@@ -16,6 +16,7 @@ Source: Dai et al. 2019, arXiv:1901.02860, section 3.3 and appendix B.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,7 +26,11 @@ from ..autograd import primitive
 from ..checks import floating
 from ..kernels import attention as kernels
 from ..kernels.attention import Tile
-from .tiled_attention import BLOCK, _masking, _Scratch, _shares
+from ..kernels.row_products import is_batch_invariant, product
+from .tiled_attention import _masking
+
+BLOCK = 128  # queries in a tile
+TILE_BYTES = 1 << 20  # a tile should stay in the second-level cache between its products and its softmax
 
 
 @primitive
@@ -169,6 +174,40 @@ def _to_distances(dscores: np.ndarray) -> np.ndarray:
     padded[:, :, n - 1 :] = dscores.reshape(b, h, n * keys)
     block, one = padded.strides[:2], padded.itemsize
     return as_strided(padded, dscores.shape, (*block, (keys + 1) * one, one), writeable=False)
+
+
+class _Scratch:
+    """Buffers for products, reused from tile to tile."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self._dtype = dtype
+        self._buffers: dict[int, np.ndarray] = {}
+
+    def matmul(self, number: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """a @ b in buffer `number`: valid until that buffer is used again."""
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        shape = (*lead, a.shape[-2], b.shape[-1])
+        if is_batch_invariant():
+            return product(a, b)
+        size = math.prod(shape)
+        buffer = self._buffers.get(number)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[number] = np.empty(size, self._dtype)
+        return np.matmul(a, b, out=buffer[:size].reshape(shape))
+
+
+def _shares(shape: tuple[int, ...], tile_bytes: int) -> Iterator[tuple[tuple, tuple, int]]:
+    """Cut (B, K, G) so that each share's tile fits the cache: index for keys, index for queries, first head."""
+    batch, groups, size = shape[:3]
+    fits = max(1, TILE_BYTES // max(1, tile_bytes))  # tiles of one head
+    rows = max(1, fits // (groups * size))
+    kv = groups if rows > 1 else max(1, min(groups, fits // size))
+    each = size if kv > 1 else max(1, min(size, fits))
+    for b in range(0, batch, rows):
+        for n in range(0, groups, kv):
+            for g in range(0, size, each):
+                lead = slice(b, min(b + rows, batch)), slice(n, min(n + kv, groups))
+                yield (*lead, slice(None)), (*lead, slice(g, min(g + each, size))), n * size + g
 
 
 def _check(q, k, relative, content_bias, position_bias, offset) -> None:

@@ -13,12 +13,15 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, no_grad
+from ..kernels.token_attention import Attend
+from ..kernels.token_matrices import NormStep, vector
 from .basic import Linear, Norm, NormSpec
 from .context import Context
 from .described import Described
 from .initialization import Normal
 from .memory import KeyValueCache, RollingCache
 from .module import Initializer, Module
+from .one_token import End, Sketch
 from .positions import Rotary, bfloat16_alibi
 from .recording import Recording
 
@@ -157,17 +160,23 @@ class Attention(Module):
         spec = self.spec
         batch, length, _ = x.shape
 
-        def heads(y: Tensor, count: int, norm: Norm | None = None) -> Tensor:
+        def heads(project: Linear, count: int, norm: Norm | None = None) -> Tensor:
+            """(B, count, T, D). Asked by type: an adapter, packed weights or a patch compute otherwise."""
+            if type(project) is Linear and spec.clip is None and norm is None:
+                return F.linear_heads(x, project.weight, project.bias, heads=count)
+            y = project(x) if spec.clip is None else F.clip(project(x), limit=spec.clip)
             if norm is not None:
                 y = norm(y.reshape(batch, length, -1, norm.spec.size))
             return y.reshape(batch, length, count, spec.head_dim).transpose(0, 2, 1, 3)
 
-        q, k, v = self.query(x), self.key(x), self.value(x)
-        if spec.clip is not None:
-            q, k, v = (F.clip(y, limit=spec.clip) for y in (q, k, v))
-        q = heads(q, spec.heads, self.query_norm)  # (B, H, T, D)
-        k = heads(k, spec.key_value_heads, self.key_norm)  # (B, K, T, D)
-        v = heads(v, spec.key_value_heads)
+        if memory is None and self._is_plain():  # one product; with a memory tokens may be few, and joining dearer
+            three = self.query, self.key, self.value
+            arrays = *(linear.weight for linear in three), *(linear.bias for linear in three)
+            q, k, v = F.queries_keys_values(x, *arrays, heads=spec.heads, key_value_heads=spec.key_value_heads)
+        else:
+            q = heads(self.query, spec.heads, self.query_norm)  # (B, H, T, D)
+            k = heads(self.key, spec.key_value_heads, self.key_norm)  # (B, K, T, D)
+            v = heads(self.value, spec.key_value_heads)
         if spec.rotary is not None:
             lengths = None if spec.rotary.stretch is None else context.lengths
             q, k = spec.rotary(q, context.positions, lengths), spec.rotary(k, context.positions, lengths)
@@ -191,7 +200,44 @@ class Attention(Module):
             with no_grad():
                 weights = F.attention_weights(q.data, k.data, **settings)
             y = record_attention(context.record, weights, v, y)
-        return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
+        return self.output(F.join_heads(y))
+
+    def _is_plain(self) -> bool:
+        """Whether query, key and value are nothing but products: no norm, no limit, no adapter, no packed weights."""
+        spec = self.spec
+        if spec.clip is not None or self.query_norm is not None or self.key_norm is not None:
+            return False
+        return type(self.query) is Linear and type(self.key) is Linear and type(self.value) is Linear
+
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """Three products, the attention of one query, and a product."""
+        spec = self.spec
+        q, k, v = (sketch.product(x, linear, norm=norm) for linear in (self.query, self.key, self.value))
+        sketch.add(q, k, v)
+        cos, sin = (None, None) if spec.rotary is None else sketch.angles(spec.rotary)
+        attend = Attend(
+            q.out, k.out, v.out, vector(q.out.size), spec.heads, spec.key_value_heads,
+            spec.scale or 1.0 / math.sqrt(spec.head_dim),
+            0 if spec.rotary is None else spec.rotary.dims // 2,
+            spec.rotary is not None and spec.rotary.interleaved,
+            spec.clip or 0.0,
+            None if self.query_norm is None else sketch.norm(self.query_norm),
+            None if self.key_norm is None else sketch.norm(self.key_norm),
+            None if spec.slopes is None else np.array(spec.slopes, np.float32),
+            spec.bfloat16_slopes, cos=cos, sin=sin,
+        )  # fmt: skip
+        sketch.add(attend)
+        sketch.remember(attend, self._place)
+        sketch.add(sketch.product(attend.out, self.output, end.out, residual=end.residual, alpha=end.alpha))
+
+    def _place(self, attend: Attend, memory: KeyValueCache, context: Context) -> None:
+        spec = self.spec
+        attend.keys, attend.values, start, stop = memory.place(spec.key_value_heads, spec.head_dim)
+        attend.start, attend.stop = start if spec.window is None else max(start, stop - spec.window), stop
+        if spec.log_n is not None:
+            attend.factor = self._log_n(context.positions, np.dtype(np.float32)).item()
+        if spec.bfloat16_slopes:
+            attend.places = np.ascontiguousarray(context.key_positions[0, attend.start - stop :], np.int64)
 
     def _key_bias(self, context: Context, held: int) -> np.ndarray | None:
         """What is added to the scores of the last `held` keys: padding's -inf, and Falcon's ALiBi."""

@@ -8,8 +8,10 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from ..kernels.token_matrices import Matrix, NormStep
 from .initialization import ONES, ZEROS, Normal
 from .module import Initializer, Module, parameter
+from .one_token import Sketch
 
 
 class Linear(Module):
@@ -35,6 +37,16 @@ class Linear(Module):
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
+    def matrix(self, sketch: Sketch) -> Matrix:
+        """As it is, for one token."""
+        inputs, outputs = self.weight.shape
+        return Matrix(inputs, outputs, sketch.array(self.weight), bias=sketch.array(self.bias))
+
+    def one_token(self, sketch: Sketch, x: np.ndarray) -> np.ndarray:
+        """One product."""
+        sketch.add(product := sketch.product(x, self))
+        return product.out
+
 
 class Embedding(Module):
     """One row a token: ids (...) -> (..., dim)."""
@@ -50,6 +62,11 @@ class Embedding(Module):
     def scores(self, x: Tensor) -> Tensor:
         """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
         return F.linear(x, self.weight, transposed=True)
+
+    def score_matrix(self, sketch: Sketch, bias: Tensor | None) -> Matrix:
+        """What `scores` multiplies with, for one token."""
+        rows, dim = self.weight.shape
+        return Matrix(dim, rows, sketch.array(self.weight), transposed=True, bias=sketch.array(bias))
 
 
 @dataclass(frozen=True)
@@ -109,3 +126,13 @@ class Norm(Module):
         if self.spec.kind == "rms":
             return F.rms_norm(x, weight, eps=self.spec.eps, eps_outside=self.spec.eps_outside)
         return F.layer_norm(x, weight, self.bias, eps=self.spec.eps)
+
+    def norm_step(self, sketch: Sketch) -> NormStep:
+        """As it is, for one token."""
+        spec, arrays = self.spec, (sketch.array(self.weight), sketch.array(self.bias))
+        plus_one = spec.plus_one and self.weight is not None
+        return NormStep(spec.size, spec.eps, *arrays, spec.kind == "layer", plus_one, spec.eps_outside)
+
+    def one_token(self, sketch: Sketch, x: np.ndarray) -> np.ndarray:
+        """One norm."""
+        return sketch.normed(x, self)

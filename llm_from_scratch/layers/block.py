@@ -18,10 +18,12 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from ..kernels.token_matrices import vector
 from .basic import NormSpec
 from .context import Context
 from .described import Whole, ask
 from .module import Module
+from .one_token import End, Sketch
 
 
 class FunctionSpec(Protocol):
@@ -231,4 +233,31 @@ class Block(Module):
                     update = F.dropout(update, rate=branch.dropout, rng=context.rng)
                 y = y + update
             x = getattr(self, f"{names[0]}_norm_after")(y) if branch.norm_after is not None else y
+        return x
+
+    def one_token(self, sketch: Sketch, x: np.ndarray) -> np.ndarray:
+        """The same for one token: norms before a function belong to its first products, the sum to its last."""
+        layer, _ = sketch.place
+        for branch in self.spec.branches:
+            names = list(branch.functions)
+            residual = x
+            if branch.residual_is_normed:
+                x = residual = sketch.normed(x, getattr(self, f"{names[0]}_norm"))
+                norms: list[Any] = [None] * len(names)
+            else:
+                norms = [sketch.norm(getattr(self, f"{name}_norm")) for name, _ in zip(names, branch.norms_before)]
+                norms = norms if len(norms) == len(names) else (norms or [None]) * len(names)
+            alpha = branch.alpha
+            for name, norm in zip(names, norms):
+                sketch.place = layer, name
+                out = vector(x.size)
+                if branch.norm_branch is None:
+                    sketch.ask(getattr(self, name), "one_token", x, norm, End(out, residual, alpha))
+                else:
+                    sketch.ask(getattr(self, name), "one_token", x, norm, End(out))
+                    out = sketch.normed(out, getattr(self, f"{name}_norm_branch"), residual, alpha)
+                residual, alpha = out, 1.0
+            x = residual
+            if branch.norm_after is not None:
+                x = sketch.normed(x, getattr(self, f"{names[0]}_norm_after"))
         return x

@@ -9,11 +9,14 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from ..kernels.token_matrices import Matrix, NormStep, vector
+from ..kernels.token_steps import Product
 from .basic import Linear
 from .context import Context
 from .described import Described
 from .initialization import Normal
 from .module import Initializer, Module
+from .one_token import End, Sketch
 
 ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": F.gelu_tanh, "silu": F.silu, "relu": F.relu}
 GATED = {"silu": F.swiglu, "gelu": F.geglu}  # activation(gate) ⊙ up in one pass
@@ -89,9 +92,32 @@ class FeedForward(Module):
 
     def __call__(self, x: Tensor, memory: Any, context: Context) -> Tensor:
         activation = self.spec.activation
+        if self._is_one_step():
+            matrices = [self.up, self.down] if not self.spec.gated else [self.gate, self.up, self.down]
+            whole = F.gated_feed_forward if self.spec.gated else F.feed_forward
+            return whole(x, *(m.weight for m in matrices), *(m.bias for m in matrices), activation=activation)
         if not self.spec.gated:
             return self.down(ACTIVATIONS[activation](self.up(x)))
         gate, up = self.gate(x), self.up(x)
         if activation in GATED:
             return self.down(GATED[activation](gate, up))
         return self.down(ACTIVATIONS[activation](gate) * up)
+
+    def _is_one_step(self) -> bool:
+        """Whether the whole is one step of the graph. Not where an adapter, packed weights or a patch compute."""
+        gated = self.spec.gated
+        if type(self.up) is not Linear or type(self.down) is not Linear or (gated and type(self.gate) is not Linear):
+            return False
+        return not gated or self.spec.activation in GATED
+
+    def matrices(self, sketch: Sketch) -> tuple[list[Matrix], Matrix, Matrix]:
+        """The gate if there is one, up and down, for one token."""
+        gates = [sketch.ask(self.gate, "matrix")] if self.spec.gated else []
+        return gates, sketch.ask(self.up, "matrix"), sketch.ask(self.down, "matrix")
+
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """Two products."""
+        gates, up, down = self.matrices(sketch)
+        inner = vector(up.outputs)
+        sketch.add(Product(x, [up], inner, norm, gates, self.spec.activation))
+        sketch.add(Product(inner, [down], end.out, residual=end.residual, alpha=end.alpha))

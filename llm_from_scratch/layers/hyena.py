@@ -21,6 +21,9 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor
 from ..kernels import modal
+from ..kernels.row_products import is_batch_invariant
+from ..kernels.token_matrices import NormStep, vector
+from ..kernels.token_steps import Convolve, Recur
 from .basic import Linear
 from .context import Context, real_tokens
 from .described import Described
@@ -28,6 +31,7 @@ from .implicit_filter import ImplicitFilterSpec
 from .initialization import ONES, Normal
 from .mamba import Convolution, ScanMemory
 from .module import Initializer, Module, parameter
+from .one_token import End, NotTold, Sketch
 
 MOST_RECURRENT = 32  # modes up to which the recurrence was found faster than filter and FFT (see `bench`)
 
@@ -113,13 +117,19 @@ class ModalFilter(Module):
         """The convolved x, and the state after it if it is to be continued."""
         if self.method not in ("auto", "fft", "recurrence"):
             raise ValueError(f"a modal filter's method is 'auto', 'fft' or 'recurrence', not {self.method!r}")
-        few = self.spec.state_size <= MOST_RECURRENT or x.shape[1] == 1
+        few = self.spec.state_size <= MOST_RECURRENT or x.shape[1] == 1 or is_batch_invariant()
         if state is not None or self.method == "recurrence" or (self.method == "auto" and few):
             begin = None if state is None else Tensor(state)
             y, last = F.modal_scan(x, self.poles, self.residues, D, begin, segments=segments)
             return y, last.data if continued else None
         y = F.long_convolution(x, self.values(x.shape[1]), D, segments=segments)
         return y, modal.modal_state(x.data, self.poles.data, last_document(segments, x.shape)) if continued else None
+
+    def modes(self, sketch: Sketch) -> tuple[np.ndarray, np.ndarray]:
+        """Poles and residues, for one token, which goes as a recurrence whatever the method."""
+        if self.method not in ("auto", "fft", "recurrence"):
+            raise NotTold("the call says what is wrong")
+        return sketch.array(self.poles), sketch.array(self.residues)
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ class Hyena(Module):
 
     def new_memory(self) -> ScanMemory:
         """An empty memory."""
-        return ScanMemory()
+        return ScanMemory(history=isinstance(self.spec.filter, ImplicitFilterSpec))
 
     def __call__(self, x: Tensor, memory: ScanMemory | None, context: Context) -> Tensor:
         real = real_tokens(context, x.shape[1])
@@ -196,6 +206,24 @@ class Hyena(Module):
         if memory is not None:
             memory.advance(z, Tensor(state), context.segments, self.spec.convolution_width)
         return self.output(y * behind)
+
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """The same, both convolutions by one step. A filter without modes has no state: it cannot be told."""
+        width = self.spec.hidden_size
+        sketch.add(z := sketch.product(x, self.projection, norm=norm))
+        poles, residues = sketch.ask(self.filter, "modes")
+        weight, bias = sketch.ask(self.convolution, "parameters_of_token")
+        convolve = Convolve(z.out, weight, bias, vector(3 * width))
+        recur = Recur(convolve.out, poles, residues, sketch.array(self.D), vector(width))
+        sketch.add(convolve)
+        sketch.add(recur)
+        shapes = (self.spec.convolution_width - 1, 3 * width), poles.shape
+
+        def place(parts: tuple[Convolve, Recur], memory: ScanMemory, context: Context) -> None:
+            parts[0].memory, parts[1].memory = memory.places(*shapes)
+
+        sketch.remember((convolve, recur), place)
+        sketch.add(sketch.product(recur.out, self.output, end.out, residual=end.residual, alpha=end.alpha))
 
 
 def last_document(segments: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, concatenate
+from ..kernels.row_products import is_batch_invariant
 from .basic import Linear
 from .initialization import Constant
 from .mamba import Uniform
@@ -86,7 +87,7 @@ class ImplicitFilter(Module):
         """The convolved x, and all inputs so far if it is to be continued."""
         every = x if state is None else concatenate(Tensor(state), x, axis=1)
         h = self.values(every.shape[1])
-        if x.shape[1] == 1:
+        if x.shape[1] == 1 and not is_batch_invariant():
             y = (every * h[::-1]).sum(axis=1, keepdims=True) + x * D
         else:
             y = F.long_convolution(every, h, D, segments=segments)[:, every.shape[1] - x.shape[1] :]

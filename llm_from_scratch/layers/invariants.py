@@ -170,6 +170,8 @@ def remembers_as_a_memory_does(trial: Trial) -> None:
     assert isinstance(held, int) and held > 0, f"nbytes of a memory of {half} tokens is {held!r}, not a positive int"
     memory.select(rows)
     trial.continues(other, (half + 1,), memory, "after select([1, 0, 0])", half)
+    if hasattr(part, "join"):
+        _joins(trial, half)
     other = other[:ROWS]
     for length in range(T):
         memory = trial.memory()
@@ -186,6 +188,20 @@ def remembers_as_a_memory_does(trial: Trial) -> None:
         after = np.concatenate([trial.x[:, :length], other[:, length:]], axis=1)
         cuts = (length + 1,) if length + 1 < T else ()
         trial.continues(after, cuts, memory, f"after {T} tokens and crop({length})", length)
+
+
+def _joins(trial: Trial, half: int) -> None:
+    """`join`: rows that have seen all but two tokens and rows that have seen `half` go on side by side, as if alone."""
+    ends, T = (trial.tokens - 2, half), trial.tokens
+    memories = [trial.memory() for _ in ends]
+    for memory, end in zip(memories, ends):
+        trial.run(trial.x, 0, end, memory=memory)
+    memories[0].join(memories[1])
+    shifted = [np.pad(trial.x[:, : end + 2], ((0, 0), (T - end - 2, 0), (0, 0))) for end in ends]
+    mask = np.repeat([np.arange(T) >= T - end - 2 for end in ends], ROWS, axis=0)
+    got = trial.run(np.concatenate(shifted), T - 2, memory=memories[0], mask=mask)
+    alone = np.concatenate([trial.run(trial.x, 0, end + 2)[:, -2:] for end in ends])
+    trial.same(got, alone, f"after a memory of {ends[0]} tokens and one of {ends[1]} were joined", T - 2)
 
 
 @_check

@@ -16,11 +16,15 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from ..kernels.token_matrices import NormStep, vector
+from ..kernels.token_steps import Convolve, Scan
 from .basic import Linear
 from .context import Context, real_tokens
 from .described import Described
 from .initialization import ONES, Constant
+from .memory import joined
 from .module import Initializer, Module, parameter
+from .one_token import End, Sketch
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,12 @@ class ScanMemory:
     """What a Mamba mixer remembers: its state, and the last inputs of its convolution. Its size does not grow.
 
     Both are None before the first token. All of the past is mixed into the state, which cannot go back: it can only be
-    cropped to its whole length, or to nothing.
+    cropped to its whole length, or to nothing. history: the state is all inputs so far, (B, tokens, channels), of a
+    filter that has no state.
     """
 
-    def __init__(self) -> None:
-        self.length = 0
+    def __init__(self, history: bool = False) -> None:
+        self.length, self.history = 0, history
         self.state: np.ndarray | None = None  # (B, inner_size, state_size)
         self.tail: np.ndarray | None = None  # (B, convolution_width - 1, inner_size)
 
@@ -138,6 +143,24 @@ class ScanMemory:
         """Keep these rows of the batch, in this order."""
         if self.state is not None and self.tail is not None:
             self.state, self.tail = self.state[rows], self.tail[rows]
+
+    def join(self, other: ScanMemory, length: int) -> None:
+        """Add the rows of another: states do not ask how long their rows are, but a history does."""
+        assert self.state is not None and self.tail is not None and other.state is not None and other.tail is not None
+        width = length if self.history else self.state.shape[1]
+        self.state, self.tail = joined([self.state, other.state], width, 1), np.concatenate([self.tail, other.tail])
+        self.length = length
+
+    def places(self, tail: tuple[int, int], state: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Tail and state of a single row, of these shapes, for one more token that changes both where they lie."""
+        if self.tail is None or self.state is None:
+            self.tail, self.state = np.zeros((1, *tail), np.float32), np.zeros((1, *state), np.float32)
+        if self.tail.shape != (1, *tail) or self.state.shape != (1, *state):
+            held = f"{self.tail.shape} and {self.state.shape}"
+            raise ValueError(f"the memory holds {held}, this layer's would be {(1, *tail)} and {(1, *state)}")
+        self.tail, self.state = (np.require(y, np.float32, ["C", "W"]) for y in (self.tail, self.state))
+        self.length += 1
+        return self.tail[0], self.state[0]
 
     def advance(self, inputs: Tensor, state: Tensor, segments: np.ndarray | None, width: int) -> None:
         """Note the convolution's new inputs (B, T, inner_size) and the state after them."""
@@ -208,6 +231,30 @@ class Mamba(Module):
             memory.advance(h, state, context.segments, self.spec.convolution_width)
         return self.output(y * F.silu(z))
 
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """The same, the convolution and the scan by one step."""
+        spec, state = self.spec, self.spec.state_size
+        h = sketch.product(x, self.input, norm=norm)
+        gate = sketch.product(x, self.gate, norm=norm, activation="silu")
+        sketch.add(h, gate)
+        weight, bias = sketch.ask(self.convolution, "parameters_of_token")
+        convolve = Convolve(h.out, weight, bias, vector(spec.inner_size), "silu")
+        sketch.add(convolve)
+        sketch.add(selection := sketch.product(convolve.out, self.selection))
+        rank = spec.rank
+        sketch.add(step := sketch.product(selection.out[:rank], self.step, activation="softplus"))
+        B, C = selection.out[rank : rank + state], selection.out[rank + state :]
+        arrays = sketch.array(self.A_log), B, C, sketch.array(self.D), gate.out
+        scan = Scan(convolve.out, step.out, *arrays, vector(spec.inner_size))
+        sketch.add(scan)
+        shapes = (spec.convolution_width - 1, spec.inner_size), (spec.inner_size, state)
+
+        def place(parts: tuple[Convolve, Scan], memory: ScanMemory, context: Context) -> None:
+            parts[0].memory, parts[1].memory = memory.places(*shapes)
+
+        sketch.remember((convolve, scan), place)
+        sketch.add(sketch.product(scan.out, self.output, end.out, residual=end.residual, alpha=end.alpha))
+
 
 class Convolution(Module):
     """A depthwise causal convolution: (B, T, channels) -> (B, T, channels)."""
@@ -219,3 +266,7 @@ class Convolution(Module):
 
     def __call__(self, x: Tensor, tail: Tensor | None, segments: np.ndarray | None) -> Tensor:
         return F.causal_convolution(x, self.weight, self.bias, tail, segments=segments)
+
+    def parameters_of_token(self, sketch: Sketch) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weight and bias, for one token."""
+        return sketch.array(self.weight), sketch.array(self.bias)

@@ -6,6 +6,8 @@ that is remembered is constant: gradients reach the new tokens only.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +20,9 @@ class Memory(Protocol):
     """What one mixer remembers of the tokens it has seen.
 
     It may also have `shortest`: the fewest tokens (besides none) that crop can go back to, where it forgets on the way;
-    and `outlived(before, after)`: whether it no longer holds once sequences of lengths `before` have lengths `after`.
+    `outlived(before, after)`: whether it no longer holds once sequences of lengths `before` have lengths `after`; and
+    `join(other, length)`: add the rows of another, all of them then being `length` tokens long, cut or filled up with
+    padding (what the model hides) on the left. Neither of the two is empty.
     """
 
     @property
@@ -30,6 +34,33 @@ class Memory(Protocol):
 
     def select(self, rows: np.ndarray) -> None:
         """Keep these rows of the batch, in this order (repeats allowed)."""
+
+
+def joined(parts: Sequence[np.ndarray], width: int, axis: int) -> np.ndarray:
+    """The rows of all parts, each cut or filled up with zeros in front to be so wide along this axis.
+
+    >>> joined([np.array([[1, 2, 3]]), np.array([[4]])], 2, 1)
+    array([[2, 3],
+           [0, 4]])
+    """
+    shape = [sum(map(len, parts)), *parts[0].shape[1:]]
+    shape[axis] = width
+    result, row = np.zeros(shape, parts[0].dtype), 0
+    for part in parts:
+        kept = min(width, part.shape[axis])
+        last = [slice(None)] * part.ndim
+        last[axis] = slice(part.shape[axis] - kept, None)
+        place = [slice(row, row + len(part)), *last[1:]]
+        place[axis] = slice(width - kept, None)
+        result[tuple(place)] = part[tuple(last)]
+        row += len(part)
+    return result
+
+
+@functools.lru_cache(maxsize=32)
+def _column(heads: int, width: int) -> np.ndarray:
+    """Keys or values of one token of one row: of this shape and dtype."""
+    return np.empty((1, heads, 1, width), np.float32)
 
 
 class KeyValueCache:
@@ -56,12 +87,12 @@ class KeyValueCache:
             self.extend(keys, values)
         self._prefix = keys, values
 
-    def _check_prefix(self, keys: Tensor) -> None:
+    def _check_prefix(self, keys: tuple[int, ...]) -> None:
         """The first real keys show whether the prefix was made for this layer; NumPy would repeat a single head."""
-        if self._prefix is not None and self._prefix[0].shape[1::2] != keys.shape[1::2]:
+        if self._prefix is not None and self._prefix[0].shape[1::2] != keys[1::2]:
             heads, width = self._prefix[0].shape[1::2]
             raise ValueError(
-                f"the prefix has {heads} key-value heads of width {width}, the layer {keys.shape[1]} of {keys.shape[3]}"
+                f"the prefix has {heads} key-value heads of width {width}, the layer {keys[1]} of {keys[3]}"
             )
 
     def _remembered(self, first: int, column: int) -> tuple[Tensor, Tensor]:
@@ -89,7 +120,7 @@ class KeyValueCache:
 
         When gradients are recorded they flow into the new keys and values; the remembered ones are constants.
         """
-        self._check_prefix(keys)
+        self._check_prefix(keys.shape)
         start, end = self.length, self.length + keys.shape[2]
         found, recording = (keys, values), self._recording(keys, values)
         if recording and self._keys is not None:
@@ -105,6 +136,31 @@ class KeyValueCache:
         if recording:
             return found
         return Tensor(self._keys[:, :, :end]), Tensor(self._values[:, :, :end])
+
+    def place(self, heads: int, width: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """Room for one more token of a single row: the buffers of keys and values, float32, and a and b.
+
+        Columns a … b - 1 are then held; the caller writes the last of them.
+        """
+        if self._prefix is not None:
+            self._check_prefix((1, heads, 1, width))
+        held = self._keys
+        if held is not None and held.shape != (1, heads, held.shape[2], width):
+            raise ValueError(f"the memory holds {held.shape}, this layer's would be (1, {heads}, tokens, {width})")
+        start, stop = self._add_column(_column(heads, width))
+        keys, values = self._keys, self._values
+        assert keys is not None and values is not None
+        if keys.dtype != np.float32 or not keys.flags.c_contiguous:
+            keys, values = (np.array(y, np.float32, order="C") for y in (keys, values))
+            self._keys, self._values = keys, values
+        self.length += 1
+        return keys, values, start, stop
+
+    def _add_column(self, like: np.ndarray) -> tuple[int, int]:
+        end = self.length + 1
+        if self._keys is None or end > self._keys.shape[2]:
+            self._keys, self._values = self._grown(self._keys, like, end), self._grown(self._values, like, end)
+        return 0, end
 
     def held(self) -> tuple[np.ndarray, np.ndarray]:
         """The keys and values of the tokens held, (B, K, S, D) each: views, not copies."""
@@ -135,6 +191,11 @@ class KeyValueCache:
             self._keys, self._values = self._keys[rows], self._values[rows]
         if self._prefix is not None:
             self._prefix = self._prefix[0][rows], self._prefix[1][rows]
+
+    def join(self, other: KeyValueCache, length: int) -> None:
+        """Add the rows of another, all of them then being `length` tokens long. Gradients of a prefix end here."""
+        self._keys, self._values = (joined(both, length, 2) for both in zip(self.held(), other.held()))
+        self.length, self._prefix = length, None
 
 
 class RollingCache(KeyValueCache):
@@ -167,7 +228,7 @@ class RollingCache(KeyValueCache):
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append (B, K, T, D) and return the new ones behind the up to window - 1 before them."""
-        self._check_prefix(keys)
+        self._check_prefix(keys.shape)
         past, new = min(self._stop - self._start, self.window - 1), keys.shape[2]
         if self._recording(keys, values) or new > self.UNDO:
             found = keys, values
@@ -193,18 +254,27 @@ class RollingCache(KeyValueCache):
 
     def _append(self, keys: np.ndarray, values: np.ndarray, past: int) -> None:
         """Put them behind the last `past` of those held, which move to the front when the buffer is full."""
-        needed, full = past + keys.shape[2], 2 * (self.window + self.UNDO)
+        self._make_room(past, keys)
+        assert self._keys is not None and self._values is not None
+        new = slice(self._stop - keys.shape[2], self._stop)
+        self._keys[:, :, new], self._values[:, :, new] = keys, values
+
+    def _add_column(self, like: np.ndarray) -> tuple[int, int]:
+        self._make_room(min(self._stop - self._start, self.window - 1), like)
+        return self._start, self._stop
+
+    def _make_room(self, past: int, like: np.ndarray) -> None:
+        new = like.shape[2]
+        needed, full = past + new, 2 * (self.window + self.UNDO)
         capacity = 0 if self._keys is None else self._keys.shape[2]
-        if self._keys is None or self._values is None or self._stop + keys.shape[2] > capacity:
-            if needed > capacity or (capacity < full and self._stop + keys.shape[2] > capacity):
+        if self._keys is None or self._values is None or self._stop + new > capacity:
+            if needed > capacity or (capacity < full and self._stop + new > capacity):
                 capacity = max(needed, min(full, max(64, 2 * capacity)))
             older = slice(self._stop - past, self._stop)
-            self._keys = self._moved(self._keys, older, keys, capacity)
-            self._values = self._moved(self._values, older, values, capacity)
+            self._keys = self._moved(self._keys, older, like, capacity)
+            self._values = self._moved(self._values, older, like, capacity)
             self._stop = past
-        new = slice(self._stop, self._stop + keys.shape[2])
-        self._keys[:, :, new], self._values[:, :, new] = keys, values
-        self._start, self._stop = new.start - past, new.stop
+        self._start, self._stop = self._stop - past, self._stop + new
 
     def _moved(self, buffer: np.ndarray | None, older: slice, like: np.ndarray, capacity: int) -> np.ndarray:
         batch, heads, _, dim = like.shape
@@ -226,3 +296,10 @@ class RollingCache(KeyValueCache):
             )
         self._stop = self._start if length == 0 else self._stop - (self.length - length)
         super().crop(length)
+
+    def join(self, other: KeyValueCache, length: int) -> None:
+        """As any cache does it; as many columns are held as the fuller one had."""
+        both = list(zip(self.held(), other.held()))
+        width = min(length, max(keys.shape[2] for keys in both[0]))
+        self._keys, self._values = (joined(pair, width, 2) for pair in both)
+        self.length, self._prefix, self._start, self._stop = length, None, 0, width

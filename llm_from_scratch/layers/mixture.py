@@ -14,12 +14,15 @@ import numpy as np
 
 from ..autograd import Tensor, concatenate
 from ..functional import routing, softmax
+from ..kernels.token_matrices import NormStep, vector
+from ..kernels.token_steps import Product, Route
 from .basic import Linear
 from .context import Context
 from .described import Described
 from .feed_forward import FeedForward, FeedForwardSpec
 from .initialization import Normal
 from .module import Initializer, Module
+from .one_token import End, Sketch
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,24 @@ class Mixture(Module):
             answers.append(expert(rows, None, context) if len(rows) else rows)
         weights = routing.routing_weights(logits, experts)
         return routing.combine(weights, *answers, plan=plan).reshape(*x.shape)
+
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """The router, and for each choice the two products of the expert that it fell on."""
+        told = [sketch.ask(expert, "matrices") for expert in self.experts]
+        ups, downs = [up for _, up, _ in told], [down for _, _, down in told]
+        gates = [gate for expert_gates, _, _ in told for gate in expert_gates]
+        count = self.spec.chosen
+        chosen, weights = np.zeros(count, np.int64), np.zeros(count, np.float32)
+        sketch.add(router := sketch.product(x, self.router, norm=norm))
+        sketch.add(Route(router.out, chosen, weights))
+        choices = [(chosen[k : k + 1], weights[k : k + 1], vector(ups[0].outputs)) for k in range(count)]
+        activation = self.spec.expert.activation
+        sketch.add(*(Product(x, ups, y, norm, gates, activation, choice=choice) for choice, _, y in choices))
+        residual, alpha = end.residual, end.alpha
+        for choice, weight, inner in choices:
+            sums: dict[str, Any] = {"residual": residual, "alpha": alpha}
+            sketch.add(Product(inner, downs, end.out, choice=choice, factor=weight, **sums))
+            residual, alpha = end.out, 1.0
 
     def _report(self, shape: tuple[int, ...], logits: Tensor, experts: np.ndarray, context: Context) -> None:
         if context.auxiliary is not None and self.spec.balance:

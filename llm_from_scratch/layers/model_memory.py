@@ -11,7 +11,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from .context import Context
-from .memory import KeyValueCache, Memory
+from .memory import KeyValueCache, Memory, joined
 
 
 @dataclass
@@ -94,10 +94,7 @@ class ModelMemory:
         else:  # without ids from the start (a prefix, embeddings), or from here on, the whole is not known any more
             self.ids = None if ids is None or self.ids is None else np.concatenate([self.ids, ids], axis=1)
         self.run_lengths = after
-        outlived = before is not None and any(
-            memory.outlived(before, after) for memory in self._parts() if isinstance(memory, KeyValueCache)
-        )
-        if not self.length or not outlived:
+        if not self.length or before is None or not self.outlived(before, after):
             return ids, context
         if context.prefix_length is not None:
             raise ValueError("a memory whose rotary base has changed cannot take up a bidirectional prefix again")
@@ -111,6 +108,16 @@ class ModelMemory:
         self.length = 0
         return self.ids, dataclasses.replace(context, positions=new, offset=0)
 
+    def outlived(self, before: Any, after: Any) -> bool:
+        """Whether what is remembered of rows of lengths `before` has to be run again once they have lengths `after`."""
+        keys = (memory for memory in self._parts() if isinstance(memory, KeyValueCache))
+        return any(memory.outlived(np.asarray(before), np.asarray(after)) for memory in keys)
+
+    @property
+    def shortest(self) -> int:
+        """The fewest tokens, besides none, that `crop` can go back to."""
+        return max((getattr(memory, "shortest", 0) for memory in self._parts()), default=0)
+
     def crop(self, length: int) -> None:
         """Forget all but the first `length` tokens.
 
@@ -118,7 +125,7 @@ class ModelMemory:
         """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot crop a memory of {self.length} tokens to {length}")
-        shortest = max((getattr(memory, "shortest", 0) for memory in self._parts()), default=0)
+        shortest = self.shortest
         if 0 < length < min(shortest, self.length):
             raise ValueError(
                 f"cannot crop a memory of {self.length} tokens to {length}: a layer has forgotten what it would need; "
@@ -145,3 +152,28 @@ class ModelMemory:
             array = getattr(self, name)
             if array is not None and (name in ("mask", "ids") or (several and len(array) > 1)):
                 setattr(self, name, array[rows])
+
+    def join(self, other: ModelMemory) -> None:
+        """Add the rows of another memory of the same model behind these, both of tokens that were run before.
+
+        Where a row is shorter than the longest, padding stands in front of it; columns that are padding in every row
+        go. ValueError for a memory that is empty or packed, TypeError for a layer's that has no `join`.
+        """
+        if not self.length or not other.length or self.packed or other.packed:
+            raise ValueError("only memories that hold tokens, one document a row, can be joined")
+        for memory in self._parts():
+            if not hasattr(memory, "join"):
+                raise TypeError(f"rows cannot come and go: a {type(memory).__name__} has no join(other, length)")
+        both = (self, other)
+        masks = [np.ones((m.batch_size, m.length), bool) if m.mask is None else m.mask for m in both]
+        length = max(m.length - int(mask.any(axis=0).argmax()) for m, mask in zip(both, masks))
+        for mine, its in zip(self._parts(), other._parts()):
+            mine.join(its, length)  # type: ignore[attr-defined]
+        mask = joined(masks, length, 1)
+        self.mask = None if mask.all() else mask
+        for name, width in (("positions", length), ("ids", length), ("run_lengths", 1)):
+            arrays = [getattr(memory, name) for memory in both]
+            known = all(array is not None for array in arrays)
+            rows = [np.broadcast_to(a, (m.batch_size, a.shape[1])) for a, m in zip(arrays, both) if known]
+            setattr(self, name, joined(rows, width, 1) if known else None)
+        self.batch_size, self.length = len(mask), length

@@ -38,6 +38,11 @@ class StoredWeight:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.expand(dtype or self.dtype)
 
+    @property
+    def rows_independent(self) -> bool:
+        """Whether a row's product with it is the same, up to rounding, whatever other rows are multiplied with it."""
+        return True
+
     def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, as an array of `shape`."""
         raise NotImplementedError
@@ -127,8 +132,8 @@ class Module:
         return [name for name, _ in picked]
 
     def weights(self) -> dict[str, Any]:
-        """The weights by name: the parameters' arrays themselves, and what is kept in another form."""
-        return {name: w.data if isinstance(w, Tensor) else w for name, w in self.named_weights()}
+        """The weights by name: the parameters' arrays as they are kept, and what is kept in another form."""
+        return {name: w.stored if isinstance(w, Tensor) else w for name, w in self.named_weights()}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The parameters' arrays by name: the arrays themselves, not copies."""
@@ -157,9 +162,12 @@ class Module:
         dtype = np.dtype(dtype)
         if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise TypeError(f"models compute in float32 or float64, not {dtype}")
-        stored = [name for name, weight in self.named_weights() if isinstance(weight, StoredWeight)]
-        if stored and dtype != np.float32:
-            raise TypeError(f"{stored[0]} is packed, and packed weights compute in float32, not {dtype}")
+        if dtype != np.float32:
+            for name, weight in self.named_weights():
+                if isinstance(weight, StoredWeight):
+                    raise TypeError(f"{name} is packed, and packed weights compute in float32, not {dtype}")
+                if weight.stored.dtype != weight.dtype:
+                    raise TypeError(f"{name} is stored in {weight.stored.dtype} and computes in float32, not {dtype}")
         for parameter in self.parameters():
             parameter.data = parameter.data.astype(dtype)
             parameter.grad = None
@@ -179,7 +187,9 @@ class Module:
     def nbytes(self) -> int:
         """Bytes the weights take as they are held."""
         weights = self.named_weights()
-        return sum(math.prod(w.shape) * w.dtype.itemsize if isinstance(w, Tensor) else w.nbytes for _, w in weights)
+        return sum(
+            math.prod(w.shape) * w.stored.dtype.itemsize if isinstance(w, Tensor) else w.nbytes for _, w in weights
+        )
 
     def __repr__(self) -> str:
         words = f"{ask(self.spec, 'words')}, " if hasattr(self, "spec") else ""

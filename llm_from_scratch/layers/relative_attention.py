@@ -18,11 +18,14 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
+from ..kernels.token_attention import Attend
+from ..kernels.token_matrices import NormStep, vector
 from .attention import AttentionSpec, record_attention
 from .basic import Linear
 from .context import Context
 from .memory import KeyValueCache
 from .module import Module, parameter
+from .one_token import End, Sketch
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class RelativeCache(KeyValueCache):
         held = 0 if self._distances is None else self._distances.shape[1]
         if held < count:
             new = project(held, max(count, 2 * held))  # twice as many: a row at a time would copy all each time
-            self._distances = new if self._distances is None else np.concatenate([self._distances, new], axis=1)
+            both = [new] if self._distances is None else [self._distances, new]
+            self._distances = np.ascontiguousarray(np.concatenate(both, axis=1))
         assert self._distances is not None
         return self._distances
 
@@ -127,6 +131,23 @@ class RelativeAttention(Module):
                 weights = F.relative_attention(q, k, ones, relative, *biases, **settings)
             y = record_attention(context.record, np.ascontiguousarray(weights.data), v, y)
         return self.output(y.transpose(0, 2, 1, 3).reshape(batch, length, spec.heads * spec.head_dim))
+
+    def one_token(self, sketch: Sketch, x: np.ndarray, norm: NormStep | None, end: End) -> None:
+        """Three products, the attention of one query, and a product."""
+        spec = self.spec
+        q, k, v = (sketch.product(x, linear, norm=norm) for linear in (self.query, self.key, self.value))
+        sketch.add(q, k, v)
+        biases = sketch.array(self.content_bias), sketch.array(self.position_bias)
+        sizes = spec.heads, spec.heads, spec.scale or spec.head_dim**-0.5
+        attend = Attend(q.out, k.out, v.out, vector(q.out.size), *sizes, biases=biases)
+        sketch.add(attend)
+        sketch.remember(attend, self._place)
+        sketch.add(sketch.product(attend.out, self.output, end.out, residual=end.residual, alpha=end.alpha))
+
+    def _place(self, attend: Attend, memory: RelativeCache, context: Context) -> None:
+        attend.keys, attend.values, attend.start, attend.stop = memory.place(self.spec.heads, self.spec.head_dim)
+        kind = np.dtype(np.float32)
+        attend.distances = memory.distances(attend.stop, lambda a, b: self._distances(a, b, kind).data)
 
     def _distances(self, first: int, last: int, dtype: np.dtype) -> Tensor:
         """The projected distances first … last - 1, (H, ·, D)."""

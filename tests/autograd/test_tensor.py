@@ -286,6 +286,11 @@ def test_integers_beside_float32_stay_float32():
         assert x.grad.dtype == np.float32
 
 
+def test_every_method_says_what_it_does():
+    methods = [getattr(Tensor, name) for name in dir(Tensor) if not name.startswith("_")]
+    assert all(method.__doc__ for method in methods if callable(method) or isinstance(method, property))
+
+
 def test_names_that_users_of_numpy_and_torch_try():
     x = Tensor([[1.0, -4.0, 2.0], [0.5, 3.0, -1.0]], requires_grad=True)
     assert x.max(-1).data.tolist() == [2.0, 3.0] and x.min(0, keepdims=True).shape == (1, 3)

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file
 from llm_from_scratch import functional as F
 from llm_from_scratch.autograd import Tensor, no_grad
 from llm_from_scratch.functional import relative_positions as module
-from llm_from_scratch.functional import tiled_attention as tiles
 
 FROZEN = load_file(Path(__file__).with_name("fixtures") / "relative_attention.safetensors")
 NAMES = ("heads.q", "heads.k", "heads.v", "heads.relative", "content_bias", "position_bias")
@@ -77,7 +76,7 @@ def test_tiles_of_some_heads_give_what_one_tile_gives(monkeypatch: pytest.Monkey
     cotangent = np.random.default_rng(3).normal(size=(2, 5, 7, 5))
     results = []
     for limit in (1 << 20, 2 * 2 * 7 * 10 * 8):  # bytes: all heads together, or two at a time
-        monkeypatch.setattr(tiles, "TILE_BYTES", limit)
+        monkeypatch.setattr(module, "TILE_BYTES", limit)
         leaves = [Tensor(array, requires_grad=True) for array in arrays]
         y = F.relative_attention(*leaves, key_offset=3)
         y.backward(cotangent)

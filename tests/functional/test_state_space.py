@@ -1,5 +1,6 @@
 """The selective scan against its formula, in chunks, over packed documents, in bounded memory, and its errors."""
 
+import importlib
 import tracemalloc
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from llm_from_scratch import functional as F
 from llm_from_scratch.autograd import Tensor, concatenate
+from llm_from_scratch.kernels import sharing
+from llm_from_scratch.kernels.dispatch import backend
 
 
 def inputs(rng, batch=2, length=37, channels=5, width=3):
@@ -39,6 +42,18 @@ def test_packed_documents_do_not_see_each_other():
     borders = [(0, 7), (0, 12), (1, 1)]
     got = F.selective_scan(*arrays, segments=segments)[0].data
     np.testing.assert_allclose(got, brute_force(*arrays, borders), atol=1e-11)
+
+
+@pytest.mark.skipif(backend() == "numpy", reason="the twin has no threads")
+def test_threads_change_no_byte(monkeypatch):
+    arrays, found = inputs(np.random.default_rng(2), channels=500), []
+    monkeypatch.setattr(importlib.import_module("llm_from_scratch.kernels.compiled.scan"), "ALONE", 0)
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(sharing, "product_threads", lambda n=threads: n)
+        found.append([part.data for part in F.selective_scan(*arrays)])
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+    np.testing.assert_allclose(found[0][0], brute_force(*arrays), atol=1e-11)
 
 
 @pytest.mark.parametrize("cuts", [[0, 1, 2, 37], [0, 16, 32, 37], [0, 20, 37]])

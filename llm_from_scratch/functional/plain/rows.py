@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from . import entries
+
 Array = np.ndarray
 
 
@@ -106,6 +108,71 @@ def linear(x: Array, weight: Array, bias: Array | None = None, *, transposed: bo
             total = sum(x[n][i] * weight[i, o] for i in range(weight.shape[0]))
             y[n][o] = total + (0 if bias is None else bias[o])
     return y
+
+
+def linear_heads(x: Array, weight: Array, bias: Array | None = None, *, heads: int) -> Array:
+    """Head h of a token is the h-th part of x W + b: (B, T, I), (I, H·D), (H·D,) -> (B, H, T, D).
+
+    >>> linear_heads(np.array([[[1.0, 2.0]]]), np.eye(2), heads=2).tolist()
+    [[[[1.0]], [[2.0]]]]
+    """
+    y = linear(x, weight, bias)
+    width = y.shape[2] // heads
+    return np.array([[row[:, h * width : (h + 1) * width] for h in range(heads)] for row in y])
+
+
+def join_heads(x: Array) -> Array:
+    """A token's heads one behind the other: (B, H, T, D) -> (B, T, H·D).
+
+    >>> join_heads(np.array([[[[1.0]], [[2.0]]]])).tolist()
+    [[[1.0, 2.0]]]
+    """
+    return np.array([np.concatenate(list(row), axis=1) for row in x])
+
+
+def queries_keys_values(
+    x: Array, query: Array, key: Array, value: Array, query_bias: Array | None = None, key_bias: Array | None = None,
+    value_bias: Array | None = None, *, heads: int, key_value_heads: int,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Each of the three as `linear_heads`, the last two of `key_value_heads` heads.
+
+    >>> q, k, v = queries_keys_values(np.ones((1, 1, 1)), *np.arange(1.0, 4.0).reshape(3, 1, 1), heads=1,
+    ...                               key_value_heads=1)
+    >>> q.item(), k.item(), v.item()
+    (1.0, 2.0, 3.0)
+    """
+    q = linear_heads(x, query, query_bias, heads=heads)
+    k, v = (linear_heads(x, *of, heads=key_value_heads) for of in ((key, key_bias), (value, value_bias)))
+    return q, k, v
+
+
+def feed_forward(
+    x: Array, up: Array, down: Array, up_bias: Array | None = None, down_bias: Array | None = None, *,
+    activation: str = "gelu_tanh",
+) -> Array:  # fmt: skip
+    """activation(x up + up_bias) down + down_bias.
+
+    >>> feed_forward(np.array([[1.0, 2.0]]), np.array([[1.0, -1.0], [1.0, 0.0]]), np.ones((2, 1)), activation="relu")
+    array([[3.]])
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 2.
+    """
+    return linear(getattr(entries, activation)(linear(x, up, up_bias)), down, down_bias)
+
+
+def gated_feed_forward(
+    x: Array, gate: Array, up: Array, down: Array, gate_bias: Array | None = None, up_bias: Array | None = None,
+    down_bias: Array | None = None, *, activation: str = "silu",
+) -> Array:  # fmt: skip
+    """(activation(x gate + gate_bias) ⊙ (x up + up_bias)) down + down_bias.
+
+    >>> gated_feed_forward(*np.array([1.0, 1.0, 2.0, 10.0]).reshape(4, 1, 1)).round(4)       # 0.7311 · 2 · 10
+    array([[14.6212]])
+
+    Source: Shazeer 2020, arXiv:2002.05202, eq. 6.
+    """
+    opened = getattr(entries, activation)(linear(x, gate, gate_bias))
+    return linear(opened * linear(x, up, up_bias), down, down_bias)
 
 
 def cross_entropy(
