@@ -174,6 +174,50 @@ def geglu_backward(dy: np.ndarray, gate: np.ndarray, up: np.ndarray) -> tuple[np
     return gelu_backward.__wrapped__(dy * up, gate), dy * gelu.__wrapped__(gate)
 
 
+# In the backward of a layer behind an activation both are wanted: what went into that layer, and the gradient of what
+# went into the activation. One exponential serves both, and only the activation's input has to be kept till then.
+
+
+@kernel(writes=("dy", "x"))
+def silu_again(dy: np.ndarray, x: np.ndarray) -> None:
+    """The backward of silu and its output once more, in place: x becomes its gradient, dy becomes silu(x).
+
+    >>> dy, x = np.ones(2), np.array([0.0, 1.0])
+    >>> silu_again(dy, x)
+    >>> x.round(4), dy.round(4)
+    (array([0.5   , 0.9277]), array([0.    , 0.7311]))
+    """
+    x[...], dy[...] = silu_backward.__wrapped__(dy, x), silu.__wrapped__(x)
+
+
+@kernel(writes=("dy", "x"))
+def gelu_again(dy: np.ndarray, x: np.ndarray) -> None:
+    """The same for gelu: x becomes its gradient, dy becomes gelu(x)."""
+    x[...], dy[...] = gelu_backward.__wrapped__(dy, x), gelu.__wrapped__(x)
+
+
+@kernel(writes=("dy", "x"))
+def gelu_tanh_again(dy: np.ndarray, x: np.ndarray) -> None:
+    """The same for gelu_tanh: x becomes its gradient, dy becomes gelu_tanh(x)."""
+    x[...], dy[...] = gelu_tanh_backward.__wrapped__(dy, x), gelu_tanh.__wrapped__(x)
+
+
+@kernel(writes=("dy", "gate", "up"))
+def swiglu_again(dy: np.ndarray, gate: np.ndarray, up: np.ndarray) -> None:
+    """The same for swiglu: gate and up become their gradients, dy becomes swiglu(gate, up)."""
+    y = swiglu.__wrapped__(gate, up)
+    gate[...], up[...] = swiglu_backward.__wrapped__(dy, gate, up)
+    dy[...] = y
+
+
+@kernel(writes=("dy", "gate", "up"))
+def geglu_again(dy: np.ndarray, gate: np.ndarray, up: np.ndarray) -> None:
+    """The same for geglu: gate and up become their gradients, dy becomes geglu(gate, up)."""
+    y = geglu.__wrapped__(gate, up)
+    gate[...], up[...] = geglu_backward.__wrapped__(dy, gate, up)
+    dy[...] = y
+
+
 def _arrays(count):
     """Cases with `count` arrays each: usual sizes, far out on both sides, more dimensions, none at all."""
 
@@ -186,7 +230,8 @@ def _arrays(count):
 
 for _one in (exp, tanh, sigmoid, softplus, silu, gelu, gelu_tanh):
     _one.example(_arrays(1))
-for _two in (silu_backward, gelu_backward, gelu_tanh_backward, swiglu, geglu):
+_again = silu_again, gelu_again, gelu_tanh_again
+for _two in (silu_backward, gelu_backward, gelu_tanh_backward, swiglu, geglu, *_again):
     _two.example(_arrays(2))
-for _three in (swiglu_backward, geglu_backward):
+for _three in (swiglu_backward, geglu_backward, swiglu_again, geglu_again):
     _three.example(_arrays(3))

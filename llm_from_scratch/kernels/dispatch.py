@@ -19,6 +19,7 @@ import inspect
 import itertools
 import os
 import platform
+import re
 import shutil
 import stat
 import tempfile
@@ -120,8 +121,7 @@ class Kernel:
 
     def compiled_version(self) -> Callable[..., Any]:
         """The function of the same name in `kernels/compiled`, imported now (this imports numba)."""
-        package, _, topic = self.__module__.rpartition(".")
-        return getattr(importlib.import_module(f"{package}.compiled.{topic}"), self.__name__)
+        return getattr(compiled_module(self.__module__.rpartition(".")[2], self.__module__), self.__name__)
 
     def check(self, function: Callable[..., None]) -> Callable[..., None]:
         """Register a function of the same arguments that raises where they do not fit: it runs before either version.
@@ -146,6 +146,8 @@ class Kernel:
             raise TypeError(f"kernel {self.__name__} has no example: add one with @{self.__name__}.example")
 
         def convert(value: Any) -> Any:
+            if type(value) in (list, tuple):
+                return type(value)(map(convert, value))
             floating = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f"
             return value.astype(dtype) if floating else value
 
@@ -154,6 +156,11 @@ class Kernel:
 
     def __repr__(self) -> str:
         return f"<kernel {self.__module__}.{self.__name__}>"
+
+
+def compiled_module(topic: str, beside: str = __name__) -> Any:
+    """The module of this topic in the folder `compiled` beside a module, imported now (this imports numba)."""
+    return importlib.import_module(f"{beside.rpartition('.')[0]}.compiled.{topic}")
 
 
 def _plain(value: np.ndarray) -> np.ndarray:
@@ -190,14 +197,16 @@ SETTINGS: dict[str, Any] = {
     # assume that no infinity or NaN exists, which breaks masks of -inf and checks that a loss is finite.
     "fastmath": {"reassoc", "contract"},
 }
-_SHARED_SOURCES = ("../dispatch.py", "__init__.py", "elementary.py")
 _cache_lock = threading.Lock()
 
 
-def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """`numba.njit` with the settings of this package (`SETTINGS`, then `options`) and its cache folder."""
+def compiled(function: Callable[..., Any] | None = None, signature: Any = None, **options: Any) -> Any:
+    """`numba.njit` with the settings of this package (`SETTINGS`, then `options`) and its cache folder.
+
+    With a signature: `numba.cfunc`, compiled at once, whose `address` other compiled code can call.
+    """
     if function is None:
-        return functools.partial(compiled, **options)
+        return functools.partial(compiled, signature=signature, **options)
     import numba
 
     config: Any = numba.config
@@ -205,7 +214,11 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         before = config.CACHE_DIR
         config.CACHE_DIR = cache_directory(inspect.getfile(function))
         try:
-            return numba.njit(**{**SETTINGS, **options})(function)
+            settings = {**SETTINGS, **options}
+            if signature is None:
+                return numba.njit(**settings)(function)
+            del settings["nogil"]  # whoever calls an address holds what it holds
+            return numba.cfunc(signature, **settings)(function)
         finally:
             config.CACHE_DIR = before
 
@@ -214,18 +227,15 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 def cache_directory(source: str) -> str:
     """The folder for the machine code of one source file, named by a hash of everything that code depends on.
 
-    Numba's own key holds the file, its time stamp and the processor, but neither the helpers it imports (here
-    always `elementary.py`: a test holds the compiled modules to that) nor settings such as NUMBA_BOUNDSCHECK.
+    Numba's own key holds the file, its time stamp and the processor, but neither the helpers that it imports from its
+    own folder, and these in turn (`_sources`), nor settings such as NUMBA_BOUNDSCHECK.
     """
     import llvmlite
     import numba
 
     digest = hashlib.sha256()
     folder = Path(source).parent
-    for path in (
-        Path(source),
-        *((Path(__file__).parent / "compiled" / name).resolve() for name in _SHARED_SOURCES),
-    ):
+    for path in (*sorted(_sources(Path(source))), folder / "__init__.py", Path(__file__)):
         digest.update(path.read_bytes() if path.exists() else b"")
         digest.update(b"\0")
     settings = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k != "NUMBA_CACHE_DIR")
@@ -245,6 +255,17 @@ def cache_directory(source: str) -> str:
                 if time.time() - old.stat().st_mtime > 30 * 86400:
                     shutil.rmtree(old, ignore_errors=True)
     return str(chosen)
+
+
+def _sources(path: Path, found: set[Path] | None = None) -> set[Path]:
+    """A module, what it imports from its folder, and what that imports."""
+    found = set() if found is None else found
+    if path not in found and path.exists():
+        found.add(path)
+        for module, names in re.findall(r"^from \.(\w*) import (.*)$", path.read_text(encoding="utf-8"), re.M):
+            for name in [module] if module else re.split(r"\W+", names):
+                _sources(path.with_name(f"{name}.py"), found)
+    return found
 
 
 @functools.cache

@@ -140,13 +140,16 @@ def out_of_range(x: np.ndarray, root: np.ndarray, least: float) -> Iterator[tupl
 def _check(x: np.ndarray, **parameters: np.ndarray | None) -> None:
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"a norm works on the last axis, which must have an entry; got shape {x.shape}")
-    checks.shapes(f"a norm of x {x.shape}", **{name: (value, x.shape[-1:]) for name, value in parameters.items()})
+    width = x.shape[-1:]
+    if any(value is not None and value.shape != width for value in parameters.values()):
+        checks.shapes(f"a norm of x {x.shape}", **{name: (value, width) for name, value in parameters.items()})
 
 
 def _check_backward(dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, **statistics: np.ndarray) -> None:
     _check(x, weight=weight)
-    rows = {name: (value, x.shape[:-1]) for name, value in statistics.items()}
-    checks.shapes(f"the backward of a norm of x {x.shape}", dy=(dy, x.shape), **rows)
+    if dy.shape != x.shape or any(value.shape != x.shape[:-1] for value in statistics.values()):
+        rows = {name: (value, x.shape[:-1]) for name, value in statistics.items()}
+        checks.shapes(f"the backward of a norm of x {x.shape}", dy=(dy, x.shape), **rows)
 
 
 @layer_norm.check

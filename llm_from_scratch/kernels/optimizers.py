@@ -7,9 +7,14 @@ moments of an unused parameter decay, become zero: arithmetic on them can be a h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from .dispatch import kernel
+
+Arrays = tuple[np.ndarray, ...]  # a parameter, its gradient and what is kept for it
 
 
 @kernel(writes=("param", "m", "v"))
@@ -167,6 +172,51 @@ def sum_of_squares(x: np.ndarray) -> float:
     return float((wide * wide).sum())
 
 
+# A small model has a hundred parameters of a few thousand numbers each. To call a kernel for each of them would take
+# longer than what is done there, so what a step asks of all of them it asks at once.
+
+
+@kernel(writes=("pieces",))
+def adamw_each(pieces: Sequence[Arrays], settings: Sequence[dict[str, Any]]) -> None:
+    """One step of `adamw` for each of several (param, grad, m, v) with its settings, in order.
+
+    >>> arrays = np.array([1.0]), np.array([0.5]), np.zeros(1), np.zeros(1)
+    >>> one = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 0.0, "weight_decay": 0.0, "step": 1, "grad_scale": 1.0}
+    >>> adamw_each([arrays], [one])
+    >>> arrays[0]
+    array([0.9])
+    """
+    for arrays, one in zip(pieces, settings):
+        adamw.__wrapped__(*arrays, **one)
+
+
+@kernel(writes=("pieces",))
+def adam_each(pieces: Sequence[Arrays], settings: Sequence[dict[str, Any]]) -> None:
+    """One step of `adam` for each of several (param, grad, m, v) with its settings, in order."""
+    for arrays, one in zip(pieces, settings):
+        adam.__wrapped__(*arrays, **one)
+
+
+@kernel
+def each_within(arrays: Sequence[np.ndarray], limits: Sequence[float]) -> list[bool]:
+    """`within` of each of several arrays, each with its limit.
+
+    >>> each_within([np.array([1.0, -2.0]), np.array([np.nan])], [2.0, 2.0])
+    [True, False]
+    """
+    return [within.__wrapped__(x, limit) for x, limit in zip(arrays, limits)]
+
+
+@kernel
+def sums_of_squares(arrays: Sequence[np.ndarray]) -> list[float]:
+    """`sum_of_squares` of each of several arrays.
+
+    >>> sums_of_squares([np.array([3.0, 4.0]), np.zeros(0)])
+    [25.0, 0.0]
+    """
+    return [sum_of_squares.__wrapped__(x) for x in arrays]
+
+
 def _adam_move(
     g: np.ndarray, m: np.ndarray, v: np.ndarray, lr: float, beta1: float, beta2: float, eps: float, step: int
 ) -> np.ndarray:
@@ -202,6 +252,38 @@ def _(param, grad, m, v, *, step, **settings):
         raise ValueError(f"step counts from 1, got {step}")
 
 
+@adamw_each.check
+@adam_each.check
+def _(pieces, settings):
+    if len(pieces) != len(settings):
+        raise ValueError(f"each of {len(pieces)} parameters needs its settings, got {len(settings)}")
+    for param, grad, m, v in pieces:
+        if not param.shape == grad.shape == m.shape == v.shape or param.ndim != 1:
+            _check_flat(param, grad, m, v)
+        for array in (param, grad, m, v):
+            if array.dtype.char not in "fd" or array.dtype != param.dtype:
+                raise TypeError(f"a step works in float32 or float64, one of them, got {array.dtype} and {param.dtype}")
+            if array is not grad and not (array.flags.carray and array.dtype.isnative):
+                raise ValueError("a step changes parameters and moments in place: they must be contiguous and writable")
+    for one in settings:
+        if one["step"] < 1:
+            raise ValueError(f"step counts from 1, got {one['step']}")
+
+
+@each_within.check
+def _(arrays, limits):
+    if len(arrays) != len(limits):
+        raise ValueError(f"each of {len(arrays)} arrays needs its limit, got {len(limits)}")
+    _check_floats(arrays)
+
+
+@sums_of_squares.check
+def _check_floats(arrays):
+    for x in arrays:
+        if x.dtype.char not in "fd":
+            raise TypeError(f"gradients are float32 or float64, got {x.dtype}: convert the array first")
+
+
 @sgd.check
 def _(param, grad, velocity, **settings):
     _check_flat(param, grad, velocity)
@@ -219,6 +301,14 @@ def _(rng):
     for size, step, scale in ((5, 1, 1.0), (1000, 20, 0.3), (0, 1, 1.0)):
         param, grad, m = (rng.normal(size=size) for _ in range(3))
         yield (param, grad, m, rng.normal(size=size) ** 2), {**settings, "step": step, "grad_scale": scale}
+
+
+@adamw_each.example
+@adam_each.example
+def _(rng):
+    cases = list(adamw.examples(rng))
+    yield ([arrays for arrays, _ in cases], [one for _, one in cases]), {}
+    yield ([], []), {}
 
 
 @sgd.example
@@ -247,3 +337,14 @@ def _(rng):
 def _(rng):
     for shape in ((7,), (33, 100), (0,), ()):
         yield (np.asarray(rng.normal(size=shape)),), {}
+
+
+@each_within.example
+def _(rng):
+    cases = list(within.examples(rng))
+    yield ([x for (x, _), _ in cases], [limit for (_, limit), _ in cases]), {}
+
+
+@sums_of_squares.example
+def _(rng):
+    yield ([x for (x,), _ in sum_of_squares.examples(rng)],), {}

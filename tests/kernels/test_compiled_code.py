@@ -25,7 +25,11 @@ TOPICS = (
     "scan",
     "modal",
     "long_convolution",
+    "attention",
+    "whole_attention",
+    "row_products",
 )
+PARTS = ("whole_attention_backward",)  # loops of a topic that stand in a file of their own
 EXACT = {"optimizers._sum_of_squares"}  # adds up in float64, on purpose
 NO_FLOATS = {"losses._find_wrong"}
 
@@ -38,11 +42,14 @@ def _loops():
     found = []
     for topic in TOPICS:
         importlib.import_module(f"llm_from_scratch.kernels.{topic}")
+    for topic in (*TOPICS, *PARTS):
         module = importlib.import_module(f"llm_from_scratch.kernels.compiled.{topic}")
         found += [
             pytest.param(topic, loop, id=f"{topic}.{name}")
             for name, loop in vars(module).items()
-            if isinstance(loop, CPUDispatcher) and f"{topic}.{name}" not in NO_FLOATS
+            if isinstance(loop, CPUDispatcher)
+            and f"{topic}.{name}" not in NO_FLOATS
+            and loop.py_func.__module__ == module.__name__  # not the helpers that it imports
         ]
     return found
 

@@ -71,12 +71,3 @@ def test_a_changed_axis_is_refused_or_means_what_it_means_to_the_twin(name):
                 for a, b in zip(got, wanted, strict=True):
                     if isinstance(b, np.ndarray):
                         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6, err_msg=f"argument {key}, {what}")
-
-
-def test_short_values_behind_a_packed_block():
-    kernel = KERNELS["packed.block_outputs"]
-    for args, _ in kernel.examples(np.random.default_rng(0)):
-        x, q, keys, values, *rest = args
-        for wrong in (values[:, :-1], values[:1], values[..., :-1], values[0], values[:, :0]):
-            with pytest.raises(ValueError, match="keys and values must be"):
-                kernel(x, q, keys, wrong, *rest)

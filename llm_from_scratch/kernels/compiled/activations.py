@@ -65,6 +65,17 @@ def _gated_backward(loop):
     return function
 
 
+def _again(loop):
+    """The Python face of a loop that changes its arrays, of one shape."""
+
+    def function(dy, *inputs):
+        if any(x.shape != dy.shape for x in inputs):
+            raise ValueError(f"arrays of one shape are needed, got {dy.shape} and {[x.shape for x in inputs]}")
+        loop(dy.reshape(-1), *(x.reshape(-1) for x in inputs))
+
+    return function
+
+
 @compiled
 def _exp(x, y):
     for i in range(x.size):
@@ -167,6 +178,59 @@ def _geglu_backward(dy, gate, up, dgate, dup):
         dgate[i] = dy[i] * up[i] * (below + gate[i] * density)
 
 
+@compiled
+def _silu_again(dy, x):
+    one = x.dtype.type(1.0)
+    for i in range(x.size):
+        d, v = dy[i], x[i]
+        s = elementary.sigmoid(v)
+        x[i] = d * (s * (one + v * (one - s)))
+        dy[i] = v * s
+
+
+@compiled
+def _gelu_again(dy, x):
+    for i in range(x.size):
+        d, v = dy[i], x[i]
+        below, density = elementary.normal(v)
+        x[i] = d * (below + v * density)
+        dy[i] = v * below
+
+
+@compiled
+def _gelu_tanh_again(dy, x):
+    one = x.dtype.type(1.0)
+    twice, cubic = x.dtype.type(2.0 * SQRT_2_OVER_PI), x.dtype.type(2.0 * SQRT_2_OVER_PI * CUBIC)
+    three_cubic = x.dtype.type(3.0 * 2.0 * SQRT_2_OVER_PI * CUBIC)
+    for i in range(x.size):
+        d, v = dy[i], x[i]
+        square = v * v
+        s = elementary.sigmoid(v * (twice + cubic * square))
+        x[i] = d * (s * (one + v * ((one - s) * (twice + three_cubic * square))))
+        dy[i] = v * s
+
+
+@compiled
+def _swiglu_again(dy, gate, up):
+    one = gate.dtype.type(1.0)
+    for i in range(gate.size):
+        d, g, u = dy[i], gate[i], up[i]
+        s = elementary.sigmoid(g)
+        gate[i] = d * u * (s * (one + g * (one - s)))
+        up[i] = d * (g * s)
+        dy[i] = g * s * u
+
+
+@compiled
+def _geglu_again(dy, gate, up):
+    for i in range(gate.size):
+        d, g, u = dy[i], gate[i], up[i]
+        below, density = elementary.normal(g)
+        gate[i] = d * u * (below + g * density)
+        up[i] = d * (g * below)
+        dy[i] = g * below * u
+
+
 exp, tanh, sigmoid, silu = _one(_exp), _one(_tanh), _one(_sigmoid), _one(_silu)
 softplus = _one(_softplus)
 gelu, gelu_tanh = _one(_gelu), _one(_gelu_tanh)
@@ -177,3 +241,5 @@ silu_backward, gelu_backward, gelu_tanh_backward = (
 )
 swiglu, geglu = _two(_swiglu), _two(_geglu)
 swiglu_backward, geglu_backward = _gated_backward(_swiglu_backward), _gated_backward(_geglu_backward)
+silu_again, gelu_again, gelu_tanh_again = _again(_silu_again), _again(_gelu_again), _again(_gelu_tanh_again)
+swiglu_again, geglu_again = _again(_swiglu_again), _again(_geglu_again)

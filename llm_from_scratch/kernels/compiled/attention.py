@@ -6,12 +6,11 @@ the row is set to zero. Each pass is written over a slice from its first element
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..dispatch import compiled
 from . import elementary
+from .scores import bias_of, biased, documents_of, seen, to_probabilities, visible
 
 
 def _check(scores, rows, tile, masking):
@@ -33,6 +32,7 @@ def _check(scores, rows, tile, masking):
 
 
 def softmax_tile(scores, log_sum_exp, inverse_sum, tile, *masking):
+    """Compiled twin of `kernels.attention.softmax_tile`."""
     _check(scores, log_sum_exp, tile, masking)
     if inverse_sum.shape != log_sum_exp.shape:
         raise ValueError(f"inverse_sum has shape {inverse_sum.shape}, log_sum_exp {log_sum_exp.shape}")
@@ -41,6 +41,7 @@ def softmax_tile(scores, log_sum_exp, inverse_sum, tile, *masking):
 
 
 def softmax_tile_backward(scores, dprobabilities, log_sum_exp, delta, tile, *masking):
+    """Compiled twin of `kernels.attention.softmax_tile_backward`."""
     _check(scores, log_sum_exp, tile, masking)
     if dprobabilities.shape != scores.shape or delta.shape != log_sum_exp.shape:
         raise ValueError("dprobabilities must have the shape of scores, and delta that of log_sum_exp")
@@ -49,72 +50,32 @@ def softmax_tile_backward(scores, dprobabilities, log_sum_exp, delta, tile, *mas
 
 
 @compiled
-def _visible(i, key, count, causal, window, prefix):
-    """The run lo..hi of a tile's columns that query i may see, before segments and padding."""
-    lo, hi = 0, count
-    if causal:
-        hi = min(count, max(i + 1, prefix) - key)
-    elif window:
-        hi = min(count, i + window - key)
-    if window:
-        lo = max(0, i - window + 1 - key)
-    return lo, max(lo, hi)
-
-
-@compiled
-def _add_biases(run, i, first, scale, slope, bias, mine, segments):
-    """score = scale · run - slope |i - j| + bias_j, -inf across documents; run holds the keys from `first` on."""
-    kind = run.dtype.type
-    for n in range(run.size):
-        run[n] *= scale
-    if slope != kind(0.0):
-        for n in range(run.size):
-            run[n] -= slope * kind(abs(i - first - n))
-    for n in range(bias.size):
-        run[n] += bias[n]
-    for n in range(segments.size):
-        run[n] = run[n] if segments[n] == mine else kind(-np.inf)
-
-
-@compiled
 def _softmax_tile(
     scores, log_sum_exp, inverse_sum, batch, head, query, position, key, scale, causal, window, prefix, slopes,
     key_bias, segments,
 ):  # fmt: skip
-    kind = scores.dtype.type
-    zero, one = kind(0.0), kind(1.0)
-    tiny = kind(1.1754943508222875e-38)
+    zero = scores.dtype.type(0.0)
     for b in range(scores.shape[0]):
         first_keys = prefix[batch + b] if prefix.size else 0
-        bias_row = batch + b if key_bias.shape[0] > 1 else 0
+        documents = documents_of(segments, batch + b)
         for h in range(scores.shape[1]):
             slope = slopes[head + h] if slopes.size else zero
-            bias_head = head + h if key_bias.shape[1] > 1 else 0
+            bias = bias_of(key_bias, batch + b, head + h)
             for r in range(scores.shape[2]):
-                row = scores[b, h, r]
-                i = position + r
-                lo, hi = _visible(i, key, row.size, causal, window, first_keys)
+                row, i = scores[b, h, r], position + r
+                mine = documents[i] if documents.size else 0
+                lo, hi = seen(i, key, row.size, causal, window, first_keys, bias, mine, documents)
                 run = row[lo:hi]
-                bias = key_bias[bias_row, bias_head, key + lo : key + hi] if key_bias.size else run[:0]
-                theirs = segments[batch + b, key + lo : key + hi] if segments.size else segments.reshape(-1)[:0]
-                mine = segments[batch + b, i] if segments.size else 0
-                _add_biases(run, i, key + lo, scale, slope, bias, mine, theirs)
-                largest = elementary.maximum(run)
-                if largest == -np.inf:
-                    row[:] = zero
-                    log_sum_exp[batch + b, head + h, query + r] = kind(-np.inf)
-                    inverse_sum[batch + b, head + h, query + r] = zero
-                    continue
-                total = zero
                 for n in range(run.size):
-                    e = elementary.exp(run[n] - largest)
-                    e = zero if e < tiny else e
-                    total += e
-                    run[n] = e
+                    run[n] *= scale
+                log_sum_exp[batch + b, head + h, query + r], inverse_sum[batch + b, head + h, query + r] = (
+                    to_probabilities(
+                        run, i, key + lo, slope, bias[key + lo : key + hi] if bias.size else bias, mine,
+                        documents[key + lo : key + hi] if documents.size else documents,
+                    )
+                )  # fmt: skip
                 row[:lo] = zero
                 row[hi:] = zero
-                log_sum_exp[batch + b, head + h, query + r] = kind(math.log(total)) + largest
-                inverse_sum[batch + b, head + h, query + r] = one / total
 
 
 @compiled
@@ -134,7 +95,7 @@ def _softmax_tile_backward(
             for r in range(scores.shape[2]):
                 row, drow = scores[b, h, r], dprobabilities[b, h, r]
                 i = position + r
-                lo, hi = _visible(i, key, row.size, causal, window, first_keys)
+                lo, hi = visible(i, key, row.size, causal, window, first_keys)
                 lse = log_sum_exp[batch + b, head + h, query + r]
                 if lse == -np.inf:
                     hi = lo
@@ -142,7 +103,9 @@ def _softmax_tile_backward(
                 bias = key_bias[bias_row, bias_head, key + lo : key + hi] if key_bias.size else run[:0]
                 theirs = segments[batch + b, key + lo : key + hi] if segments.size else segments.reshape(-1)[:0]
                 mine = segments[batch + b, i] if segments.size else 0
-                _add_biases(run, i, key + lo, scale, slope, bias, mine, theirs)
+                for n in range(run.size):
+                    run[n] *= scale
+                biased(run, i, key + lo, slope, bias, mine, theirs)
                 along = delta[batch + b, head + h, query + r]
                 for n in range(run.size):
                     p = elementary.exp(run[n] - lse)

@@ -27,6 +27,7 @@ TAPS = 4  # filter values used in one pass of the direct form
 
 
 def fft_convolution(x, h, runs):
+    """Compiled twin of `kernels.long_convolution.fft_convolution`."""
     y = np.zeros_like(x)
     for size, group in _by_size(runs):
         weights, roots = _constants(size, x.dtype.char)
@@ -35,6 +36,7 @@ def fft_convolution(x, h, runs):
 
 
 def fft_convolution_backward(dy, x, h, runs, needs=(True, True)):
+    """Compiled twin of `kernels.long_convolution.fft_convolution_backward`."""
     need_x, need_h = bool(needs[0]), bool(needs[1])
     dx, dh = np.zeros(x.shape if need_x else (1, 0, 0), x.dtype), np.zeros_like(h)
     for size, group in _by_size(runs):
@@ -44,12 +46,14 @@ def fft_convolution_backward(dy, x, h, runs, needs=(True, True)):
 
 
 def direct_convolution(x, h, runs):
+    """Compiled twin of `kernels.long_convolution.direct_convolution`."""
     y = np.zeros_like(x)
     _direct(x, h, runs, y)
     return y
 
 
 def direct_convolution_backward(dy, x, h, runs, needs=(True, True)):
+    """Compiled twin of `kernels.long_convolution.direct_convolution_backward`."""
     dx, dh = np.zeros_like(x), np.zeros_like(h)
     _direct_backward(dy, x, h, runs, bool(needs[0]), bool(needs[1]), dx, dh)
     return dx if needs[0] else None, dh if needs[1] else None
@@ -254,21 +258,20 @@ def _convolve_backward(dy, x, h, runs, weights, roots, need_x, need_h, dx, dh):
 
 @compiled
 def _direct(x, h, runs, y):
+    nothing = np.zeros(x.shape[2], x.dtype)
     for r in range(len(runs)):
         row, start, stop = runs[r, 0], runs[r, 1], runs[r, 2]
         for t in range(start, stop):
             out = y[row, t]
             taps = min(t - start + 1, h.shape[0])
-            whole = taps - taps % TAPS
-            for k in range(0, whole, TAPS):  # several taps a pass: `out` is read and written less often
-                x0, x1, x2, x3 = x[row, t - k], x[row, t - k - 1], x[row, t - k - 2], x[row, t - k - 3]
-                h0, h1, h2, h3 = h[k], h[k + 1], h[k + 2], h[k + 3]
+            for k in range(0, taps, TAPS):  # several taps a pass: `out` is read and written less often
+                # Taps that reach beyond the beginning meet zeros, so that zeros which do stand there change no bit.
+                x0, h0 = x[row, t - k], h[k]
+                x1, h1 = (x[row, t - k - 1], h[k + 1]) if k + 1 < taps else (nothing, nothing)
+                x2, h2 = (x[row, t - k - 2], h[k + 2]) if k + 2 < taps else (nothing, nothing)
+                x3, h3 = (x[row, t - k - 3], h[k + 3]) if k + 3 < taps else (nothing, nothing)
                 for c in range(out.size):
                     out[c] += (h0[c] * x0[c] + h1[c] * x1[c]) + (h2[c] * x2[c] + h3[c] * x3[c])
-            for k in range(whole, taps):
-                x0, h0 = x[row, t - k], h[k]
-                for c in range(out.size):
-                    out[c] += h0[c] * x0[c]
 
 
 @compiled

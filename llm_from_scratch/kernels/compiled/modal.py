@@ -15,6 +15,7 @@ BLOCK = 128  # channels: states, poles and residues of two modes are 3 KiB in fl
 
 
 def modal_filter(poles, residues, length):
+    """Compiled twin of `kernels.modal.modal_filter`."""
     length = int(length)
     steps = _steps(length)
     starts, inner = _tables(poles, length, steps)
@@ -24,6 +25,7 @@ def modal_filter(poles, residues, length):
 
 
 def modal_filter_backward(dh, poles, residues):
+    """Compiled twin of `kernels.modal.modal_filter_backward`."""
     steps = _steps(len(dh))
     starts, inner = _tables(poles, len(dh), steps)
     ends, slopes = _slopes(_complex(poles).T, starts, inner)
@@ -36,6 +38,7 @@ def modal_filter_backward(dh, poles, residues):
 
 
 def modal_scan(x, poles, residues, state, keep, chunk):
+    """Compiled twin of `kernels.modal.modal_scan`."""
     batch, length, _ = x.shape
     s = _channels_last(state)
     y, checkpoints = np.empty_like(x), np.empty((batch, -(-length // chunk), *s.shape[1:]), x.dtype)
@@ -44,6 +47,7 @@ def modal_scan(x, poles, residues, state, keep, chunk):
 
 
 def modal_scan_backward(dy, dlast, x, poles, residues, keep, checkpoints, chunk):
+    """Compiled twin of `kernels.modal.modal_scan_backward`."""
     g, dx = _channels_last(dlast), np.empty_like(x)
     p, R = _channels_last(poles), _channels_last(residues)
     dp, dR = np.zeros_like(p), np.zeros_like(R)
@@ -52,6 +56,7 @@ def modal_scan_backward(dy, dlast, x, poles, residues, keep, checkpoints, chunk)
 
 
 def modal_state(x, poles, start):
+    """Compiled twin of `kernels.modal.modal_state`."""
     p = _channels_last(poles)
     s = np.zeros((x.shape[0], *p.shape), x.dtype)
     _state(x, p, start, s)

@@ -9,20 +9,29 @@ from __future__ import annotations
 import numpy as np
 
 from ..dispatch import compiled
+from ..sharing import share
 from . import elementary
 
+ALONE = 1 << 20  # numbers of state that are done before another thread would have come
 BLOCK = 128  # channels: 16 numbers of state each are 8 KiB in float32, and so is their part of A
 
 
 def selective_scan(x, delta, A, B, C, D, state, keep, chunk):
+    """Compiled twin of `kernels.scan.selective_scan`."""
     (batch, length, channels), width = x.shape, A.shape[1]
     h = np.array(state.swapaxes(1, 2), order="C")
     y, checkpoints = np.empty_like(x), np.empty((batch, -(-length // chunk), width, channels), x.dtype)
-    _forward(x, delta, np.ascontiguousarray(A.T), B, C, D, keep, int(chunk), h, y, checkpoints)
+    turned, blocks = np.ascontiguousarray(A.T), -(-channels // BLOCK)
+
+    def work(first, last):
+        _forward(x, delta, turned, B, C, D, keep, int(chunk), h, y, checkpoints, first * BLOCK, last * BLOCK)
+
+    share(blocks, work, alone=x.size * width < ALONE)
     return y, np.ascontiguousarray(h.swapaxes(1, 2)), checkpoints
 
 
 def selective_scan_backward(dy, dlast, x, delta, A, B, C, D, keep, checkpoints, chunk):
+    """Compiled twin of `kernels.scan.selective_scan_backward`."""
     channels, width = A.shape
     g = np.array(dlast.swapaxes(1, 2), order="C")
     dx, ddelta = np.empty_like(x), np.empty_like(x)
@@ -34,11 +43,12 @@ def selective_scan_backward(dy, dlast, x, delta, A, B, C, D, keep, checkpoints, 
 
 
 @compiled
-def _forward(x, delta, A, B, C, D, keep, chunk, h, y, checkpoints):
+def _forward(x, delta, A, B, C, D, keep, chunk, h, y, checkpoints, first, last):
+    """Channels first … last - 1, or as many as there are."""
     width, channels = A.shape
     inputs = np.empty(BLOCK, x.dtype)
     for b in range(x.shape[0]):
-        for low in range(0, channels, BLOCK):
+        for low in range(first, min(last, channels), BLOCK):
             high = min(low + BLOCK, channels)
             direct, u = D[low:high], inputs[: high - low]
             for t in range(x.shape[1]):

@@ -8,6 +8,7 @@ from ..dispatch import compiled
 
 OTHER, LETTER, NUMBER, SPACE = 0, 1, 2, 3
 CODE_POINTS = 0x110000
+UPPER = np.int64(0x7FFFFFFF00000000)
 
 # scheme -> (is it of cl100k's kind, how many digits stay together; 0: all)
 _SCHEMES = {"gpt2": (False, 0), "digits": (False, 1), "cl100k": (True, 3), "qwen2": (True, 1)}
@@ -42,6 +43,11 @@ def _class_at(data, i, classes):
 def _run(data, i, classes, wanted):
     """The end of the run of class `wanted` that starts at byte i."""
     while i < data.size:
+        if data[i] < 0x80:  # most text, most of the time
+            if classes[data[i]] != wanted:
+                break
+            i += 1
+            continue
         found, following = _class_at(data, i, classes)
         if found != wanted:
             break
@@ -102,7 +108,10 @@ def _split(data, classes, ends, cl100k, digits):
     while i < n:
         byte = data[i]
         end = np.int64(0)
-        if byte == 39:  # apostrophe
+        letter = i + (byte == 32 and i + 1 < n)  # the letters that most words are, which take the space before them
+        if data[letter] < 0x80 and classes[data[letter]] == LETTER:
+            end = _run(data, letter + 1, classes, LETTER)
+        elif byte == 39:  # apostrophe
             length = _contraction(data, i, cl100k)
             if length > 0:
                 end = i + length
@@ -177,48 +186,55 @@ def _longer(array):
 
 @compiled
 def _unique_words(data, ends, which):
-    """Open addressing: `slots` holds word number + 1; the arrays double when the table is half full."""
+    """Open addressing, in a table that is made anew, larger, when it is full by half."""
     capacity = 1024
     slots = np.zeros(2 * capacity, np.int64)
-    first = np.empty(capacity, np.int64)
-    counts = np.empty(capacity, np.int64)
+    first, counts = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     hashes = np.empty(capacity, np.int64)
-    words = 0
-    start = np.int64(0)
-    for k in range(ends.size):
+    words, done = _count_into(data, ends, which, np.int64(0), np.int64(0), slots, first, counts, hashes)
+    while done < ends.size:
+        first, counts, hashes = _longer(first), _longer(counts), _longer(hashes)
+        slots = np.zeros(2 * first.size, np.int64)
+        for word in range(words):
+            at = hashes[word] & (slots.size - 1)
+            while slots[at] != 0:
+                at = (at + 1) & (slots.size - 1)
+            slots[at] = (hashes[word] & UPPER) | (word + 1)
+        words, done = _count_into(data, ends, which, done, words, slots, first, counts, hashes)
+    return first[:words].copy(), counts[:words].copy()
+
+
+@compiled
+def _count_into(data, ends, which, done, words, slots, first, counts, hashes):
+    """Go on after `done` words of text, until the next new word finds no room; how many are known, and done then.
+
+    A slot holds a word's number + 1 below half of its hash: other words are known by that, before anything else of
+    theirs is looked at.
+    """
+    start = ends[done - 1] if done > 0 else np.int64(0)
+    mask = slots.size - 1
+    for k in range(done, ends.size):
         end = ends[k]
         value = _hash(data, start, end)
-        mask = slots.size - 1
         at = value & mask
-        while True:
-            number = slots[at] - 1
-            if number < 0:
-                if words == capacity:  # make room, then look for the free place again
-                    capacity *= 2
-                    slots = np.zeros(2 * capacity, np.int64)
-                    mask = slots.size - 1
-                    first, counts, hashes = _longer(first), _longer(counts), _longer(hashes)
-                    for word in range(words):
-                        place = hashes[word] & mask
-                        while slots[place] != 0:
-                            place = (place + 1) & mask
-                        slots[place] = word + 1
-                    at = value & mask
-                    continue
-                number = words
-                slots[at] = words + 1
-                first[words] = k
-                counts[words] = 0
-                hashes[words] = value
-                words += 1
-                break
-            if hashes[number] == value:
-                other = first[number]
+        slot = slots[at]
+        while slot != 0:
+            if (slot ^ value) & UPPER == 0:
+                other = first[(slot & ~UPPER) - 1]
                 begin = ends[other - 1] if other > 0 else np.int64(0)
                 if ends[other] - begin == end - start and _same(data, begin, start, end - start):
                     break
             at = (at + 1) & mask
+            slot = slots[at]
+        number = (slot & ~UPPER) - 1
+        if slot == 0:
+            if words == first.size:
+                return words, k
+            number = words
+            words += 1
+            first[number], counts[number], hashes[number] = k, 0, value
+            slots[at] = (value & UPPER) | words
         counts[number] += 1
         which[k] = number
         start = end
-    return first[:words].copy(), counts[:words].copy()
+    return words, ends.size
