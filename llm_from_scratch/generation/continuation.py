@@ -1,64 +1,38 @@
-"""Continue sequences token by token, over anything that can `step`.
+"""Continue sequences over anything that can `step`: what is asked for is checked, tokens are found, and handed back.
 
-The prompt goes in as one chunk, then each new token alone; the memory of the thing that steps holds the rest. Rows of a
-batch are independent: each has its own random numbers, stops on its own, and comes out as it would alone.
+How tokens are found is a file each: drawn one by one (`token_by_token.py`), guessed ahead by a faster model
+(`speculative.py`), by beam search (`beams.py`) or by contrastive search (`contrastive.py`). Rows of a batch are
+independent: each has its own random numbers, stops on its own, and comes out as it would alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+import dataclasses
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
+from ..kernels.threads import available_cores, resolve_threads, token_threads
+from .beams import search_beams
+from .contrastive import add_contrasting_tokens
+from .opening import open_rows, whole_number
+from .rows import Row
 from .sampling import Sampling
-from .streaming import Decodes, TextStream
+from .speculative import Speculation, add_speculated_tokens, check_draft
+from .stepping import Stepper, check_positions
+from .token_by_token import add_tokens
+
+_ABOUT = set(inspect.signature(open_rows).parameters)
 
 
-class Stepper(Protocol):
-    """What generation asks of a model.
-
-    It may also have `position_limit` (how many positions it has, or None) and `end_tokens` (ids that end a text).
-    """
-
-    def new_memory(self, batch_size: int) -> Any:
-        """An empty memory for so many rows."""
-
-    def step(self, ids: Any, memory: Any, mask: Any = None) -> np.ndarray:
-        """Continue `memory` by ids (B, T); logits after the last of them, (B, V)."""
-
-
-def generate(
-    model: Stepper,
-    ids: Any,
-    *,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    repetition_penalty: float = 1.0,
-    stop_tokens: int | Iterable[int] | None = None,
-    stop_strings: Iterable[str] = (),
-    tokenizer: Decodes | None = None,
-    pad_token: int | None = None,
-    seed: int | Sequence[int] | np.random.Generator = 0,
-    mask: Any = None,
-    stream: Callable[[Any], object] | None = None,
-) -> np.ndarray:
+def generate(model: Stepper, ids: Any, *, pad_token: int | None = None, **settings: Any) -> np.ndarray:
     """Continue every row of ids (B, T) by up to `max_new_tokens` tokens -> (B, T + N).
 
-    temperature, top_k, top_p, repetition_penalty: how to choose, see `Sampling`; temperature 0 is greedy.
-    stop_tokens: a row ends with the first of these, which is part of the result; default: what ends a text of this
-    model (`end_tokens`), and () never ends one. stop_strings: a row ends where one becomes complete in its new text
-    (needs `tokenizer`); tokens that hold any part of it are left out.
-    N is what the longest row needed; shorter ones are filled up with `pad_token` (default: the first stop token, or 0).
-    mask (B, T): for prompts of unequal length, filled up on the left; True or 1 marks real tokens.
-    seed: row r draws from `default_rng(seed + r)`, so that it can be repeated alone; or one seed a row; or a Generator.
-    stream: for a batch of one, called with each piece of text (with a tokenizer) or each token as it comes; a stop
-    token is not shown.
-
-    Raises TypeError or ValueError for empty prompts, ids that are no token ids, negative counts, impossible settings
-    and, where the model's positions are limited, a length beyond them: all before the first step.
+    settings: see `continue_rows`. N is what the longest row needed; shorter ones are filled up with `pad_token`
+    (default: the first stop token, or 0). Tokens that hold any part of a stop string are left out.
 
     >>> class Counter:                                   # always expects the next number
     ...     def new_memory(self, batch_size):
@@ -69,58 +43,15 @@ def generate(
     array([[3, 4, 5, 6, 7, 8],
            [6, 7, 8, 9, 9, 9]])
     """
-    sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
-    ids, real = _check_prompt(ids, mask)
-    batch, length = ids.shape
-    max_new_tokens = _whole_number("max_new_tokens", max_new_tokens)
-    stops = _token_list(getattr(model, "end_tokens", ()) if stop_tokens is None else stop_tokens)
-    pad = _whole_number("pad_token", pad_token) if pad_token is not None else (stops[0] if stops else 0)
-    strings = _string_list(stop_strings)
-    if strings and tokenizer is None:
-        raise ValueError("stop strings are found in text: pass tokenizer= as well")
-    if stream is not None and batch != 1:
-        raise ValueError(f"streaming shows one row as it arrives, the batch has {batch}")
-    limit = getattr(model, "position_limit", None)
-    needed = int(real.sum(axis=1).max()) + max_new_tokens - 1  # the last token is chosen, never fed back
-    if limit is not None and max_new_tokens and needed > limit:
-        raise ValueError(
-            f"a prompt of {int(real.sum(axis=1).max())} tokens and {max_new_tokens} new ones need {needed} positions, "
-            f"this model has {limit}: shorten the prompt or ask for fewer tokens"
-        )
-    generators = _generators(seed, batch)
-    if max_new_tokens == 0:
-        return ids
-
-    rows = [_Row(ids[r][real[r]], tokenizer, strings) for r in range(batch)]
-    memory = model.new_memory(batch)
-    logits = model.step(ids, memory, None if real.all() else real)
-    running = list(range(batch))  # the rows that the memory holds, in its order
-    for number in range(max_new_tokens):
-        chosen = np.full((len(running), 1), pad, np.int64)
-        for place, r in enumerate(running):
-            row = rows[r]
-            if row.ended:
-                continue
-            token = sampling.choose(logits[place], row.seen, generators[r])
-            chosen[place, 0] = token
-            shown = row.add(token, stops)
-            if stream is not None and shown is not None and shown != "":
-                stream(shown)
-        going = [place for place, r in enumerate(running) if not rows[r].ended]
-        if not going or number == max_new_tokens - 1:
-            break
-        if len(going) <= len(running) / 2 and hasattr(memory, "select"):  # half of the work would be for nothing
-            memory.select(going)
-            running, chosen = [running[place] for place in going], chosen[going]
-        logits = model.step(chosen, memory)
-    for row in rows:
-        rest = row.finish()
-        if stream is not None and rest:
-            stream(rest)
-    result = np.full((batch, length + max(len(row.kept) for row in rows)), pad, np.int64)
-    result[:, :length] = ids
-    for r, row in enumerate(rows):
-        result[r, length : length + len(row.kept)] = row.kept
+    pad = None if pad_token is None else whole_number("pad_token", pad_token)
+    rows = continue_rows(model, ids, **settings)
+    if pad is None:
+        pad = next(iter(rows[0].stop_tokens), 0)
+    ids = np.asarray(ids, np.int64)
+    result = np.full((len(rows), ids.shape[1] + max(len(row.kept) for row in rows)), pad, np.int64)
+    result[:, : ids.shape[1]] = ids
+    for line, row in zip(result, rows):
+        line[ids.shape[1] :][: len(row.kept)] = row.kept
     return result
 
 
@@ -130,114 +61,145 @@ def generate_text(
     prompt: str,
     *,
     max_new_tokens: int,
-    stream: Callable[[str], object] | None = None,
     **settings: Any,
 ) -> str:
     """Continue a text: encode the prompt, generate, and return the new text (without the prompt).
 
-    settings: as for `generate`. With stop strings the text ends exactly before the one that was found, also where a
+    settings: see `continue_rows`. With stop strings the text ends exactly before the one that was found, also where a
     token straddles that border. Raises ValueError for an empty prompt.
     """
     ids = list(tokenizer.encode(prompt))
     if not ids:
         raise ValueError("the prompt is empty: the model needs at least one token to continue from")
-    pieces: list[str] = []
-
-    def collect(piece: str) -> None:
-        pieces.append(piece)
-        if stream is not None:
-            stream(piece)
-
-    generate(model, [ids], max_new_tokens=max_new_tokens, tokenizer=tokenizer, stream=collect, **settings)
-    return "".join(pieces)
+    return continue_rows(model, [ids], max_new_tokens=max_new_tokens, tokenizer=tokenizer, **settings)[0].text
 
 
-class _Row:
-    """One sequence on its way: what was seen, what is kept, whether it has ended."""
+def continue_rows(
+    model: Any,
+    ids: Any,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    no_repeat_ngram_size: int | None = None,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    penalty_alpha: float | None = None,
+    draft_model: Stepper | None = None,
+    num_assistant_tokens: int | None = None,
+    speculation: Speculation | None = None,
+    stream: Callable[[Any], object] | None = None,
+    threads: int | None = None,
+    **about: Any,
+) -> list[Row]:
+    """Continue every row of ids (B, T) by up to `max_new_tokens` tokens: the rows, with their new tokens and text.
 
-    def __init__(self, prompt: np.ndarray, tokenizer: Decodes | None, strings: list[str]) -> None:
-        self.seen: list[int] = prompt.tolist()
-        self.new: list[int] = []
-        self.ended = False
-        self.text = None if tokenizer is None else TextStream(tokenizer, strings, self.seen)
+    temperature, top_k, top_p, min_p, typical_p: how to draw, and repetition_penalty, no_repeat_ngram_size: what to
+    avoid, see `Sampling`; temperature 0 is greedy.
+    num_beams: above 1, search for the continuation that is most probable as a whole, with so many beginnings open;
+    nothing is drawn then. length_penalty: above 0 the search favours long ones, below 0 short ones, see `beams.py`.
+    penalty_alpha: contrastive search, among the `top_k` most probable tokens (2 or more), see `contrastive.py`; nothing
+    is drawn. 0.6 with a top_k of 4 is the authors' choice.
+    draft_model: a faster model with the same tokens, which guesses `num_assistant_tokens` (default 5) at once for this
+    one to keep or not, see `speculative.py`. speculation: counts how often it guesses right.
+    stream: for a batch of one, called with each piece of text (with a tokenizer) or each token as it comes.
+    threads: how many share the work of a token, at most one a core; None: all cores, or what `token_threads` says.
+    about, see `open_rows` and `Row`: `stop_tokens`, with the first of which a row ends (default: what ends a text of
+    this model; () never ends one); `stop_strings` and `tokenizer`; `mask` (B, T), where prompts are filled up on the
+    left; `seed`: row r draws from `default_rng(seed + r)`.
 
-    def add(self, token: int, stops: list[int]) -> Any:
-        """Note a new token; what may be shown of it (text, or the token itself without a tokenizer)."""
-        self.seen.append(token)
-        self.new.append(token)
-        if token in stops:
-            self.ended = True
-            return None
-        if self.text is None:
-            return token
-        shown = self.text.push(token)
-        self.ended = self.text.stopped
-        return shown
+    Raises TypeError or ValueError for what cannot be, before the first step.
+    """
+    for name in about:
+        if name not in _ABOUT:
+            raise TypeError(f"generation has no setting {name!r}: see `continue_rows` for those that it has")
+    sampling = Sampling(temperature, top_k, top_p, repetition_penalty, min_p, typical_p, no_repeat_ngram_size)
+    num_beams = _check_beams(sampling, num_beams, length_penalty, stream)
+    guesses = _check_guesses(draft_model, num_assistant_tokens, speculation, num_beams)
+    contrast = _check_contrast(model, sampling, penalty_alpha, {"num_beams": num_beams > 1, "draft_model": draft_model})
+    sharing = _sharing(threads)
+    rows = open_rows(model, ids, max_new_tokens=max_new_tokens, stream=stream, **about)
+    if contrast is not None:  # which reads the last candidates too
+        check_positions(model, max(len(row.seen) for row in rows) + 1, max_new_tokens)
+    if draft_model is not None:
+        check_draft(model, draft_model, [len(row.seen) for row in rows], max_new_tokens)
+    with sharing:
+        if max_new_tokens and num_beams > 1:
+            search_beams(model, rows, sampling, num_beams=num_beams, length_penalty=length_penalty)
+        elif max_new_tokens and contrast is not None:
+            add_contrasting_tokens(model, rows, **contrast)
+        elif max_new_tokens and draft_model is not None:
+            add_speculated_tokens(model, draft_model, rows, sampling, guesses, speculation or Speculation())
+        elif max_new_tokens:
+            add_tokens(model, rows, sampling)
+    return rows
 
-    def finish(self) -> str:
-        return "" if self.text is None else self.text.finish()
 
-    @property
-    def kept(self) -> list[int]:
-        if self.text is None or not self.text.stopped:
-            return self.new
-        return self.new[: self.text.kept]
+def _sharing(threads: int | None) -> AbstractContextManager[None]:
+    """A block in which so many threads share the work of a token. ValueError for fewer than one or more than cores."""
+    if threads is None:  # whoever calls may have said it
+        return nullcontext()
+    if resolve_threads(threads) > available_cores():
+        raise ValueError(f"threads={threads} is more than the {available_cores()} cores that there are: leave it out")
+    return token_threads(threads)
 
 
-def _check_prompt(ids: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
-    array = np.asarray(ids)
-    if array.ndim != 2:
-        raise ValueError(f"ids must have the shape (batch, length), got {array.shape}; put a single prompt in a list")
-    if array.size == 0:
+def _check_beams(sampling: Sampling, num_beams: Any, length_penalty: Any, stream: Any) -> int:
+    if whole_number("num_beams", num_beams) == 0:
+        raise ValueError("num_beams must be at least 1 (1 is no beam search), got 0")
+    if isinstance(length_penalty, bool) or not isinstance(length_penalty, (int, float, np.integer, np.floating)):
+        raise TypeError(f"length_penalty must be a number, got {length_penalty!r}")
+    if not np.isfinite(length_penalty):
+        raise ValueError(f"length_penalty must be finite, got {length_penalty}")
+    if num_beams == 1 and length_penalty != 1:
+        raise ValueError(f"length_penalty={length_penalty} compares beams: it needs num_beams of 2 or more")
+    if num_beams > 1 and sampling.drawing:
         raise ValueError(
-            f"the prompt is empty (ids have shape {array.shape}): give at least one token to continue from"
+            f"beam search draws nothing, so {' and '.join(sampling.drawing)} would do nothing: leave them out, or "
+            "num_beams"
         )
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"ids must be integers, got {array.dtype}")
-    if int(array.min()) < 0:
-        raise ValueError(f"token ids cannot be negative, got {int(array.min())}")
-    real = np.ones(array.shape, bool) if mask is None else np.asarray(mask)
-    if real.shape != array.shape:
-        raise ValueError(f"the mask has shape {real.shape}, the ids {array.shape}: they must be equal")
-    if real.dtype != bool:
-        if real.dtype.kind not in "iuf" or not np.isin(real, (0, 1)).all():
-            raise ValueError("a mask holds True and False (or 1 and 0)")
-        real = real.astype(bool)
-    if not real[:, -1].all() or np.any(real[:, :-1] & ~real[:, 1:]):
+    if num_beams > 1 and stream is not None:
+        raise ValueError("beams are known when the search is over: there is nothing to stream, take the result")
+    return int(num_beams)
+
+
+def _check_contrast(model: Any, sampling: Sampling, alpha: Any, others: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of a contrastive search; None if there is none."""
+    if alpha is None:
+        return None
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.integer, np.floating)):
+        raise TypeError(f"penalty_alpha must be a number or None, got {alpha!r}")
+    if not 0 < alpha <= 1:
+        raise ValueError(f"penalty_alpha must lie in (0, 1] (None is no contrastive search), got {alpha}")
+    if sampling.top_k is None or sampling.top_k < 2:
+        raise ValueError(f"contrastive search chooses among top_k candidates: pass 2 or more, got {sampling.top_k}")
+    rest = dataclasses.replace(sampling, top_k=None)
+    useless = [*rest.drawing, *(name for name, asked in others.items() if asked not in (None, False))]
+    if useless:
+        raise ValueError(f"contrastive search (penalty_alpha) draws nothing and goes alone: leave out {useless[0]}")
+    if not hasattr(model, "step_states"):
+        raise TypeError(f"contrastive search compares states: {type(model).__name__} has no `step_states` to show them")
+    greedy = dataclasses.replace(rest, temperature=0.0)
+    return {"sampling": greedy, "penalty_alpha": float(alpha), "top_k": int(sampling.top_k)}
+
+
+def _check_guesses(draft_model: Any, number: Any, speculation: Any, num_beams: int) -> int:
+    """How many tokens a draft guesses at once."""
+    given = {"num_assistant_tokens": number, "speculation": speculation}
+    for name, value in given.items():
+        if draft_model is None and value is not None:
+            raise ValueError(f"{name} is about tokens that a draft guesses: pass draft_model= as well, or leave it out")
+    if draft_model is not None and num_beams > 1:
         raise ValueError(
-            "prompts of unequal length are filled up on the left: a row of the mask is False …, then True to its end"
+            "a draft guesses for one text at a time, beams are several: leave out draft_model or num_beams"
         )
-    return array.astype(np.int64), real
-
-
-def _generators(seed: Any, batch: int) -> list[np.random.Generator]:
-    if isinstance(seed, np.random.Generator):
-        return [seed] if batch == 1 else [np.random.default_rng(s) for s in seed.integers(0, 2**63, size=batch)]
-    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        seed = [int(seed) + r for r in range(batch)]
-    seeds = list(seed) if isinstance(seed, (list, tuple, np.ndarray)) else None
-    if seeds is None or len(seeds) != batch:
-        raise ValueError(
-            f"seed must be a whole number, a Generator, or one seed for each of the {batch} rows; got {seed!r}"
-        )
-    return [np.random.default_rng(_whole_number("seed", s)) for s in seeds]
-
-
-def _token_list(tokens: int | Iterable[int]) -> list[int]:
-    if isinstance(tokens, (int, np.integer)):
-        tokens = [int(tokens)]
-    return [_whole_number("a stop token", token) for token in tokens]
-
-
-def _string_list(strings: Iterable[str]) -> list[str]:
-    if isinstance(strings, str):
-        return [strings]
-    return list(strings)
-
-
-def _whole_number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value}")
-    return int(value)
+    if not isinstance(speculation, (Speculation, type(None))):
+        raise TypeError(f"speculation must be a Speculation() to count in, got {speculation!r}")
+    number = 5 if number is None else whole_number("num_assistant_tokens", number)
+    if number == 0:
+        raise ValueError("num_assistant_tokens must be at least 1, got 0: for no guesses leave out draft_model")
+    return number

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.infilling import BlankTokens
-from .continuation import generate
+from .continuation import continue_rows
 
 
 class PositionedStepper(Protocol):
@@ -38,10 +38,10 @@ def generate_blank(
 ) -> list[list[int]]:
     """What the model writes into the first blank of each context, without start and end token.
 
-    contexts: rows of token ids, of any lengths, each with at least one [MASK] or [gMASK]. settings: as for `generate`
+    contexts: rows of token ids, of any lengths, each with at least one [MASK] or [gMASK]. settings: see `continue_rows`
     (temperature 0 is greedy); a row ends at the end token or after `max_new_tokens`.
 
-    Raises ValueError for a context without a blank or with a start token, and what `generate` raises.
+    Raises ValueError for a context without a blank or with a start token, and what `continue_rows` raises.
 
     >>> class Spelling:                                  # writes the position of the token that it has just read
     ...     def new_memory(self, batch_size):
@@ -68,11 +68,10 @@ def generate_blank(
         positions[row, -len(prompt) - 1 :] = [*range(len(prompt)), len(prompt) if growth[row] else place]
     given = settings.pop("stop_tokens", ())
     stops = [tokens.end, *([given] if isinstance(given, (int, np.integer)) else given)]
-    made = generate(
-        _Blank(model, positions, growth), ids, max_new_tokens=max_new_tokens, stop_tokens=stops,
-        mask=None if real.all() else real, pad_token=tokens.end, **settings,
-    )  # fmt: skip
-    return [_until(row[width:].tolist(), tokens.end) for row in made]
+    made = continue_rows(
+        _Blank(model, positions, growth), ids, max_new_tokens=max_new_tokens, stop_tokens=stops, mask=real, **settings
+    )
+    return [_until(row.kept, tokens.end) for row in made]
 
 
 def fill_blanks(

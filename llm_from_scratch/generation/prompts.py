@@ -7,22 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .continuation import Stepper, generate
-
-
-def left_padded(prompts: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of ids -> ids (N, longest), and which of them are real: all end at one place.
-
-    >>> left_padded([[5], [6, 7]])
-    (array([[0, 5],
-           [6, 7]]), array([[False,  True],
-           [ True,  True]]))
-    """
-    width = max(map(len, prompts))
-    ids, real = np.zeros((len(prompts), width), np.int64), np.zeros((len(prompts), width), bool)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :], real[row, width - len(prompt) :] = prompt, True
-    return ids, real
+from .continuation import continue_rows
+from .rows import left_padded
+from .stepping import Stepper
 
 
 def continue_prompts(
@@ -30,7 +17,7 @@ def continue_prompts(
 ) -> list[np.ndarray]:
     """What comes after each prompt, as ids: with the stop token that ended it, if one did.
 
-    settings: those of `generate`. Raises TypeError or ValueError as it does.
+    settings: those of `continue_rows`. Raises TypeError or ValueError as it does.
 
     >>> class Counter:                                   # always expects the next number
     ...     def new_memory(self, batch_size):
@@ -41,6 +28,5 @@ def continue_prompts(
     [[5, 6, 7, 8], [7, 8, 9]]
     """
     ids, real = left_padded(prompts)
-    written = generate(model, ids, mask=real, stop_tokens=stop_tokens, **settings)[:, ids.shape[1] :]
-    ends = np.isin(written, list(stop_tokens))
-    return [new[: end.argmax() + 1] if end.any() else new for new, end in zip(written, ends)]
+    rows = continue_rows(model, ids, mask=real, stop_tokens=stop_tokens, **settings)
+    return [np.array(row.kept, np.int64) for row in rows]

@@ -12,24 +12,12 @@ import pytest
 import llm_from_scratch as lfs
 from llm_from_scratch.checkpoints import Decoder, export_weights
 from llm_from_scratch.families import find_family
+from llm_from_scratch.scaling import CHINCHILLA_TABLE
 from llm_from_scratch.zoo import choices, costs, details
 
 TINY: dict[str, Any] = dict(vocab_size=11, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, head_dim=3)
 
-# Chinchilla's table A9, every model trained for the paper: printed millions of parameters, width, width of a head,
-# heads, layers. The feed-forward part is four times as wide as the model.
-TABLE = """
-44 512 64 8 8, 57 576 64 9 9, 74 640 64 10 10, 90 640 64 10 13, 106 640 64 10 16, 117 768 64 12 12, 140 768 64 12 15,
-163 768 64 12 18, 175 896 64 14 14, 196 896 64 14 16, 217 896 64 14 18, 251 1024 64 16 16, 278 1024 64 16 18,
-306 1024 64 16 20, 425 1280 128 10 18, 489 1280 128 10 21, 509 1408 128 11 18, 552 1280 128 10 24, 587 1408 128 11 21,
-632 1536 128 12 19, 664 1408 128 11 24, 724 1536 128 12 22, 816 1536 128 12 25, 893 1792 128 14 20, 1018 1792 128 14 23,
-1143 1792 128 14 26, 1266 2048 128 16 22, 1424 2176 128 17 22, 1429 2048 128 16 25, 1593 2048 128 16 28,
-1609 2176 128 17 25, 1731 2304 128 18 24, 1794 2176 128 17 28, 2007 2304 128 18 28, 2283 2304 128 18 32,
-2298 2560 128 20 26, 2639 2560 128 20 30, 2980 2560 128 20 34, 3530 2688 128 22 36, 3802 2816 128 22 36,
-4084 2944 128 22 36, 4516 3072 128 24 36, 6796 3584 128 28 40, 9293 4096 128 32 42, 11452 4352 128 32 47,
-12295 4608 128 36 44, 12569 4608 128 32 47, 13735 4864 128 32 47, 14940 4992 128 32 49, 16183 5120 128 40 47
-"""
-PRINTED = [[int(number) for number in row.split()] for row in TABLE.replace("\n", " ").split(",")]
+PRINTED = [(row.millions, row.width, row.head_width, row.heads, row.layers) for row in CHINCHILLA_TABLE]
 
 
 def missed(**changes: Any) -> list[int]:

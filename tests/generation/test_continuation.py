@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import codecs
 import io
 
 import numpy as np
@@ -8,83 +7,7 @@ import pytest
 
 from llm_from_scratch.generation import StopStrings, TextStream, generate, generate_text, print_stream
 
-V = 40
-
-
-class Stepping:
-    """A stand-in for a model: logits that depend on every real token so far, by a hash. Counts what it is asked."""
-
-    position_limit = None
-
-    def __init__(self, vocabulary=V):
-        self.vocabulary, self.calls = vocabulary, []
-
-    def new_memory(self, batch_size):
-        return [[] for _ in range(batch_size)]
-
-    def step(self, ids, memory, mask=None):
-        ids = np.asarray(ids)
-        self.calls.append(ids.shape)
-        mask = np.ones(ids.shape, bool) if mask is None else mask
-        for row, seen in enumerate(memory):
-            seen += ids[row][mask[row]].tolist()
-        return np.stack([np.random.default_rng(seen).normal(size=self.vocabulary) * 2 for seen in memory])
-
-
-class Scripted:
-    """Says given tokens, whatever the prompt."""
-
-    def __init__(self, *tokens, vocabulary=300):
-        self.tokens, self.vocabulary = tokens, vocabulary
-
-    def new_memory(self, batch_size):
-        return [0]
-
-    def step(self, ids, memory, mask=None):
-        logits = np.zeros((len(ids), self.vocabulary))
-        logits[:, self.tokens[min(memory[0], len(self.tokens) - 1)]] = 1000.0
-        memory[0] += 1
-        return logits
-
-
-class ByteTokenizer:
-    """One token a byte, and 256 for "<end>": characters come in parts."""
-
-    def encode(self, text):
-        return list(text.encode("utf-8"))
-
-    def stream_decoder(self):
-        return IncrementalDecoder()
-
-
-class IncrementalDecoder:
-    def __init__(self):
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token):
-        return self.decoder.decode(b"<end>" if token == 256 else bytes([token]))
-
-    def flush(self):
-        return self.decoder.decode(b"", final=True)
-
-
-class PieceTokenizer:
-    """Tokens that are whole strings."""
-
-    def __init__(self, *pieces):
-        self.pieces = pieces
-
-    def encode(self, text):
-        return [self.pieces.index(text)]
-
-    def stream_decoder(self):
-        return self
-
-    def push(self, token):
-        return self.pieces[token]
-
-    def flush(self):
-        return ""
+from .conftest import ByteTokenizer, PieceTokenizer, Scripted, Stepping
 
 
 def test_every_new_token_is_fed_once_and_the_prompt_once():
@@ -113,17 +36,6 @@ def test_a_row_of_a_batch_equals_the_prompt_alone(settings):
         rest = together[row, width:].tolist()
         assert rest[: len(new)] == new and set(rest[len(new) :]) <= {17}  # padded with the first stop token
     assert len(lengths) > 1 or "top_k" not in settings  # the rows did end at different places
-
-
-def test_seeds():
-    def run(seed, rows=1):
-        return generate(Stepping(), [[1, 2]] * rows, max_new_tokens=8, seed=seed).tolist()
-
-    assert run(1) == run(1) != run(2)
-    assert run(7, rows=2) == [run(7)[0], run(8)[0]]
-    assert run([8, 7], rows=2) == [run(8)[0], run(7)[0]]
-    assert run(np.random.default_rng(3)) == run(np.random.default_rng(3))
-    assert run(np.random.default_rng(3), rows=2)[0] != run(np.random.default_rng(3), rows=2)[1]
 
 
 def test_stop_tokens_end_a_row_and_are_part_of_it():
@@ -202,47 +114,11 @@ def test_streaming_tokens_without_a_tokenizer():
     assert shown == [5, 6]
 
 
-def test_positions_are_checked_before_the_first_step():
-    model = Stepping()
-    model.position_limit = 10
-    generate(model, [[1, 2, 3]], max_new_tokens=8)
-    model.calls.clear()
-    with pytest.raises(ValueError, match=r"3 tokens and 9 new ones need 11 positions, this model has 10"):
-        generate(model, [[1, 2, 3]], max_new_tokens=9)
-    assert model.calls == []
-
-
-@pytest.mark.parametrize(
-    ("ids", "settings", "error", "message"),
-    [
-        ([1, 2], {}, ValueError, "batch, length"),
-        ([[]], {}, ValueError, "empty"),
-        (np.zeros((0, 3), int), {}, ValueError, "empty"),
-        ([[1.5]], {}, TypeError, "integers"),
-        ([[-1]], {}, ValueError, "negative"),
-        ([[1]], {"max_new_tokens": -1}, ValueError, "max_new_tokens"),
-        ([[1]], {"max_new_tokens": 2.0}, TypeError, "max_new_tokens"),
-        ([[1]], {"temperature": float("inf")}, ValueError, "temperature"),
-        ([[1]], {"stop_strings": ["x"]}, ValueError, "tokenizer"),
-        ([[1]], {"stop_strings": [""], "tokenizer": ByteTokenizer()}, ValueError, "empty stop string"),
-        ([[1]], {"stop_tokens": [-1]}, ValueError, "stop token"),
-        ([[1]], {"stop_tokens": ["x"]}, TypeError, "stop token"),
-        ([[1], [2]], {"stream": print}, ValueError, "one row"),
-        ([[1], [2]], {"seed": [1]}, ValueError, "seed"),
-        ([[1]], {"seed": -1}, ValueError, "seed"),
-        ([[1, 2]], {"mask": [[1, 0]]}, ValueError, "on the left"),
-        ([[1, 2]], {"mask": [[0, 0]]}, ValueError, "on the left"),
-        ([[1, 2]], {"mask": [[1]]}, ValueError, "mask has shape"),
-        ([[1, 2]], {"mask": [[1, 2]]}, ValueError, "True and False"),
-    ],
-)
-def test_bad_requests_are_refused_before_the_first_step(ids, settings, error, message):
-    model = Stepping()
-    with pytest.raises(error, match=message):
-        generate(model, ids, **{"max_new_tokens": 3, **settings})
-    assert model.calls == []
-
-
 def test_an_empty_text_is_an_error():
     with pytest.raises(ValueError, match="empty"):
         generate_text(Stepping(), ByteTokenizer(), "", max_new_tokens=3)
+
+
+def test_a_setting_that_there_is_not_is_named():
+    with pytest.raises(TypeError, match="generation has no setting 'beams'"):
+        generate(Stepping(), [[1, 2]], max_new_tokens=3, beams=2)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from llm_from_scratch.checkpoints import build
-from llm_from_scratch.generation import generate
 
 FAMILIES = {
     "llama": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -40,27 +39,6 @@ def test_rows_of_unequal_length(model, temperature):
         alone = model.generate([prompt], seed=40 + row, **settings)[0, len(prompt) :]
         found = together[row, 6:]
         assert found[: len(alone)].tolist() == alone.tolist() and set(found[len(alone) :].tolist()) <= {5}
-
-
-def test_rows_that_have_ended_are_no_longer_computed(model):
-    class Counting:
-        position_limit = None
-
-        def new_memory(self, batch_size):
-            return model.new_memory(batch_size)
-
-        def step(self, ids, memory, mask=None):
-            rows.append(len(ids))
-            return model.step(ids, memory, mask)
-
-    rows = []
-    settings = {"max_new_tokens": 25, "stop_tokens": list(range(1, 7)), "seed": 3}
-    ids = np.random.default_rng(0).integers(7, 50, size=(12, 3))
-    together = generate(Counting(), ids, **settings)
-    assert rows[0] == 12 and rows == sorted(rows, reverse=True) and 0 < rows[-1] < 6
-    for row in range(12):
-        alone = model.generate(ids[row : row + 1], **{**settings, "seed": 3 + row})[0]
-        assert together[row, : len(alone)].tolist() == alone.tolist()
 
 
 def test_bad_ids_and_too_many_positions(model):

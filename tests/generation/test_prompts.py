@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llm_from_scratch import build
-from llm_from_scratch.generation import continue_prompts, generate, left_padded
+from llm_from_scratch.generation import continue_prompts, generate
 
 PROMPTS = [[5, 6, 7], np.array([4]), (8, 3)]
 
@@ -21,9 +21,3 @@ def test_each_is_continued_as_it_would_be_alone(family, stops):
         assert new.tolist() == alone.tolist()  # alone, nothing is filled up behind the end
         assert len(new) == 12 or new[-1] in stops
     assert stops == () or len({len(new) for new in found}) > 1
-
-
-def test_rows_are_filled_up_on_the_left():
-    ids, real = left_padded(PROMPTS)
-    assert ids.tolist() == [[5, 6, 7], [0, 0, 4], [0, 8, 3]] and ids.dtype == np.int64
-    assert real.tolist() == [[True] * 3, [False, False, True], [False, True, True]]

@@ -6,14 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_from_scratch.generation import (
-    Sampling,
-    limit_to_top_k,
-    limit_to_top_p,
-    penalise_repetition,
-    sample,
-    scale_by_temperature,
-)
+from llm_from_scratch.generation import Sampling, sample
 
 
 def rng(seed=0):
@@ -45,27 +38,6 @@ def test_temperature_sharpens_and_zero_is_greedy():
     assert len(set(cold)) < len(set(hot))
 
 
-def test_top_k_keeps_k_and_ties():
-    logits = rng(2).normal(size=30)
-    kept = np.flatnonzero(np.isfinite(limit_to_top_k(logits, 7)))
-    assert set(kept) == set(np.argsort(logits)[-7:])
-    assert np.isfinite(limit_to_top_k(np.array([1.0, 2.0, 2.0, 0.0]), 1)).sum() == 2
-    np.testing.assert_array_equal(limit_to_top_k(logits, 99), logits)
-    assert Sampling(top_k=1).choose(logits, [], rng()) == logits.argmax()
-
-
-@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 0.9, 0.999])
-def test_top_p_keeps_the_smallest_set_that_reaches_p(p):
-    logits = rng(3).normal(size=40) * 2
-    probabilities = softmax(logits)
-    kept = np.isfinite(limit_to_top_p(logits, p))
-    assert probabilities[kept].sum() >= p  # enough …
-    without_smallest = probabilities[kept].sum() - probabilities[kept].min()
-    assert kept.sum() == 1 or without_smallest < p  # … and no more than needed
-    assert probabilities[kept].min() >= probabilities[~kept].max()
-    np.testing.assert_array_equal(limit_to_top_p(logits, 1.0), logits)
-
-
 def test_the_order_is_penalty_temperature_top_k_top_p():
     """Worked out by hand: after a temperature of 0.5 the first token alone holds 0.67, before it 0.51."""
     logits = np.log(np.array([0.5, 0.3, 0.2])) + 3.0
@@ -91,25 +63,6 @@ def test_the_same_probabilities_as_transformers(case):
     assert ((adjusted > -np.inf) == (expected > 0)).all()
 
 
-def test_repetition_penalty_counts_a_token_once():
-    logits = np.array([2.0, -2.0, 1.0], np.float32)
-    out = penalise_repetition(logits, [1, 0, 0, 0], 1.5)
-    np.testing.assert_allclose(out, [2 / 1.5, -3.0, 1.0], rtol=1e-6)
-    assert out.dtype == np.float32 and logits[0] == 2.0
-    with pytest.raises(ValueError, match="0..2"):
-        penalise_repetition(logits, [3], 1.5)
-    np.testing.assert_array_equal(penalise_repetition(logits, [], 1.5), logits)
-
-
-def test_dtypes_and_inputs_are_kept():
-    logits = rng(4).normal(size=20).astype(np.float32)
-    before = logits.copy()
-    for out in (limit_to_top_k(logits, 3), limit_to_top_p(logits, 0.5), scale_by_temperature(logits, 0.7)):
-        assert out.dtype == np.float32
-    Sampling(0.7, 5, 0.9, 1.3).choose(logits, [1], rng())
-    np.testing.assert_array_equal(logits, before)
-
-
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
@@ -123,6 +76,19 @@ def test_dtypes_and_inputs_are_kept():
         ({"top_p": 0.0}, ValueError),
         ({"top_p": 1.5}, ValueError),
         ({"top_p": float("nan")}, ValueError),
+        ({"min_p": -0.1}, ValueError),
+        ({"min_p": 1.1}, ValueError),
+        ({"min_p": True}, TypeError),
+        ({"min_p": float("nan")}, ValueError),
+        ({"typical_p": 0}, ValueError),
+        ({"typical_p": 1.01}, ValueError),
+        ({"typical_p": "most"}, TypeError),
+        ({"typical_p": float("nan")}, ValueError),
+        ({"no_repeat_ngram_size": 0}, ValueError),
+        ({"no_repeat_ngram_size": -2}, ValueError),
+        ({"no_repeat_ngram_size": 2.0}, TypeError),
+        ({"no_repeat_ngram_size": True}, TypeError),
+        ({"repetition_penalty": float("nan")}, ValueError),
         ({"repetition_penalty": 0.0}, ValueError),
         ({"repetition_penalty": float("inf")}, ValueError),
     ],
@@ -136,3 +102,19 @@ def test_impossible_settings_are_refused(settings, error):
 def test_logits_that_cannot_be_sampled_are_an_error(bad):
     with pytest.raises(ValueError):
         Sampling().choose(np.array(bad), [], rng())
+
+
+def test_no_token_left_is_an_error_that_says_why():
+    logits = np.zeros(3)
+    with pytest.raises(ValueError, match="after 3 tokens every next one would repeat 1 in a row"):
+        Sampling(temperature=0.0, no_repeat_ngram_size=1).choose(logits, [0, 1, 2], rng())
+    assert Sampling(no_repeat_ngram_size=1).choose(logits, [0, 2], rng()) == 1
+
+
+def test_inputs_and_dtypes_are_kept():
+    logits = rng(4).normal(size=20).astype(np.float32)
+    before = logits.copy()
+    everything = Sampling(0.7, 15, 0.9, 1.3, 0.01, 0.9, 2)
+    assert everything.adjust(logits, [1, 2, 1]).dtype == np.float32
+    everything.choose(logits, [1], rng())
+    np.testing.assert_array_equal(logits, before)
