@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..kernels.allocation import keep_freed_memory
 from .objectives import Batch, Objective, check_batch, counted, named, next_token, shards_of, value_of
-from .workers import balanced_shares, one_blas_thread, resolve_threads, run_together
+from .workers import balanced_shares, one_blas_thread, resolve_threads, run_together, worth_threads
 
 
 def accumulate_gradients(
@@ -29,6 +31,7 @@ def accumulate_gradients(
     normaliser: float | None = None,
     threads: int | None = None,
     rng: np.random.Generator | None = None,
+    finished: Callable[[Tensor], None] | None = None,
     **arrays: np.ndarray | None,
 ) -> float:
     """Add the gradients of the batch's loss to every parameter's `.grad`; return the loss.
@@ -44,7 +47,13 @@ def accumulate_gradients(
 
     threads: at most so many, by default the available cores, never more than rows. A batch of one row runs in the
     calling thread, with all threads left to the matrix products. If any thread fails its error is raised here and every
-    `.grad` is as before. Raises ValueError or TypeError for arrays that do not fit, named, and when nothing counts.
+    `.grad` is as before.
+
+    finished: called with a parameter as soon as its `.grad` is complete, while the backward pass still computes those
+    of earlier layers, by one thread at a time; not with those of which it cannot be told before the end. (After an
+    error `.grad` is then as it happened to be.)
+
+    Raises ValueError or TypeError for arrays that do not fit, named, and when nothing counts.
     """
     keep_freed_memory()
     if not isinstance(batch, Mapping):
@@ -67,8 +76,9 @@ def accumulate_gradients(
     if rng is not None and len(shards) > 1:
         generators = [np.random.default_rng(s) for s in rng.integers(0, 2**63, size=len(shards))]
     collected: list[dict[Tensor, np.ndarray]] = [{} for _ in shards]
+    tell = None if finished is None else _Early(collected, finished)
     jobs = [
-        functools.partial(_forward_backward, objective, model, shard, normaliser, generator, into)
+        functools.partial(_forward_backward, objective, model, shard, normaliser, generator, into, tell)
         for shard, generator, into in zip(shards, generators, collected)
     ]
     if len(jobs) == 1:
@@ -76,6 +86,8 @@ def accumulate_gradients(
     else:
         with one_blas_thread():
             losses = run_together(jobs)
+    if tell is not None:
+        tell.check()
     _add_to_parameters(collected, len(shards))
     return sum(losses)
 
@@ -87,11 +99,35 @@ def _forward_backward(
     normaliser: float,
     rng: np.random.Generator | None,
     into: dict[Tensor, np.ndarray],
+    finished: Callable[[Tensor], None] | None,
 ) -> float:
     loss = value_of(objective, model, batch, normaliser, rng)
     value = float(loss.data)
-    loss.backward(into=into)
+    loss.backward(into=into, finished=finished)
     return value
+
+
+class _Early:
+    """Adds up a parameter's gradients as soon as every shard has its own, and tells."""
+
+    def __init__(self, collected: list[dict[Tensor, np.ndarray]], finished: Callable[[Tensor], None]) -> None:
+        self._collected, self._finished = collected, finished
+        self._had: Counter[Tensor] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, param: Tensor) -> None:
+        with self._lock:
+            self._had[param] += 1
+            if self._had[param] == len(self._collected):
+                parts = [found.pop(param) for found in self._collected if param in found]
+                if parts:
+                    _add(param, parts)
+                self._finished(param)
+
+    def check(self) -> None:
+        """RuntimeError for a gradient that came after its parameter was said to be finished."""
+        if any(self._had[param] == len(self._collected) for found in self._collected for param in found):
+            raise RuntimeError("a gradient came after the last use of its parameter: rerun(uses=…) does not name it")
 
 
 def _add_to_parameters(collected: list[dict[Tensor, np.ndarray]], threads: int) -> None:
@@ -100,18 +136,21 @@ def _add_to_parameters(collected: list[dict[Tensor, np.ndarray]], threads: int) 
 
     def add(share: list[int]) -> None:
         for index in share:
-            param = params[index]
-            parts = [found[param] for found in collected if param in found]
-            total = parts[0]
-            for part in parts[1:]:
-                total += part  # the arrays belong to the shards alone: adding in place needs no other memory
-            if param.grad is None:
-                param.grad = total
-            else:
-                param.grad += total
+            _add(params[index], [found[params[index]] for found in collected if params[index] in found])
 
     if len(collected) == 1:
         add(list(range(len(params))))
         return
-    shares = balanced_shares([param.size for param in params], threads)
+    sizes = [param.size for param in params]
+    shares = balanced_shares(sizes, worth_threads(sum(sizes), threads))
     run_together([functools.partial(add, share) for share in shares])
+
+
+def _add(param: Tensor, parts: list[np.ndarray]) -> None:
+    total = parts[0]
+    for part in parts[1:]:
+        total += part  # the arrays belong to the shards alone: adding in place needs no other memory
+    if param.grad is None:
+        param.grad = total
+    else:
+        param.grad += total

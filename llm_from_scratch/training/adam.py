@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import optimizers
-from .optimizer import Optimizer
+from .optimizer import Optimizer, Piece
 
 
 class Adam(Optimizer):
@@ -28,7 +28,7 @@ class Adam(Optimizer):
     """
 
     squares = True
-    kernel = staticmethod(optimizers.adam)
+    kernel, kernel_each = staticmethod(optimizers.adam), staticmethod(optimizers.adam_each)
 
     def __init__(
         self,
@@ -46,5 +46,16 @@ class Adam(Optimizer):
         return ("m", "v")
 
     def _update(self, param: np.ndarray, grad: np.ndarray, kept: list[np.ndarray], step: int, **settings: Any) -> None:
-        beta1, beta2 = map(float, settings.pop("betas"))
-        self.kernel(param, grad, *kept, step=step, beta1=beta1, beta2=beta2, **settings)
+        self.kernel(param, grad, *kept, step=step, **_named(**settings))
+
+    def _update_each(self, pieces: list[Piece]) -> None:
+        if type(self)._update is not Adam._update:  # somebody's own optimiser
+            return super()._update_each(pieces)
+        of = {id(piece.settings): _named(**piece.settings) for piece in pieces}
+        arrays = [(piece.arrays[0], piece.grad, *piece.arrays[1:]) for piece in pieces]
+        return self.kernel_each(arrays, [of[id(piece.settings)] for piece in pieces])
+
+
+def _named(betas: tuple[float, float], **settings: Any) -> dict[str, Any]:
+    """The settings as the kernels call them."""
+    return {**settings, "beta1": float(betas[0]), "beta2": float(betas[1])}

@@ -33,7 +33,7 @@ class AdamW(Adam):
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2, with the schedule multiplier part of lr.
     """
 
-    kernel = staticmethod(optimizers.adamw)
+    kernel, kernel_each = staticmethod(optimizers.adamw), staticmethod(optimizers.adamw_each)
 
     def __init__(
         self,
@@ -57,11 +57,16 @@ def decay_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
     model: anything with `named_parameters()`. Frozen parameters (requires_grad=False) are left out.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    modules = model.named_modules() if hasattr(model, "named_modules") else ()
-    exempt = {id(getattr(module, name)) for _, module in modules for name in getattr(module, "no_decay", ())}
-    decaying = {id(p) for _, p in named if p.ndim >= 2 and id(p) not in exempt}
+    decay = dict(decaying(model))
     groups = [
-        {"params": [(n, p) for n, p in named if id(p) in decaying], "weight_decay": weight_decay},
-        {"params": [(n, p) for n, p in named if id(p) not in decaying], "weight_decay": 0.0},
+        {"params": [(n, p) for n, p in named if n in decay], "weight_decay": weight_decay},
+        {"params": [(n, p) for n, p in named if n not in decay], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def decaying(model: Any) -> list[tuple[str, Any]]:
+    """The matrices among a model's parameters that train, by name, without what modules list in their `no_decay`."""
+    modules = model.named_modules() if hasattr(model, "named_modules") else ()
+    exempt = {id(getattr(module, name)) for _, module in modules for name in getattr(module, "no_decay", ())}
+    return [(n, p) for n, p in model.named_parameters() if p.requires_grad and p.ndim >= 2 and id(p) not in exempt]

@@ -6,6 +6,7 @@ time budget can be resumed to the byte too.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
 from .accumulate import accumulate_gradients
 from .clip import grad_norm
 from .config import TrainingSettings
+from .memory import saving_memory
 from .objectives import Objective, next_token
 
 
@@ -28,28 +29,34 @@ def seconds_per_step(
     The first step is not counted: it compiles the kernels. The figure is the median of at least three.
     """
     params = [p for _, p in model.named_parameters() if p.requires_grad]
-    scratch = [Tensor(np.array(p.data), requires_grad=True) for p in params]
-    optimizer = settings.make_optimizer(scratch)
+    numbers = [p.data for p in params]  # storing them in two bytes rounds them
     position = sampler.state()
     times: list[float] = []
     try:
-        began = time.perf_counter()
-        while len(times) < 4 or time.perf_counter() - began < seconds:
-            start = time.perf_counter()
-            for _ in range(settings.micro_batches):
-                accumulate_gradients(
-                    model, next(sampler), objective=objective, threads=settings.threads, rng=np.random.default_rng(0)
-                )
-            grad_norm(params, threads=settings.threads)
-            for mine, theirs in zip(scratch, params):
-                mine.grad, theirs.grad = theirs.grad, None
-            optimizer.step()
-            times.append(time.perf_counter() - start)
-            if len(times) == 1:
-                began = time.perf_counter()
+        with saving_memory(model, settings):
+            scratch = [copy.deepcopy(p) for p in params]
+            optimizer = settings.make_optimizer(scratch)
+            began = time.perf_counter()
+            while len(times) < 4 or time.perf_counter() - began < seconds:
+                start = time.perf_counter()
+                for _ in range(settings.micro_batches):
+                    accumulate_gradients(
+                        model,
+                        next(sampler),
+                        objective=objective,
+                        threads=settings.threads,
+                        rng=np.random.default_rng(0),
+                    )
+                grad_norm(params, threads=settings.threads)
+                for mine, theirs in zip(scratch, params):
+                    mine.grad, theirs.grad = theirs.grad, None
+                optimizer.step()
+                times.append(time.perf_counter() - start)
+                if len(times) == 1:
+                    began = time.perf_counter()
     finally:
-        for p in params:
-            p.grad = None
+        for p, array in zip(params, numbers):
+            p.data, p.grad = array, None
         sampler.restore(position)
     return float(np.median(times[1:]))
 

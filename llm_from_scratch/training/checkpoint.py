@@ -47,15 +47,16 @@ def save_checkpoint(
 ) -> Path:
     """Write `directory`/step-N, point `latest` to it, and remove all but the newest `keep`; return its path.
 
-    state: what else is to be remembered, JSON-able; its "model" is what `describe` says. On any error (a full disk, for
-    one) the checkpoints that were there are untouched.
+    optimizer: an optimiser, or what its `state_dict` gave. state: what else is to be remembered, JSON-able; its "model"
+    is what `describe` says. On any error (a full disk, for one) the checkpoints that were there are untouched.
     """
     directory = Path(directory)
     name = f"step-{step}"
+    remembered = optimizer if isinstance(optimizer, Mapping) else optimizer.state_dict()
     state = state if "model" in state else {"model": describe(model), **state}
     with atomic_directory(directory / name) as folder:
-        write_safetensors(folder / "model.safetensors", {name: p.data for name, p in trained(model).items()})
-        write_safetensors(folder / "optimizer.safetensors", optimizer.state_dict())
+        write_safetensors(folder / "model.safetensors", {name: p.stored for name, p in trained(model).items()})
+        write_safetensors(folder / "optimizer.safetensors", remembered)
         write_json(folder / "state.json", {"format": FORMAT, "step": step, **state, "environment": environment()})
         write_digests(folder)
     write_text(directory / LATEST, name + "\n")
@@ -70,7 +71,7 @@ def trained(model: Any) -> dict[str, Any]:
 
 def weights(model: Any) -> dict[str, Any]:
     """Everything a model holds: its parameters' arrays, or what its `weights()` lists (packed matrices, too)."""
-    return model.weights() if hasattr(model, "weights") else {name: p.data for name, p in model.named_parameters()}
+    return model.weights() if hasattr(model, "weights") else {name: p.stored for name, p in model.named_parameters()}
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -80,11 +81,16 @@ def describe(model: Any) -> dict[str, Any]:
     said = model.describe() if hasattr(model, "describe") else dict(getattr(model, "config", {}))
     trains = trained(model)
     frozen = {name: array for name, array in weights(model).items() if name not in trains}
+    return {**said, _FROZEN: digest_of(frozen)} if frozen else said
+
+
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of arrays by name: of their names, dtypes, shapes and numbers."""
     digest = hashlib.sha256()
-    for name, array in sorted(frozen.items()):
+    for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return {**said, _FROZEN: digest.hexdigest()} if frozen else said
+    return digest.hexdigest()
 
 
 def latest_checkpoint(directory: str | os.PathLike[str]) -> Path | None:
@@ -108,6 +114,12 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> Path | None:
         hint = f"write one of these into {pointer}: {', '.join(others)}" if others else "start the run again"
         raise ValueError(f"{pointer} names {name}, which is not there or not complete; {hint}")
     return folder
+
+
+def snapshots(directory: str | os.PathLike[str]) -> dict[int, Path]:
+    """The complete checkpoints in a run's directory, by their steps."""
+    found = (path for path in Path(directory).glob("step-*") if _STEP.fullmatch(path.name))
+    return {_number(path.name): path for path in sorted(found, key=_path_number) if (path / "state.json").exists()}
 
 
 def read_state(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -167,7 +179,7 @@ def fill(
         whole = open_model(folder, dtype=model.dtype).state_dict()
         arrays = {name: array for name, array in whole.items() if name in parameters}
     then = {name: f"{array.dtype}{array.shape}" for name, array in arrays.items()}
-    changes = _changes(then, {name: f"{p.dtype}{p.shape}" for name, p in parameters.items()})
+    changes = _changes(then, {name: f"{p.stored.dtype}{p.shape}" for name, p in parameters.items()})
     if changes:
         raise ValueError(f"{folder} holds other parameters than those that train now ({changes})")
     if said.get(_FROZEN) != now.get(_FROZEN) and state["format"] == FORMAT:

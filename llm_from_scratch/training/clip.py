@@ -7,16 +7,14 @@ length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..kernels import optimizers
-from .workers import balanced_shares, resolve_threads, run_over
+from .workers import balanced_shares, resolve_threads, run_by_share, run_over, worth_threads
 
-# Below this many numbers a second thread costs more than it saves.
-_WORTH_A_THREAD = 200_000
 _LOWEST = 1e-146  # the square of what is shorter loses digits
 
 
@@ -31,20 +29,40 @@ def grad_norm(params: Iterable[Tensor], *, threads: int | None = None) -> float:
     >>> grad_norm([w])
     5.0
     """
-    gradients = [p.grad for p in _tensors(params) if p.grad is not None]
-    sizes = [g.size for g in gradients]
-    count = resolve_threads(threads) if sum(sizes) >= _WORTH_A_THREAD else 1
+    return joint_length([p.grad for p in _tensors(params) if p.grad is not None], threads=threads)
+
+
+def joint_length(
+    arrays: Sequence[np.ndarray],
+    *,
+    threads: int | None = None,
+    total: Callable[[float], float] = float,
+    most: Callable[[float], float] = float,
+) -> float:
+    """The Euclidean length of all arrays as one vector.
+
+    total, most: from what is here to what there is in all, for a vector of which others have the rest.
+
+    >>> joint_length([np.array([3.0]), np.array([4.0])])
+    5.0
+    """
+    sizes = [array.size for array in arrays]
+    count = worth_threads(sum(sizes), resolve_threads(threads))
     shares = balanced_shares(sizes, count)
+
+    def squares(divisor: float) -> float:
+        scaled = (lambda a: a) if divisor == 1 else (lambda a: a / divisor)
+        return total(sum(run_by_share(arrays, shares, lambda some: optimizers.sums_of_squares([*map(scaled, some)]))))
+
     with np.errstate(over="ignore", invalid="ignore"):
-        length = math.sqrt(sum(run_over(gradients, shares, lambda g: float(optimizers.sum_of_squares(g.reshape(-1))))))
+        length = math.sqrt(squares(1))
         if _LOWEST < length < math.inf:
             return length
         # Squares of float64 numbers beyond 1e154 are none any more: divided by the largest first, they are.
-        largest = max(run_over(gradients, shares, lambda g: float(np.abs(g).max(initial=0.0))), default=0.0)
+        largest = most(max(run_over(arrays, shares, lambda a: float(np.abs(a).max(initial=0.0))), default=0.0))
         if not 0 < largest < math.inf:
             return length
-        squares = run_over(gradients, shares, lambda g: float(optimizers.sum_of_squares((g / largest).reshape(-1))))
-    return largest * math.sqrt(sum(squares))
+        return largest * math.sqrt(squares(largest))
 
 
 def clip_scale(norm: float, max_norm: float) -> float:
@@ -88,10 +106,11 @@ def clip_grad_norm(
         )
     scale = clip_scale(norm, max_norm)
     if scale != 1.0:
+        gradients = [p.grad for p in params if p.grad is not None]
+        sizes = [g.size for g in gradients]
+        count = worth_threads(sum(sizes), resolve_threads(threads))
         with np.errstate(invalid="ignore"):  # infinity times zero: the caller is told by the returned length
-            for p in params:
-                if p.grad is not None:
-                    p.grad *= p.grad.dtype.type(scale)
+            run_over(gradients, balanced_shares(sizes, count), lambda g: np.multiply(g, g.dtype.type(scale), out=g))
     return norm
 
 

@@ -17,11 +17,13 @@ from .lion import Lion
 from .optimizer import Optimizer
 from .schedules import SCHEDULES
 from .sgd import SGD
+from .storage import STORAGES
 from .workers import resolve_threads
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "lion": Lion, "sgd": SGD}
-# These change how often a run is saved, not what it computes: a resumed run may use others.
-FREE_TO_CHANGE = ("checkpoint_every", "keep")
+# These change how often a run is saved and looked at, or who remembers what, not what it computes: a resumed run may
+# use others.
+FREE_TO_CHANGE = ("checkpoint_every", "keep", "statistics_every", "shard_optimizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +32,20 @@ class TrainingSettings:
 
     steps: updates in all. micro_batches: batches whose gradients make up one update.
     learning_rate: the peak; schedule, warmup (steps) and final_learning_rate: its course, see `schedules`.
+    total_tokens: how many targets the run has in all, if its batches are not all of one size: the rate then follows the
+    tokens trained on (warmup in steps of average size), for a step with more of them is a larger part of the run.
     optimizer: "adamw", "adam", "lion" or "sgd"; betas, eps, weight_decay: what it has of these (the first beta is SGD's
     momentum). clip: the longest gradient allowed (0 switches clipping off).
     evaluate_every, checkpoint_every: in steps; 0 means at the end only. keep: how many checkpoints to keep.
-    threads: shards a batch is divided into; None is replaced by the number of cores when training begins, because sums
-    over other shards differ in the last digits. seed: for dropout.
+    statistics_every: in steps; 0 measures nothing, see `statistics`.
+    storage: "bfloat16" keeps weights and what the optimiser remembers in two bytes a number, see `storage`; what is
+    computed stays float32. stochastic_rounding: up or down by chance, so that steps smaller than the distance of two
+    such numbers are not lost; False rounds to the nearest.
+    shard_optimizer: where several processes train together, each remembers and updates its share of the weights, see
+    `parallel`; the numbers are the same.
+    recompute: each block's activations are computed again in the backward pass and not kept, see `Decoder.recompute`.
+    threads: shards a batch is divided into, over all processes that train together; None is replaced by the number of
+    cores when training begins, because sums over other shards differ in the last digits. seed: for dropout.
 
     >>> TrainingSettings(steps=100, warmup=10).lr(9)
     0.001
@@ -56,25 +67,44 @@ class TrainingSettings:
     threads: int | None = None
     seed: int = 0
     optimizer: str = "adamw"
+    total_tokens: int | None = None
+    storage: str = "float32"
+    stochastic_rounding: bool = True
+    recompute: bool = False
+    statistics_every: int = 0
+    shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2 or not all(map(_is_number, self.betas)):
             raise TypeError(f"betas must be two numbers, got {self.betas!r}")
         object.__setattr__(self, "betas", tuple(self.betas))
         for name, least in (("steps", 1), ("micro_batches", 1), ("keep", 1), ("warmup", 0), ("evaluate_every", 0),
-                            ("checkpoint_every", 0), ("seed", 0)):  # fmt: skip
+                            ("checkpoint_every", 0), ("seed", 0), ("statistics_every", 0)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be a whole number, got {value!r}")
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if self.total_tokens is not None:
+            if isinstance(self.total_tokens, bool) or not isinstance(self.total_tokens, int):
+                raise TypeError(f"total_tokens must be a whole number or None, got {self.total_tokens!r}")
+            if self.total_tokens < 1:
+                raise ValueError(f"total_tokens must be at least 1, got {self.total_tokens}")
+        if self.schedule == "exponential" and not (self.learning_rate and self.final_learning_rate):
+            raise ValueError(
+                "an exponential schedule goes between rates above 0, "
+                f"got {self.learning_rate} and {self.final_learning_rate}"
+            )
         for name in ("learning_rate", "final_learning_rate", "eps", "weight_decay", "clip"):
             value = getattr(self, name)
             if not _is_number(value):
                 raise TypeError(f"{name} must be a number, got {value!r}")
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and at least 0, got {value}")
-        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+        for name in ("stochastic_rounding", "recompute", "shard_optimizer"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is True or False, got {getattr(self, name)!r}")
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("storage", STORAGES)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
@@ -84,10 +114,16 @@ class TrainingSettings:
             raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
         resolve_threads(self.threads)
 
-    def lr(self, step: int) -> float:
-        """The learning rate of update number `step`, counted from 0."""
+    def lr(self, step: int, tokens: float = 0) -> float:
+        """The learning rate of update number `step`, counted from 0, before which so many tokens were trained on.
+
+        >>> growing = TrainingSettings(steps=4, learning_rate=1.0, schedule="linear", total_tokens=400)
+        >>> growing.lr(1, tokens=40), growing.lr(2, tokens=80), growing.lr(3, tokens=240)
+        (0.9, 0.8, 0.4)
+        """
+        place = step if self.total_tokens is None else self.steps * tokens / self.total_tokens
         return SCHEDULES[self.schedule](
-            step, peak=self.learning_rate, warmup=self.warmup, total=self.steps, final=self.final_learning_rate
+            place, peak=self.learning_rate, warmup=self.warmup, total=self.steps, final=self.final_learning_rate
         )
 
     def make_optimizer(self, params: Any) -> Optimizer:
@@ -97,13 +133,23 @@ class TrainingSettings:
             own = {"momentum": self.betas[0]}
         elif self.optimizer == "lion":
             del own["eps"]
-        return OPTIMIZERS[self.optimizer](
+        made = OPTIMIZERS[self.optimizer](
             params, lr=self.learning_rate, weight_decay=self.weight_decay, threads=self.threads, **own
         )  # type: ignore[call-arg]
+        made.rounding_seed = self.rounding_seed
+        return made
+
+    @property
+    def rounding_seed(self) -> int | None:
+        """What the optimiser rounds by, where it has to round: see `Optimizer`."""
+        return self.seed if self.stochastic_rounding else None
 
     def to_json(self) -> dict[str, Any]:
         """A dict for JSON; `from_json` reads it back."""
-        return {**dataclasses.asdict(self), "betas": list(self.betas)}
+        data = {**dataclasses.asdict(self), "betas": list(self.betas)}
+        if not self.shard_optimizer:  # what one process writes says nothing of several
+            del data["shard_optimizer"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingSettings:

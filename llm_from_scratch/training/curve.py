@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..files.atomic import atomic_write
+from ..files.picture import new_figure, save_png
 from .log import read_log
 
 
@@ -37,12 +37,7 @@ def plot_curve(
     if not training and not validation:
         raise ValueError("the log has no losses yet: there is nothing to draw")
 
-    # Imported here: matplotlib takes longer to load than the rest of the package.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # draws without a screen, whatever backend the user has set
+    figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     if training:
         steps, losses = (list(column) for column in zip(*training))
@@ -65,10 +60,7 @@ def plot_curve(
     axes.set_title(title or "Loss during training")
     axes.grid(alpha=0.3)
     axes.legend()
-    image = Path(image)
-    with atomic_write(image, "wb") as file:
-        canvas.print_png(file)
-    return image
+    return save_png(figure, image)
 
 
 def _points(entries: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:

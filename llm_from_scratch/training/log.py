@@ -77,6 +77,23 @@ class RunLog:
         self.close()
 
 
+class NoLog:
+    """The log of a rank that writes none."""
+
+    length, digest = 0, ""
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> NoLog:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 def open_log(path: Path, length: int, digest: str | None, report: Callable[[str], None]) -> RunLog:
     """The log of a run that goes on. A damaged one is put aside with a note, for it must not hold up the model."""
     try:

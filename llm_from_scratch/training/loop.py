@@ -9,24 +9,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..autograd import Tensor
 from ..files.lock import sole_writer
 from .adamw import decay_groups
 from .checkpoint import describe, latest_checkpoint, tidy, trained, weights
 from .config import TrainingSettings
 from .curve import plot_curve
+from .depth import plot_statistics
+from .exchange import Exchange
 from .interrupt import polite_interrupts
-from .log import LOG, open_log
+from .log import LOG, NoLog, open_log
+from .memory import saving_memory
 from .objectives import Objective, next_token
+from .observers import Observer
 from .optimizer import Optimizer
 from .run import Measures, OnStep, Outcome, Run, Sampler
+from .statistics_file import statistics_file
 from .validation import check_token_bytes
-from .workers import resolve_threads
 
 
 def train(
@@ -45,8 +51,10 @@ def train(
     progress: bool = True,
     title: str = "",
     open_model: Callable[..., Any] | None = None,
+    observers: Sequence[Observer] = (),
     identity: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = print,
+    exchange: Exchange | None = None,
 ) -> Outcome:
     """Train `model` in place.
 
@@ -66,53 +74,97 @@ def train(
     renewed. A run that goes on begins with the very call that was the next when it was saved; so whatever follows from
     these arguments alone repeats to the byte. What must be remembered beyond that belongs into the sampler's state.
 
-    A run is resumed with the model config, settings (but for `checkpoint_every` and `keep`), position in the data and
-    identity it was begun with: ValueError naming what differs otherwise, and the file if one was damaged. A log that
-    was damaged, or a curve that cannot be drawn, is a message and holds nothing up.
+    observers: look at activations, gradients and updates while they are there, see `observers`. With the setting
+    `statistics_every` one of them writes statistics.jsonl, drawn at the end as statistics.png.
+
+    A run is resumed with the model config, settings (but for how often it is saved and measured: `FREE_TO_CHANGE`),
+    position in the data and identity it was begun with: ValueError naming what differs otherwise, and the file if one
+    was damaged. A log that was damaged, or a curve that cannot be drawn, is a message and holds nothing up.
+
+    exchange: where several processes train one model, what binds them together, see `parallel.RankExchange`: each calls
+    `train` with the same model, sampler and settings, and takes its rows of every batch. Rank 0 alone writes and
+    reports; each returns the same outcome, and an error of one ends all.
 
     Ctrl-C finishes the step, saves, and returns with `finished=False`. Raises `Diverged` (a ValueError) when loss or
     gradient stop being finite, before the weights are touched by it; OSError when a checkpoint cannot be written, with
     the earlier ones intact; `files.lock.Locked` (a ValueError) when somebody else writes to the directory.
     """
     check_token_bytes(token_bytes, objective)
-    settings = dataclasses.replace(settings, threads=resolve_threads(settings.threads))
-    groups = decay_groups(model, settings.weight_decay)
-    made = settings.make_optimizer(groups) if optimizer is None else optimizer(groups)
-    run = Run(
-        model,
-        sampler,
-        settings,
-        made,
-        objective,
-        on_step,
-        validation,
-        token_bytes,
-        measures,
-        dict(identity or {}),
-        report,
-    )
-    if directory is None:
-        with polite_interrupts() as stop:
-            return run.loop(stop, None, None, progress)
-    directory = Path(directory)
-    with sole_writer(directory):
-        tidy(directory)
-        exported = _will_be_exported(model, report)  # nothing trains for hours to fail at saving
-        run.described = describe(model)
-        _check_json(identity=run.identity, model=run.described, sampler=sampler.state())
-        checkpoint = latest_checkpoint(directory)
-        if checkpoint is not None and not resume:
-            raise ValueError(
-                f"{directory} already holds a run (at {checkpoint.name}): resume it or choose another directory"
-            )
-        had = (0, None) if checkpoint is None else run.restore(checkpoint, open_model)
-        with polite_interrupts() as stop:
-            with open_log(directory / LOG, *had, report) as log:
-                outcome = run.loop(stop, directory, log, progress)
-            if outcome.finished and exported:
-                model.save_pretrained(directory)
-            _draw_curve(directory, title, report)
-    return outcome
+    _check_numbers(model)
+    exchange = exchange or Exchange()
+    report = report if exchange.leads else _silent
+    settings = dataclasses.replace(settings, threads=exchange.shards(settings.threads))
+    with exchange.ending_together(), saving_memory(model, settings):
+        groups = decay_groups(model, settings.weight_decay)
+        made = settings.make_optimizer(groups) if optimizer is None else optimizer(groups)
+        made.rounding_seed = settings.rounding_seed
+        run = Run(
+            model,
+            sampler,
+            settings,
+            made,
+            objective,
+            on_step,
+            validation,
+            token_bytes,
+            measures,
+            dict(identity or {}),
+            report,
+            exchange,
+        )
+        if directory is None:
+            run.compare()
+            with statistics_file(None, settings.statistics_every, 0) as own, polite_interrupts() as stop:
+                run.observers = [*observers, *own]
+                return run.loop(stop, None, None, progress)
+        directory = Path(directory)
+        with sole_writer(directory) if exchange.leads else nullcontext():
+            checkpoint = exchange.alone(lambda: _latest(directory))
+            exported = _will_be_exported(model, report)  # nothing trains for hours to fail at saving
+            run.described = describe(model)
+            _check_json(identity=run.identity, model=run.described, sampler=sampler.state())
+            if checkpoint is not None and not resume:
+                raise ValueError(
+                    f"{directory} already holds a run (at {checkpoint}): resume it or choose another directory"
+                )
+            had = (0, None) if checkpoint is None else run.restore(directory / checkpoint, open_model)
+            run.compare()
+            measured = statistics_file(directory, settings.statistics_every, run.step, exchange)
+            with measured as own, polite_interrupts() as stop:
+                run.observers = [*observers, *own]
+                with open_log(directory / LOG, *had, report) if exchange.leads else NoLog() as log:
+                    outcome = run.loop(stop, directory, log, progress)
+
+                def leave() -> None:
+                    if outcome.finished and exported:
+                        model.save_pretrained(directory)
+                    _draw("the loss curve", plot_curve, directory, "loss.png", title, report)
+                    if settings.statistics_every:
+                        _draw("the statistics", plot_statistics, directory, "statistics.png", title, report)
+
+                exchange.alone(leave)
+        return outcome
+
+
+def _check_numbers(model: Any) -> None:
+    """ValueError for a model whose matrices are codes, all else being trained: it would learn norms and biases only."""
+    weights = dict(model.named_weights()) if hasattr(model, "named_weights") else {}
+    codes = [name for name, weight in weights.items() if not isinstance(weight, Tensor)]
+    if codes and all(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"{len(codes)} of {len(weights)} weights are packed or quantised ({codes[0]}, …) and do not train: read "
+            "the model with from_pretrained(…, packed=False) (of a directory: dequantize=True), or add an adapter"
+        )
+
+
+def _silent(text: str) -> None:
+    """What ranks report that do not lead."""
+
+
+def _latest(directory: Path) -> str | None:
+    tidy(directory)
+    checkpoint = latest_checkpoint(directory)
+    return None if checkpoint is None else checkpoint.name
 
 
 def _will_be_exported(model: Any, report: Callable[[str], None]) -> bool:
@@ -139,8 +191,10 @@ def _check_json(**kept: Any) -> None:
             raise TypeError(f"checkpoints keep what the {name} says as JSON, which is not possible: {error}") from None
 
 
-def _draw_curve(directory: Path, title: str, report: Callable[[str], None]) -> None:
+def _draw(
+    what: str, plot: Callable[..., Any], directory: Path, name: str, title: str, report: Callable[[str], None]
+) -> None:
     try:
-        plot_curve(directory, directory / "loss.png", title)
+        plot(directory, directory / name, title)
     except Exception as error:  # whatever it is (the log, the disk, the drawing): a picture is not worth a run
-        report(f"note: the loss curve could not be drawn ({error})")
+        report(f"note: {what} could not be drawn ({error})")

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..kernels import optimizers
-from .workers import balanced_shares, resolve_threads, run_over, run_together
+from .pieces import Piece, Places, between
+from .rounding import keys_of, update_in_pieces
+from .workers import resolve_threads, run_together, worth_threads
 
-_WORTH_A_THREAD = 200_000
+_ALIGNED = 32  # numbers: every array of a block begins where a line of the cache does
 
 
 class _Slot:
     """One parameter and what is remembered about it: `kept`, flat arrays by name, made when they are first needed."""
 
-    __slots__ = ("kept", "name", "param", "step")
+    __slots__ = ("kept", "name", "number", "param", "share", "step")
 
-    def __init__(self, name: str, param: Tensor) -> None:
-        self.name, self.param, self.step = name, param, 0
+    def __init__(self, name: str, param: Tensor, number: int) -> None:
+        self.name, self.param, self.number, self.step = name, param, number, 0
+        self.share = slice(0, param.size)  # of its numbers, those that are updated here
         self.kept: dict[str, np.ndarray] = {}
 
 
@@ -49,15 +52,20 @@ class Optimizer:
 
     Assigning to `.lr` sets the rate of every group (one that was given another keeps its ratio to the common one). A
     parameter whose `.grad` is None is left alone, and its count of steps does not advance.
+
+    What is kept for a parameter that is stored in bfloat16 is stored so, too (see `storage`). `rounding_seed`: the seed
+    of rounding by chance, which repeats whatever the number of threads; None rounds to the nearest.
     """
 
     squares = False  # whether the gradient is squared, and must be small enough for that
+    rounding_seed: int | None = None
 
     def __init__(self, params: Iterable[Any], settings: Mapping[str, Any], threads: int | None) -> None:
         self._threads = resolve_threads(threads)
         self._common = dict(settings)
         self._check(self._common)
         self._slots: dict[Tensor, _Slot] = {}
+        self._collect: Callable[[Tensor, np.ndarray], np.ndarray] = lambda param, kept: kept
         self.param_groups: list[dict[str, Any]] = []
         entries: list[Any] = [params] if isinstance(params, (Tensor, Mapping)) else list(params)
         grouped = [isinstance(entry, Mapping) for entry in entries]
@@ -103,14 +111,14 @@ class Optimizer:
             name, param = entry if isinstance(entry, tuple) and len(entry) == 2 else (str(len(names)), entry)
             if not isinstance(param, Tensor) or not isinstance(name, str):
                 raise TypeError(f"expected Tensors or (name, Tensor) pairs, got {type(param).__name__}")
-            if param.data.dtype not in (np.float32, np.float64):
-                raise TypeError(f"{name}: only float32 and float64 parameters can be trained, not {param.data.dtype}")
+            if param.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{name}: only float32 and float64 parameters can be trained, not {param.dtype}")
             known = self._slots.get(param) or new.get(param)
             if known is not None:
                 raise ValueError(f"parameter {name!r} is the same tensor as {known.name!r}: list it once")
             if name in names:
                 raise ValueError(f"two parameters are named {name!r}")
-            new[param] = names[name] = _Slot(name, param)
+            new[param] = names[name] = _Slot(name, param, len(names))
         self._slots |= new
         ratio = settings["lr"] / self._common["lr"] if self._common["lr"] else 1.0
         self.param_groups.append({"params": list(new), **settings, "lr_ratio": ratio})
@@ -141,72 +149,132 @@ class Optimizer:
             settings = {name: group[name] for name in self._common}
             self._check(settings)
             work += [(self._slot(param), settings) for param in group["params"] if param.grad is not None]
-        sizes = [slot.param.size for slot, _ in work]
-        threads = self._threads if sum(sizes) >= _WORTH_A_THREAD else 1
-        self._refuse([slot for slot, _ in work], sizes, threads, grad_scale, norm)
-        jobs = []
-        for slot, settings in work:
-            data, grad = slot.param.data, slot.param.grad
-            if not (data.flags.c_contiguous and data.flags.writeable):
-                data = slot.param.data = np.array(data, order="C")
-            names = self._keeps(settings)
-            for name in names:
-                if name not in slot.kept:  # made at the first step with a gradient: frozen parameters cost nothing
-                    slot.kept[name] = np.zeros(data.size, data.dtype)
-            slot.step += 1
-            kept = [slot.kept[name] for name in names]
-            jobs.append((data.reshape(-1), grad.reshape(-1), kept, slot.step, settings))  # type: ignore[union-attr]
-        total = sum(sizes)
-
-        def share(start: int, stop: int) -> None:
-            position = 0
-            for data, grad, kept, step, settings in jobs:
-                low, high = max(0, start - position), min(data.size, stop - position)
-                position += data.size
-                if low < high:
-                    part = slice(low, high)
-                    kept = [array[part] for array in kept]
-                    self._update(data[part], grad[part], kept, step, grad_scale=float(grad_scale), **settings)
-
+        slots = [slot for slot, _ in work]
+        sizes = [slot.share.stop - slot.share.start for slot in slots]
+        threads = worth_threads(sum(sizes), self._threads)
         # Equal shares of the numbers, not of the parameters: an embedding may be half of the model.
-        borders = [total * k // threads for k in range(threads + 1)]
-        run_together([functools.partial(share, low, high) for low, high in zip(borders, borders[1:])])
+        borders = [sum(sizes) * k // threads for k in range(threads + 1)]
+        shares = [between(sizes, *ends) for ends in zip(borders, borders[1:])]
+        self._refuse(slots, shares, grad_scale, norm)
+        self._remember([(slot, self._keeps(settings)) for slot, settings in work])
+        known: dict[tuple[int, int], dict[str, Any]] = {}  # parameters of one group and age share their settings
+        pieces = []
+        for slot, settings in work:
+            data = slot.param.stored
+            if not (data.flags.c_contiguous and data.flags.writeable):
+                slot.param.data = np.array(data, order="C")
+                data = slot.param.stored
+            slot.step += 1
+            key = id(settings), slot.step
+            if key not in known:
+                known[key] = {**settings, "grad_scale": float(grad_scale), "step": slot.step}
+            arrays = [data.reshape(-1)[slot.share], *(slot.kept[name] for name in self._keeps(settings))]
+            pieces.append(Piece(slot.number, arrays, _shared(slot), slot.share.start, known[key]))
+        run_together([functools.partial(self._update_share, pieces, share) for share in shares])
+
+    def _update_share(self, pieces: list[Piece], share: Places) -> None:
+        mine = [pieces[number].part(low, high) for number, low, high in share]
+        self._update_each([piece for piece in mine if not piece.rounded])
+        for piece in mine:
+            if piece.rounded:
+                self._update_rounded(piece)
+
+    def _update_each(self, pieces: list[Piece]) -> None:
+        """Update flat slices of several parameters in place."""
+        for piece in pieces:
+            self._update(piece.arrays[0], piece.grad, piece.arrays[1:], **piece.settings)
+
+    def _update_rounded(self, piece: Piece) -> None:
+        """Update what is stored in bfloat16."""
+
+        def update(arrays: list[np.ndarray], grad: np.ndarray, first: int) -> None:
+            self._update(arrays[0], grad, arrays[1:], **piece.settings)
+
+        seed, place = self.rounding_seed, (piece.settings["step"], piece.number)
+        keys = None if seed is None else keys_of(seed, *place, count=len(piece.arrays))
+        update_in_pieces(update, piece.arrays, piece.grad, piece.first, keys)
+
+    def _remember(self, work: list[tuple[_Slot, tuple[str, ...]]]) -> None:
+        """Zeros for what is remembered from this step on: frozen parameters cost nothing.
+
+        All are cut from one block, which the system can give in large pages: an update walks through several arrays at
+        once, and would else ask every few hundred numbers where in memory the next page lies.
+        """
+        new: dict[np.dtype, list[tuple[_Slot, str]]] = {}
+        for slot, names in work:
+            dtype = slot.param.stored.dtype
+            for name in names:
+                kept = slot.kept.get(name)
+                if kept is None:
+                    new.setdefault(dtype, []).append((slot, name))
+                elif kept.dtype != dtype:  # the parameter was stored otherwise meanwhile
+                    slot.kept[name] = kept.astype(dtype)
+        for dtype, places in new.items():
+            ends = np.cumsum([-(-(slot.share.stop - slot.share.start) // _ALIGNED) * _ALIGNED for slot, _ in places])
+            block = np.zeros(ends[-1], dtype)
+            for start, (slot, name) in zip([0, *ends], places):
+                slot.kept[name] = block[start : start + slot.share.stop - slot.share.start]
 
     def _slot(self, param: Tensor) -> _Slot:
         if param not in self._slots:
             raise ValueError("a group holds a parameter that the optimiser was not given: use add_param_group")
         return self._slots[param]
 
-    def _refuse(self, slots: list[_Slot], sizes: list[int], threads: int, scale: float, norm: float | None) -> None:
-        """ValueError for gradients that must not be used."""
-        unsure = []
-        for number, slot in enumerate(slots):
-            data, grad = slot.param.data, slot.param.grad
-            if grad.shape != data.shape or grad.dtype != data.dtype:  # type: ignore[union-attr]
+    def _refuse(self, slots: list[_Slot], shares: list[Places], scale: float, norm: float | None) -> None:
+        """ValueError for gradients that must not be used.
+
+        A thread looks at what it will update, the last first: what it looked at last is still near when it begins.
+        """
+        largest = {dtype: self._largest(dtype, scale) for dtype in {slot.param.dtype for slot in slots}}
+        sure = {dtype: norm is not None and norm <= most for dtype, most in largest.items()}  # a NaN is not
+        for slot in slots:
+            param, grad = slot.param, slot.param.grad
+            if grad.shape != param.shape or grad.dtype != param.dtype:  # type: ignore[union-attr]
                 raise ValueError(
                     f"the gradient of {slot.name} is {grad.dtype}{grad.shape}, "  # type: ignore[union-attr]
-                    f"the parameter {data.dtype}{data.shape}"
+                    f"the parameter {param.dtype}{param.shape}"
                 )
-            if norm is None or not norm <= self._largest(slot, scale):  # a NaN is not, either
-                unsure.append(number)
-        shares = balanced_shares([sizes[number] for number in unsure], threads)
-        asked = [slots[number] for number in unsure]
-        fit = run_over(asked, shares, lambda slot: optimizers.within(slot.param.grad, self._largest(slot, scale)))
-        for slot, fits in zip(asked, fit):
-            if not fits:
+        if all(sure.values()):
+            return
+        grads = [_shared(slot) for slot in slots]
+
+        def fit(share: Places) -> bool:
+            asked = [(grads[number], low, high) for number, low, high in reversed(share)]
+            parts = [(grad[low:high], largest[grad.dtype]) for grad, low, high in asked if not sure[grad.dtype]]
+            return all(optimizers.each_within(*zip(*parts))) if parts else True
+
+        if all(run_together([functools.partial(fit, share) for share in shares])):
+            return
+        for slot, grad in zip(slots, grads):
+            if not optimizers.within(grad, largest[grad.dtype]):
                 with np.errstate(invalid="ignore"):
-                    largest = np.abs(slot.param.grad).max()  # type: ignore[arg-type]
+                    found = np.abs(grad).max()
                 what = "not finite, or too large to be squared" if self.squares else "not finite, or too large"
                 raise ValueError(
-                    f"the gradient of {slot.name} is {what} (up to {largest}): nothing was updated. "
+                    f"the gradient of {slot.name} is {what} (up to {found}): nothing was updated. "
                     "Look at the loss and the learning rate, and clip"
                 )
 
-    def _largest(self, slot: _Slot, scale: float) -> float:
+    def _largest(self, dtype: np.dtype, scale: float) -> float:
         """The largest entry that a gradient may have."""
-        most = float(np.finfo(slot.param.dtype).max)
+        most = float(np.finfo(dtype).max)
         used = math.sqrt(most) / max(abs(scale), 1e-150) if self.squares else most / max(1.0, abs(scale))
         return min(used, most)
+
+    def keep_shares(self, shares: Mapping[Tensor, slice], collect: Callable[[Tensor, np.ndarray], np.ndarray]) -> None:
+        """From now on update only these slices of the parameters, as flat arrays, and remember no more than they need.
+
+        collect: makes the whole of a parameter's array from what is remembered here, for `state_dict`. ValueError when
+        something is remembered already, or a parameter has no slice.
+        """
+        missing = [slot.name for param, slot in self._slots.items() if param not in shares]
+        if missing or any(slot.step for slot in self._slots.values()):
+            raise ValueError(
+                f"{missing[0]} has no share" if missing else "shares are given out before the first step, not after it"
+            )
+        for param, slot in self._slots.items():
+            slot.share = shares[param]
+        self._collect = collect
 
     def zero_grad(self) -> None:
         """Forget all gradients (set them to None)."""
@@ -221,7 +289,8 @@ class Optimizer:
         state: dict[str, np.ndarray] = {}
         for slot in self._slots.values():
             if slot.step:
-                state |= {f"{name}.{slot.name}": kept.reshape(slot.param.shape) for name, kept in slot.kept.items()}
+                for name, kept in slot.kept.items():
+                    state[f"{name}.{slot.name}"] = self._collect(slot.param, kept).reshape(slot.param.shape)
                 state[f"step.{slot.name}"] = np.array([slot.step], dtype=np.int64)
         return state
 
@@ -242,14 +311,15 @@ class Optimizer:
                     raise ValueError(f"the optimiser state of {slot.name} is incomplete: it needs {', '.join(keys)}")
                 *arrays, step = found
                 for key, array in zip(keys, arrays):
-                    if array.shape != slot.param.shape or array.dtype != slot.param.dtype:
+                    stored = slot.param.stored
+                    if array.shape != stored.shape or array.dtype != stored.dtype:
                         raise ValueError(
-                            f"{key} is {array.dtype}{array.shape}, the parameter {slot.param.dtype}{slot.param.shape}"
+                            f"{key} is {array.dtype}{array.shape}, the parameter {stored.dtype}{stored.shape}"
                         )
                 count = np.asarray(step)
                 if count.dtype.kind not in "iu" or count.size != 1 or int(count.reshape(-1)[0]) < 1:
                     raise ValueError(f"{keys[-1]} must be one whole number of at least 1, got {step}")
-                kept = {name: array.reshape(-1).copy() for name, array in zip(names, arrays)}
+                kept = {name: array.reshape(-1)[slot.share].copy() for name, array in zip(names, arrays)}
                 loaded.append((slot, kept, int(count.reshape(-1)[0])))
         if surplus:
             raise ValueError(
@@ -257,3 +327,7 @@ class Optimizer:
             )
         for slot, kept, steps in loaded:
             slot.kept, slot.step = kept, steps
+
+
+def _shared(slot: _Slot) -> np.ndarray:
+    return slot.param.grad.reshape(-1)[slot.share]  # type: ignore[union-attr]

@@ -15,16 +15,32 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .. import __version__
 from ..files.strict_json import json_entry
 from .accumulate import accumulate_gradients
-from .checkpoint import differences, fill, resume_notes, save_checkpoint, verified_state
-from .clip import clip_scale, grad_norm
+from .checkpoint import (
+    describe,
+    differences,
+    digest_of,
+    environment,
+    fill,
+    resume_notes,
+    save_checkpoint,
+    verified_state,
+    weights,
+)
+from .clip import clip_scale
 from .config import TrainingSettings
-from .log import RunLog
-from .objectives import Objective, check_batch, counted
+from .divergence import Diverged as Diverged
+from .divergence import diverged
+from .exchange import Exchange
+from .log import NoLog, RunLog
+from .objectives import Objective, check_batch, counted, named, rows_of
+from .observers import Observer, together
 from .optimizer import Optimizer
 from .progress import Progress, Timing
 from .validation import evaluate
+from .workers import resolve_threads
 
 OnStep = Callable[[int, float, Any], Any]
 Measures = Callable[[Any], Mapping[str, float]]
@@ -33,7 +49,8 @@ Measures = Callable[[Any], Mapping[str, float]]
 class Sampler(Protocol):
     """Batches without end, from a place that can be saved.
 
-    It may have `figures`, numbers by name that say what the last batch was about; they are logged with its step.
+    It may have `figures`, numbers by name that say what the last batch was about; they are logged with its step. And
+    `batch_size`, the rows of a batch: then more processes than these are refused before anything is written.
     """
 
     def __next__(self) -> dict[str, np.ndarray]: ...
@@ -58,10 +75,6 @@ class Outcome:
     seconds: float
 
 
-class Diverged(ValueError):
-    """The loss or the gradient is no longer a finite number."""
-
-
 class Run:
     """One call of `train`."""
 
@@ -78,6 +91,7 @@ class Run:
         measures: Measures | None,
         identity: dict[str, Any],
         report: Callable[[str], None],
+        exchange: Exchange,
     ) -> None:
         self.model, self.sampler, self.settings, self.optimizer = model, sampler, settings, optimizer
         self.objective, self.on_step = objective, on_step
@@ -85,12 +99,20 @@ class Run:
         self.identity, self.report = identity, report
         self.looks = validation is not None or measures is not None
         self.params = [p for _, p in model.named_parameters() if p.requires_grad]
+        self.exchange = exchange
+        self.threads = exchange.threads(resolve_threads(settings.threads))
+        self.gradients = exchange.gradients(
+            self.params, optimizer, shard=settings.shard_optimizer, threads=self.threads
+        )
+        self.observed = False
         self.step = 0
         self.tokens: float = 0
         self.loss = math.nan
         self.evaluation: dict[str, Any] = {}
         self.saved: Path | None = None
         self.described: dict[str, Any] = {}
+        self.observers: list[Observer] = []
+        self.first = 0  # the step that this call of `train` began at
 
     def restore(self, checkpoint: Path, open_model: Callable[..., Any] | None) -> tuple[int, str | None]:
         """Take over a checkpoint; return the length and digest the log had."""
@@ -124,16 +146,40 @@ class Run:
             raise ValueError(f"{path}, sampler: {error}") from None
         fill(checkpoint, state, self.model, self.optimizer, open_model)
         self.step, self.tokens, self.evaluation = state["step"], tokens, evaluation
-        self.loss, self.saved = math.nan if loss is None else loss, checkpoint
+        self.loss, self.saved, self.first = math.nan if loss is None else loss, checkpoint, self.step
         return log_bytes, state.get("log_sha256")
 
-    def loop(self, stop: Any, directory: Path | None, log: RunLog | None, progress: bool) -> Outcome:
+    def compare(self) -> None:
+        """ValueError when the ranks of a run have not begun, or gone on, with the same, or are too many."""
+        self.exchange.check_rows(getattr(self.sampler, "batch_size", None))
+        self.exchange.agree(
+            lambda: {
+                "environment": {"llm_from_scratch": __version__, **environment()},
+                "numbers": {name: f"{p.stored.dtype}{p.shape}" for name, p in self.model.named_parameters()},
+                "settings": self.settings.to_json(),
+                "optimizer": type(self.optimizer).__name__,
+                "objective": named(self.objective),
+                "identity": self.identity,
+                "model": describe(self.model),
+                "step": self.step,
+                "sampler": self.sampler.state(),
+                "called with": {
+                    name: getattr(self, name) is not None for name in ("validation", "measures", "on_step")
+                },
+                "weights": digest_of(weights(self.model)),
+            }
+        )
+
+    def loop(self, stop: Any, directory: Path | None, log: RunLog | NoLog | None, progress: bool) -> Outcome:
         started = time.perf_counter()
-        settings, first = self.settings, self.step
+        settings, first, exchange = self.settings, self.step, self.exchange
+        self.observed = exchange.any(bool(self.observers))
+        exchange.remember(self._where())
         if self.step == 0 and self.looks and settings.evaluate_every:
             self._evaluate(log)
-        with Progress(settings.steps, self.step, progress) as bar, Timing(directory, self.report) as timing:
-            stopping = stop.requested
+        clock = Timing(directory if exchange.leads else None, self.report)
+        with Progress(settings.steps, self.step, progress and exchange.leads) as bar, clock as timing:
+            stopping = exchange.any(stop.requested)
             self._between_steps()
             while self.step < settings.steps and not stopping:
                 tokens_before = self.tokens
@@ -147,7 +193,8 @@ class Run:
                 if self.looks and (last or _due(self.step, settings.evaluate_every)):
                     self._evaluate(log)
                     bar.show(self.evaluation)
-                stopping = stop.requested  # asked once a step: whoever asks after this waits for the next checkpoint
+                # Asked once a step: whoever asks after this waits for the next checkpoint.
+                stopping = exchange.any(stop.requested)
                 if directory is not None and log is not None:
                     if last or stopping or _due(self.step, settings.checkpoint_every):
                         self._save(directory, log)
@@ -164,28 +211,34 @@ class Run:
         batches = [check_batch(next(self.sampler)) for _ in range(settings.micro_batches)]
         counts = [counted(self.objective, batch) for batch in batches]
         targets = sum(counts)
+        if self.step == self.first:  # later ones may be smaller: then some rank has nothing to do
+            self.exchange.check_rows(min(map(rows_of, batches)))
         if targets == 0:
             raise ValueError(f"step {self.step + 1}: the batch has no target to learn from")
         rng = np.random.default_rng((settings.seed, self.step))  # made from the step: there is no state to save
         self.loss = 0.0
-        for batch, count in zip(batches, counts):
-            if count == 0:
-                continue
-            with np.errstate(all="ignore"):  # what is not finite gets a better message below
-                self.loss += accumulate_gradients(
-                    self.model,
-                    batch,
-                    objective=self.objective,
-                    normaliser=targets,
-                    threads=settings.threads,
-                    rng=rng,
-                )
-        norm = grad_norm(self.params, threads=settings.threads)
-        lr = settings.lr(self.step)
+        with together(observer.passing(self.step + 1, self.model) for observer in self.observers):
+            parts = [self.exchange.rows(batch) if count else None for batch, count in zip(batches, counts)]
+            parts = [part for part in parts if part and counted(self.objective, part)]
+            for number, part in enumerate(parts, start=1):
+                with np.errstate(all="ignore"):  # what is not finite gets a better message below
+                    self.loss += accumulate_gradients(
+                        self.model,
+                        part,
+                        objective=self.objective,
+                        normaliser=targets,
+                        threads=self.threads,
+                        rng=self.exchange.generator(rng, self.threads),
+                        finished=self.gradients.finished if number == len(parts) else None,
+                    )
+            self.loss = self.gradients.complete(self.loss, batches, whole=self.observed)
+        norm = self.gradients.norm()
+        lr = settings.lr(self.step, self.tokens)
         if not (math.isfinite(self.loss) and math.isfinite(norm)):
-            raise Diverged(self._divergence(lr, norm))
+            raise diverged(self, lr, norm)
         self.optimizer.lr = lr
-        self.optimizer.step(clip_scale(norm, settings.clip) if settings.clip else 1.0, norm=norm)
+        with together(observer.updating(self.step + 1, self.model) for observer in self.observers):
+            self.gradients.update(self.optimizer, clip_scale(norm, settings.clip) if settings.clip else 1.0, norm)
         self.optimizer.zero_grad()
         self.step += 1
         self.tokens += targets
@@ -196,7 +249,7 @@ class Run:
         if self.on_step is not None:
             self.on_step(self.step, self.loss, self.model)
 
-    def _evaluate(self, log: RunLog | None) -> None:
+    def _evaluate(self, log: RunLog | NoLog | None) -> None:
         entry: dict[str, Any] = {"step": self.step}
         self.evaluation = {}
         if self.validation is not None:
@@ -206,16 +259,20 @@ class Run:
                     self.validation(),
                     objective=self.objective,
                     token_bytes=self.token_bytes,
-                    threads=self.settings.threads,
+                    threads=self.threads,
+                    exchange=self.exchange,
                 )
             if not math.isfinite(self.evaluation["loss"]):
-                lr = self.settings.lr(max(0, self.step - 1))
-                raise Diverged(self._divergence(lr, math.nan, "the validation loss"))
+                lr = self.settings.lr(max(0, self.step - 1), self.tokens)
+                raise diverged(self, lr, math.nan, "the validation loss")
             entry["validation_loss"] = self.evaluation["loss"]
             if "bits_per_byte" in self.evaluation:
                 entry["bits_per_byte"] = self.evaluation["bits_per_byte"]
         if self.measures is not None:
-            measured = {name: float(value) for name, value in self.measures(self.model).items()}
+            measures = self.measures
+            measured = self.exchange.alone(
+                lambda: {name: float(value) for name, value in measures(self.model).items()}, patient=True
+            )
             for name, value in measured.items():
                 if not math.isfinite(value):
                     raise ValueError(f"after step {self.step} {name} was measured as {value}: a number was expected")
@@ -224,8 +281,9 @@ class Run:
         if log is not None:
             log.write(entry)
 
-    def _save(self, directory: Path, log: RunLog) -> None:
+    def _save(self, directory: Path, log: RunLog | NoLog) -> None:
         log.sync()
+        remembered = self.optimizer.state_dict()  # by all ranks, each of which may have a share of it
         state = {
             "model": self.described,
             "sampler": self.sampler.state(),
@@ -239,14 +297,21 @@ class Run:
             "log_sha256": log.digest,
         }
         try:
-            self.saved = save_checkpoint(
-                directory,
-                self.step,
-                model=self.model,
-                optimizer=self.optimizer,
-                state=state,
-                keep=self.settings.keep,
+            self.saved = Path(
+                self.exchange.alone(
+                    lambda: str(
+                        save_checkpoint(
+                            directory,
+                            self.step,
+                            model=self.model,
+                            optimizer=remembered,
+                            state=state,
+                            keep=self.settings.keep,
+                        )
+                    )
+                )
             )
+            self.exchange.remember(self._where())
         except OSError as error:
             earlier = (
                 f"{self.saved} is intact: make room and resume from it" if self.saved else "there is no earlier one"
@@ -255,22 +320,11 @@ class Run:
                 error.errno, f"the checkpoint of step {self.step} could not be written ({error}); {earlier}"
             ) from error
 
-    def _divergence(self, lr: float, norm: float, what: str = "") -> str:
-        named = list(self.model.named_parameters())
-        weights = [name for name, p in named if not np.isfinite(p.data).all()]
-        gradients = [name for name, p in named if p.grad is not None and not np.isfinite(p.grad).all()]
-        if what:
-            happened = f"step {self.step}: {what} is {self.evaluation['loss']} (learning rate {lr:.3g})."
-        else:
-            what = f"the loss is {self.loss}" if not math.isfinite(self.loss) else f"the gradient's length is {norm}"
-            happened = f"step {self.step + 1}: {what} (learning rate {lr:.3g}); the step was not taken."
-        where = ""
-        if weights:
-            where = f" The weights of {weights[0]} are not finite any more."
-        elif gradients:
-            where = f" The first gradient that is not finite is that of {gradients[0]} ({len(gradients)} in all)."
-        keep = f" The last good state is {self.saved}." if self.saved else ""
-        return f"{happened}{where}{keep} Try a lower learning rate, a longer warmup or a smaller clip"
+    def _where(self) -> str:
+        """What a run that ends without a word has left."""
+        if self.saved is None:
+            return "There is no snapshot yet: start the run again"
+        return f"The last snapshot, {self.saved}, is intact: resume the run to go on"
 
 
 def _due(step: int, every: int) -> bool:

@@ -1,4 +1,5 @@
-"""Learning rates over the course of a run: a linear warmup, then a cosine, a straight line or a constant.
+"""Learning rates over the course of a run: a linear warmup, then a cosine, a straight line, a constant factor
+or a constant.
 
 Each schedule is a plain function of the step, counted from 0: no state to save, none to restore.
 """
@@ -9,7 +10,7 @@ import math
 from collections.abc import Callable
 
 
-def cosine_schedule(step: int, *, peak: float, warmup: int, total: int, final: float = 0.0) -> float:
+def cosine_schedule(step: float, *, peak: float, warmup: int, total: int, final: float = 0.0) -> float:
     """The learning rate for the update number `step` (0, 1, …): up in a line, down in half a cosine.
 
     The first `warmup` updates use peak·1/warmup, peak·2/warmup, …, peak. Then the rate falls along half a cosine
@@ -27,7 +28,7 @@ def cosine_schedule(step: int, *, peak: float, warmup: int, total: int, final: f
     return final + (peak - final) * 0.5 * (1.0 + math.cos(math.pi * _progress(step, warmup, total)))
 
 
-def linear_schedule(step: int, *, peak: float, warmup: int, total: int, final: float = 0.0) -> float:
+def linear_schedule(step: float, *, peak: float, warmup: int, total: int, final: float = 0.0) -> float:
     """As `cosine_schedule`, but falling in a straight line.
 
     >>> [round(linear_schedule(s, peak=1.0, warmup=2, total=6), 3) for s in range(7)]
@@ -39,7 +40,7 @@ def linear_schedule(step: int, *, peak: float, warmup: int, total: int, final: f
     return final + (peak - final) * (1.0 - _progress(step, warmup, total))
 
 
-def constant_schedule(step: int, *, peak: float, warmup: int = 0, total: int = 0, final: float = 0.0) -> float:
+def constant_schedule(step: float, *, peak: float, warmup: int = 0, total: int = 0, final: float = 0.0) -> float:
     """A linear warmup, then always `peak`. `total` and `final` change nothing: every schedule takes the same arguments.
 
     >>> [constant_schedule(s, peak=1.0, warmup=4) for s in range(6)]
@@ -49,19 +50,34 @@ def constant_schedule(step: int, *, peak: float, warmup: int = 0, total: int = 0
     return peak * (step + 1) / warmup if step < warmup else peak
 
 
+def exponential_schedule(step: float, *, peak: float, warmup: int = 0, total: int = 0, final: float = 0.0) -> float:
+    """As `cosine_schedule`, but by the same factor at each step, down to `final` or, for a range test, up.
+
+    >>> [round(exponential_schedule(s, peak=1.0, warmup=1, total=4, final=0.001), 3) for s in range(6)]
+    [1.0, 1.0, 0.1, 0.01, 0.001, 0.001]
+    """
+    _check(step, peak, warmup, total, final)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if not (peak > 0 and final > 0):
+        raise ValueError(f"an exponential schedule goes between rates above 0, got {peak} and {final}")
+    return peak * (final / peak) ** _progress(step, warmup, total)
+
+
 SCHEDULES: dict[str, Callable[..., float]] = {
     "cosine": cosine_schedule,
     "linear": linear_schedule,
     "constant": constant_schedule,
+    "exponential": exponential_schedule,
 }
 
 
-def _progress(step: int, warmup: int, total: int) -> float:
+def _progress(step: float, warmup: int, total: int) -> float:
     """How far the decay has come: 0 at the end of the warmup, 1 from `total` on."""
     return 1.0 if step >= total else (step - warmup) / (total - warmup)
 
 
-def _check(step: int, peak: float, warmup: int, total: int, final: float) -> None:
+def _check(step: float, peak: float, warmup: int, total: int, final: float) -> None:
     if step < 0:
         raise ValueError(f"steps are counted from 0, got step {step}")
     for name, rate in (("peak", peak), ("final", final)):

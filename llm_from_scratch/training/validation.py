@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import no_grad
+from .exchange import Exchange
 from .objectives import IGNORE, Batch, Objective, check_batch, counted, named, next_token, shards_of, value_of
 from .workers import one_blas_thread, resolve_threads, run_together
 
@@ -24,23 +25,27 @@ def evaluate(
     objective: Objective = next_token,
     token_bytes: np.ndarray | None = None,
     threads: int | None = None,
+    exchange: Exchange | None = None,
 ) -> dict[str, Any]:
     """The mean of the objective over everything it counts in all batches, nothing recorded for gradients.
 
     Returns {"loss": nats per token, "perplexity": e^loss, "tokens": how many targets}, and with `token_bytes` (V,), the
     bytes of text each token stands for (`token_byte_lengths`), also "bytes" and "bits_per_byte". Another objective than
     `next_token` has neither perplexity nor bytes, and "tokens" is what it counts. Every target counts the same,
-    whichever batch it stands in. Raises ValueError when there is no target at all.
+    whichever batch it stands in. exchange: its ranks share out the rows of each batch. Raises ValueError when there is
+    no target at all.
     """
     check_token_bytes(token_bytes, objective)
+    exchange = exchange or Exchange()
     tokens: float = 0
     total, size = 0.0, 0
     for batch in batches:
         arrays = check_batch(batch)
         tokens += counted(objective, arrays)
+        mine = exchange.rows(arrays)
         jobs = [
             functools.partial(_sum, objective, model, shard)
-            for shard in shards_of(objective, arrays, resolve_threads(threads))
+            for shard in (shards_of(objective, mine, resolve_threads(threads)) if mine else ())
         ]
         if len(jobs) == 1:
             total += jobs[0]()
@@ -52,6 +57,7 @@ def evaluate(
             size += int(token_bytes[targets[targets != IGNORE]].sum())
     if tokens == 0:
         raise ValueError("there is nothing to evaluate: no batch, or none with a target")
+    total = exchange.sum(total)
     loss = total / tokens
     result: dict[str, Any] = {"loss": loss, "tokens": tokens}
     if objective is next_token:

@@ -18,30 +18,10 @@ from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from ..kernels.threads import available_cores as available_cores
+from ..kernels.threads import resolve_threads as resolve_threads
+
 Result = TypeVar("Result")
-_MOST = 1024  # a slip of the finger must not ask the system for a million threads
-
-
-def available_cores() -> int:
-    """How many cores this process may use (its affinity, where the system tells; at least 1)."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
-
-
-def resolve_threads(threads: int | None, most: int | None = None) -> int:
-    """The number of threads to use: `threads`, or the available cores for None; at most `most`.
-
-    >>> resolve_threads(8, most=3)
-    3
-    """
-    if threads is None:
-        threads = available_cores()
-    elif isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ValueError(f"threads must be a whole number of at least 1, or None for all cores; got {threads!r}")
-    elif threads > _MOST:
-        raise ValueError(f"threads must be at most {_MOST}, got {threads}")
-    return threads if most is None else max(1, min(threads, most))
 
 
 def run_together(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
@@ -82,6 +62,33 @@ def run_over(items: Sequence[Any], shares: Sequence[Sequence[int]], work: Callab
     return results
 
 
+def run_by_share(
+    items: Sequence[Any], shares: Sequence[Sequence[int]], work: Callable[[list[Any]], Sequence[Result]]
+) -> list[Result]:
+    """As `run_over` for a work that takes the items of a share at once, and returns as many results.
+
+    >>> run_by_share([1, 2, 3], [[0, 2], [1]], lambda some: [x * x for x in some])
+    [1, 4, 9]
+    """
+    results: list[Any] = [None] * len(items)
+
+    def run(share: Sequence[int]) -> None:
+        for index, result in zip(share, work([items[index] for index in share])):
+            results[index] = result
+
+    run_together([functools.partial(run, share) for share in shares if len(share)] or [lambda: None])
+    return results
+
+
+def worth_threads(numbers: int, threads: int) -> int:
+    """How many of the threads to use for one look at so many numbers: below a million or two, one is done first.
+
+    >>> worth_threads(1000, 2), worth_threads(10**7, 2)
+    (1, 2)
+    """
+    return threads if numbers >= _WORTH_A_THREAD else 1
+
+
 def balanced_shares(sizes: Sequence[int], threads: int) -> list[list[int]]:
     """Divide items of the given sizes into `threads` shares of about equal total: largest first, to the emptiest.
 
@@ -114,6 +121,7 @@ def one_blas_thread() -> Iterator[None]:
                 _limited.restore_original_limits()
 
 
+_WORTH_A_THREAD = 1_500_000  # a second thread comes after 0.1 ms, and Python runs in one at a time
 _PREFIX = "llm_from_scratch-worker"
 _lock = threading.Lock()
 _depth = 0

@@ -7,6 +7,8 @@ import pytest
 from standin import StandIn
 from threadpoolctl import threadpool_info
 
+import llm_from_scratch as lfs
+from llm_from_scratch.autograd.rerun import rerun
 from llm_from_scratch.training import accumulate_gradients
 
 
@@ -131,3 +133,36 @@ def test_one_row_runs_here_and_many_rows_run_in_threads_with_one_blas_thread_eac
 def test_bad_batches_are_refused(ids, targets, more, error, message):
     with pytest.raises(error, match=message):
         accumulate_gradients(StandIn(), ids, targets, **more)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_parameters_are_told_when_their_gradient_is_complete(threads, recompute):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
+    model = lfs.build("llama", **sizes, vocab_size=11, tie_word_embeddings=True, seed=0)
+    ids = np.arange(30).reshape(3, 10) % 11
+    lfs.accumulate_gradients(model, ids, ids, threads=threads)  # there is a gradient already: this one comes on top
+    told = {}
+    model.recompute(recompute)
+    loss = lfs.accumulate_gradients(
+        model, ids, ids, threads=threads, finished=lambda p: told.setdefault(p, []).append(p.grad.copy())
+    )
+    other = lfs.build("llama", **sizes, vocab_size=11, tie_word_embeddings=True, seed=0)
+    for _ in range(2):
+        wanted = lfs.accumulate_gradients(other, ids, ids, threads=threads)
+    assert loss == wanted and set(told) == set(model.parameters())
+    for (name, mine), theirs in zip(model.named_parameters(), other.parameters()):
+        (then,) = told[mine]
+        assert np.array_equal(then, mine.grad) and np.array_equal(mine.grad, theirs.grad), name
+
+
+def test_a_gradient_after_the_last_use_is_noticed():
+    hidden = lfs.Tensor(np.array([2.0]), requires_grad=True)
+
+    @lfs.objective(count=lambda batch: len(batch["x"]))
+    def forgets(model, batch, *, normaliser, rng=None):
+        (y,) = rerun(lambda y: (y * hidden,), lfs.Tensor(batch["x"]), uses=[])
+        return (y * hidden).sum() / normaliser
+
+    with pytest.raises(RuntimeError, match="uses"):
+        lfs.accumulate_gradients(None, {"x": np.ones(1)}, objective=forgets, threads=1, finished=lambda p: None)

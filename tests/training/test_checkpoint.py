@@ -142,7 +142,7 @@ def test_every_value_inside_the_state_is_checked(unfinished, part):
     original = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     for key in original[part]:
         for value in WRONG:
-            if key in ("checkpoint_every", "keep", "evaluate_every") and isinstance(value, int):
+            if key in ("checkpoint_every", "keep", "evaluate_every", "statistics_every") and isinstance(value, int):
                 continue
             if part == "sampler" and key in ("epoch", "batch") and value == 5 and value is not True:
                 continue
@@ -325,6 +325,18 @@ def test_two_threads_are_two_writers(tmp_path):
     assert f"process {os.getpid()}" in found[0]
     with sole_writer(tmp_path):
         pass
+
+
+def test_a_directory_into_which_nothing_came_is_not_left_behind(tmp_path):
+    with pytest.raises(ZeroDivisionError), sole_writer(tmp_path / "new"), sole_writer(tmp_path / "new"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+    with sole_writer(tmp_path / "new"):
+        (tmp_path / "new" / "file").touch()
+    (tmp_path / "had").mkdir()
+    with sole_writer(tmp_path / "had"):
+        pass
+    assert (tmp_path / "new" / "file").exists() and (tmp_path / "had").is_dir()
 
 
 def test_an_empty_or_garbled_lock_file_is_no_riddle(tmp_path):

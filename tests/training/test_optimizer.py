@@ -211,20 +211,57 @@ def test_what_is_not_finite_is_refused_by_name_and_what_is_large_is_not(make, ba
     assert all(before[name].tobytes() == array.tobytes() for name, array in optimizer.state_dict().items())
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("place", [0, 149_999, 150_000, 299_999])
+def test_one_bad_number_in_any_threads_share_changes_nothing(threads, place):
+    first, second = (Tensor(np.ones(n, np.float32), requires_grad=True) for n in (100_000, 200_000))
+    optimizer = AdamW([("first", first), ("second", second)], threads=threads)
+    whole = np.full(300_000, 0.5, np.float32)
+    first.grad, second.grad = whole[:100_000], whole[100_000:]
+    optimizer.step()
+    before = {name: array.copy() for name, array in optimizer.state_dict().items()}
+    weights = first.data.copy(), second.data.copy()
+    whole[place] = np.nan
+    with pytest.raises(ValueError, match=f"gradient of {'first' if place < 100_000 else 'second'} is not finite"):
+        optimizer.step()
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    np.testing.assert_array_equal(first.data, weights[0])
+    np.testing.assert_array_equal(second.data, weights[1])
+
+
+def test_what_is_kept_stands_in_one_block_and_overlaps_nowhere():
+    params = [Tensor(np.ones(n), requires_grad=True) for n in (1, 33, 7)]
+    late = Tensor(np.ones(5), requires_grad=True)
+    optimizer = AdamW([*params, late])
+    for param in params:
+        param.grad = np.ones(param.shape)
+    optimizer.step()
+    assert not any(name.endswith(".3") for name in optimizer.state_dict())  # nothing for one without a gradient
+    late.grad = np.ones(5)
+    optimizer.step()
+    kept = [array for name, array in optimizer.state_dict().items() if not name.startswith("step")]
+    assert len({id(array.base if array.base.base is None else array.base.base) for array in kept}) == 2
+    for number, array in enumerate(kept):
+        array[:] = number
+    assert all((array == number).all() for number, array in enumerate(kept))
+
+
 @pytest.mark.parametrize("make", [AdamW, SGD])
 def test_gradients_whose_length_is_known_are_not_read_again(make, monkeypatch):
     from llm_from_scratch.kernels import optimizers
 
     asked = []
-    real = optimizers.within
-    monkeypatch.setattr(optimizers, "within", lambda x, limit: asked.append(x.size) or real(x, limit))
+    real = optimizers.each_within
+    noted = lambda arrays, limits: asked.extend(x.size for x in arrays) or real(arrays, limits)  # noqa: E731
+    monkeypatch.setattr(optimizers, "each_within", noted)
     a, b = Tensor(np.ones(3), requires_grad=True), Tensor(np.ones(5), requires_grad=True)
     optimizer = make([("a", a), ("b", b)])
     a.grad, b.grad = np.ones(3), np.ones(5)
     optimizer.step(norm=8**0.5)
     assert asked == []
     optimizer.step()
-    assert asked == [3, 5]
+    assert sorted(asked) == [3, 5]
     b.grad[0] = np.nan
     for norm in (np.nan, np.inf, None):  # then they are, and the culprit is named
         with pytest.raises(ValueError, match="gradient of b is not finite"):

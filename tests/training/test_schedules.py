@@ -5,9 +5,10 @@ import math
 import pytest
 
 from llm_from_scratch.training import constant_schedule, cosine_schedule, linear_schedule
+from llm_from_scratch.training.schedules import exponential_schedule
 
 
-@pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule, constant_schedule])
+@pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule, constant_schedule, exponential_schedule])
 def test_schedules_rise_to_the_peak_and_never_pass_it(schedule):
     rates = [schedule(s, peak=2.0, warmup=10, total=100, final=0.5) for s in range(130)]
     assert rates[:10] == pytest.approx([0.2 * (k + 1) for k in range(10)])
@@ -28,3 +29,14 @@ def test_impossible_schedules_are_refused(bad):
     settings = {"step": 0, "peak": 1.0, "warmup": 1, "total": 10, **bad}
     with pytest.raises(ValueError):
         cosine_schedule(settings.pop("step"), **settings)
+
+
+def test_an_exponential_schedule_goes_by_one_factor_down_or_up():
+    for peak, final in ((2.0, 0.02), (1e-6, 10.0)):
+        rates = [exponential_schedule(s, peak=peak, warmup=3, total=43, final=final) for s in range(45)]
+        factors = [b / a for a, b in zip(rates[3:43], rates[4:44])]
+        assert factors == pytest.approx([(final / peak) ** (1 / 40)] * 40)
+        assert rates[43] == rates[44] == pytest.approx(final)
+    for bad in ({"final": 0.0}, {"peak": 0.0}):
+        with pytest.raises(ValueError, match="between rates above 0"):
+            exponential_schedule(1, **{"peak": 1.0, "total": 5, "final": 0.1, **bad})
