@@ -12,48 +12,58 @@ import sys
 import time
 from pathlib import Path
 
+from . import kinds, memory, sampling
+from .case import Case, Seconds, Work
 from .cases import cases
+from .growth_cases import growth_cases
 
 
-def peak_memory() -> int | None:
-    """The largest resident memory of this process so far in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def timed(work: Work) -> float:
+    """The seconds of one run: by the clock, or as the work says that has measured itself."""
+    began = time.perf_counter()
+    answer = work()
+    return float(answer) if isinstance(answer, Seconds) else time.perf_counter() - began
 
 
 def main(case: str, contender: str, threads: str, seconds: str, *text_file: str) -> None:
     """Prepare, then answer each line of input with {"median": seconds a run, "runs": n}, or once {"absent": why}."""
-
-    def say(**answer: object) -> None:
-        print(json.dumps(answer), flush=True)
-
     text = Path(text_file[0]).read_text(encoding="utf-8") if text_file else None
     try:
-        work = cases(int(threads), text)[case].contenders[contender]()
-        before = peak_memory()
-        work()  # compilation and first touch of memory are not what is measured
-        work()
-        say(ready=True)
-        for _ in sys.stdin:
-            times: list[float] = []
-            began = time.perf_counter()
-            while not times or time.perf_counter() - began < float(seconds):
-                start = time.perf_counter()
-                work()
-                times.append(time.perf_counter() - start)
-            say(median=statistics.median(times), runs=len(times))
+        known = cases(int(threads), text) | dict(growth_cases(int(threads)))
+        _measure(known[case], contender, float(seconds))
     except ImportError as error:  # not installed, or not fetched
-        say(absent=str(error))
-        return
+        _say(absent=_line(error))
     except Exception as error:  # one that fails must not cost the others their measurement
-        say(absent=f"it failed: {type(error).__name__}: {error}")
-        return
-    after = peak_memory()
-    say(peak=after, growth=None if after is None or before is None else after - before)
+        _say(absent=f"it failed: {type(error).__name__}: {_line(error)}")
+
+
+def _measure(case: Case, contender: str, seconds: float) -> None:
+    work = (case.contenders | case.beside)[contender]()  # type: ignore[operator]
+    memory.forget_peak()
+    before = memory.resident() or memory.peak()
+    for _ in range(case.warm):
+        work()  # compilation and first touch of memory are not what is measured
+    _say(ready=True)
+    for _ in sys.stdin:
+        times: list[float] = []
+        began = time.perf_counter()
+        while not times or time.perf_counter() - began < seconds:
+            times.append(timed(work))
+        _say(median=statistics.median(times), runs=len(times))
+    after = memory.peak()
+    growth = None if after is None or before is None else max(0, after - before)
+    ours = contender == next(iter(case.contenders))
+    made_of = sampling.parts(work, seconds) if ours and case.warm else {}
+    _say(peak=after, growth=growth, parts=made_of, kind=kinds.in_use(), **getattr(work, "facts", {}))
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
+def _say(**answer: object) -> None:
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..checkpoints import build
 from ..merging import run_recipe
+from .case import Work
 
-Work = Callable[[], Any]
 RECIPE = """
 merge_method: ties
 base_model: {folder}/base

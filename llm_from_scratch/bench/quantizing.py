@@ -16,8 +16,8 @@ from ..compression import gptq, hessian, quantize_model, round_to_nearest
 from ..quantization import GridWeight, Int8Weight, NF4Weight
 from ..quantization.grid import round_to_grid
 from . import models
+from .case import Work
 
-Work = Callable[[], Any]
 SHAPES = ((576, 576), (192, 576), (192, 576), (576, 576), (1536, 576), (1536, 576), (576, 1536)) * 30
 
 

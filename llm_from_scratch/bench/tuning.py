@@ -18,8 +18,8 @@ from ..quantization import to_nf4
 from ..training import AdamW, accumulate_gradients, next_token
 from ..training.clip import clip_scale, grad_norm
 from . import models
+from .case import Work
 
-Work = Callable[[], Any]
 TOKENS = 256
 _IDS = np.random.default_rng(0).integers(0, 49152, (1, TOKENS + 1))
 _RATE = 1e-5

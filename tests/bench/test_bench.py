@@ -1,16 +1,15 @@
 """The benchmark's machinery: that it measures what it says, and says what is absent. No speed is asserted here."""
 
 import json
-import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import llm_from_scratch as lfs
-from llm_from_scratch.bench import models, quantizing, tuning
+from llm_from_scratch.bench import models, ours, quantizing, tuning
 from llm_from_scratch.bench.cases import cases
-from llm_from_scratch.bench.ours import long_convolution
 from llm_from_scratch.bench.runner import bench, table
 from llm_from_scratch.bench.workloads import SIZES, Size, convolution_arrays, synthetic_text
 from llm_from_scratch.cli import main
@@ -31,18 +30,20 @@ def test_a_case_is_measured_in_turns_and_the_absent_are_named(capsys, tmp_path):
 def test_every_case_has_us_first_and_a_peer():
     known = cases(2)
     others = {"attention-1024", "attention-4096", "scan", "scan-backward", "adamw", "bpe-train", "bpe-encode"}
-    others |= {"smollm2-prompt", "smollm2-decode", "experts", "merge-ties"}
+    others |= {"smollm2-prompt", "smollm2-decode-16", "experts", "merge-ties"}
     others |= {"smollm2-full", "smollm2-lora", "smollm2-qlora", "smollm2-dpo"}
     others |= {f"convolution-{length}{part}" for length in (512, 2048) for part in ("", "-backward")}
     assert {*others, *SIZES} <= set(known)
-    for case in known.values():
-        assert next(iter(case.contenders)).startswith("llm_from_scratch") and len(case.contenders) >= 2
+    alone = {"read-bandwidth", "product-peak", "first-step-warm", "first-step-cold"}
+    for name in known.keys() - alone:
+        case = known[name]
+        assert next(iter(case.contenders)).startswith("llm_from_scratch") and len(case.contenders) >= 2, name
 
 
 def test_the_ways_of_a_long_convolution_do_the_same_work():
     x, poles, residues, dy = convolution_arrays(512)
     arrays = [x[:, :40], poles, residues, dy[:, :40]]
-    fft, *others = (long_convolution(arrays, True, way)() for way in ("fft", "direct", "recurrence"))
+    fft, *others = (ours.long_convolution(arrays, True, way)() for way in ("fft", "direct", "recurrence"))
     for other in others:
         np.testing.assert_allclose(other, fft, rtol=0, atol=1e-5 * np.abs(fft).max())
 
@@ -51,6 +52,8 @@ def test_routed_experts_and_the_dense_layer_beside_them_run():
     for design in ("routed", "dense"):
         gradient = models.experts(design, tokens=(2, 3), width=4, inner=6)()
         assert gradient.shape == (2, 3, 4) and np.abs(gradient).min() > 0
+        shared = models.experts(design, 2, tokens=(2, 3), width=4, inner=6)()
+        np.testing.assert_allclose(shared, gradient, rtol=1e-5)
 
 
 def test_a_model_that_was_not_fetched_is_absent(monkeypatch, tmp_path):
@@ -60,11 +63,26 @@ def test_a_model_that_was_not_fetched_is_absent(monkeypatch, tmp_path):
 
 
 def test_our_side_of_a_step_learns_its_batch():
-    from llm_from_scratch.bench.ours import training_step
-
-    step = training_step(Size(1, 16, 2, 2, 8, 11), threads=1)
+    step = ours.training_step(Size(1, 16, 2, 2, 8, 11), threads=1)
     losses = [step() for _ in range(30)]
     assert losses[-1] < losses[0] - 0.05
+
+
+def test_our_side_runs_on_the_threads_that_it_is_given(monkeypatch):
+    told = []
+
+    def noted(work):
+        def called(*given, threads=None, **settings):
+            told.append(threads)
+            return work(*given, threads=threads, **settings)
+
+        return called
+
+    for name in ("AdamW", "accumulate_gradients", "clip_grad_norm"):
+        monkeypatch.setattr(ours, name, noted(getattr(ours, name)))
+    ours.adamw(20, 1)()
+    ours.training_step(Size(1, 16, 2, 2, 8, 11), threads=1)()
+    assert told == [1] * 4
 
 
 @pytest.mark.parametrize("way", ["full", "lora", "qlora", "dpo"])
@@ -111,8 +129,8 @@ def test_the_table_says_who_is_faster():
         },
     }
     lines = table(result).splitlines()
-    assert "10.00 ms  (9.00 to 20.00)  500.0 MB/s  peak 2 MiB (work: 1)" in lines[1]
-    assert lines[2].endswith("ours/theirs 0.50") and "left out (no module)" in lines[3]
+    assert "10.00 ms  (9.00 to 20.00)  500.0 MB/s  peak 2.0 MiB (work: 1)" in lines[1]
+    assert lines[2].endswith("ours is 2.00 x as fast") and "left out (no module)" in lines[3]
 
 
 def test_synthetic_text_is_the_same_everywhere_and_long_enough():
@@ -133,39 +151,31 @@ def test_without_our_side_there_is_no_ratio_and_no_error():
     there = {"median": 0.02, "low": 0.02, "high": 0.03, "peak": None, "growth": None}
     contenders = {"ours": {"absent": "not fetched"}, "theirs": there, "others": {"absent": "no module"}}
     lines = table({"title": "a case", "unit": "", "contenders": contenders}).splitlines()
-    assert "left out (not fetched)" in lines[1] and "20.00 ms" in lines[2] and "ours/theirs" not in lines[2]
+    assert "left out (not fetched)" in lines[1] and "20.00 ms" in lines[2] and "as fast" not in lines[2]
 
 
 def test_nothing_fetched_and_nothing_installed_is_said(monkeypatch, tmp_path, capsys):
     """As on a fresh machine: the cache is empty."""
     for variable in ("LLM_FROM_SCRATCH_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
-    assert main(["bench", "smollm2-decode", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]) == 0
-    assert capsys.readouterr().out.count("fetch smollm2") == 2
+    assert main(["bench", "smollm2-decode-16", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.count("left out (the model's file: python -m llm_from_scratch fetch smollm2)") == 2
 
 
-@pytest.mark.parametrize("when", ["preparing", "working", "dying"])
-def test_a_contender_that_fails_is_left_out_and_the_others_are_measured(monkeypatch, tmp_path, when):
-    from llm_from_scratch.bench import runner
-    from llm_from_scratch.bench.cases import Case
-
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "from llm_from_scratch.bench import cases as module\n"
-        "def failing():\n"
-        "    left = [4]\n"
-        "    def work():\n"
-        "        left[0] -= 1\n"
-        f"        if {when!r} == 'dying' and left[0] == 0: os._exit(9)\n"
-        f"        if {when!r} == 'working' and left[0] == 0: raise KeyError('median')\n"
-        f"    if {when!r} == 'preparing': raise OSError('no such file')\n"
-        "    return work\n"
-        "module.cases = lambda threads, text=None: {'c': module.Case('t', {'ours': failing, 'good': lambda: int})}\n",
-        encoding="utf-8",
-    )
-    root = str(Path(runner.__file__).parents[2])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), root]))
-    case = Case("t", {"ours": int, "good": int})
-    result = runner.run_case("c", case, threads=1, rounds=3, seconds=0.001)
-    assert "absent" in result["contenders"]["ours"] and result["contenders"]["good"]["median"] > 0
-    assert "left out" in table(result)
+def test_a_draft_is_measured_where_the_commands_put_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImportError, match="runs/large: .* quickstart --large"):
+        models.tales(5)
+    tales_model = Path(__file__).parents[2] / "chapters" / "tales_model"
+    shutil.copytree(tales_model, "runs/large")
+    with pytest.raises(ImportError, match="runs/draft: .* quickstart --teacher runs/large"):
+        models.tales(0)
+    shutil.copytree(tales_model, "runs/draft")
+    monkeypatch.setattr(models, "TALE", 4)
+    told = []
+    monkeypatch.setattr(lfs.checkpoints.Decoder, "generate", lambda model, ids, **how: told.append((ids, how)))
+    models.tales(3)()
+    models.tales(0)()
+    assert len(told) == 8 and all(how["max_new_tokens"] == 4 and len(ids[0]) == 1 for ids, how in told)
+    assert [how.get("num_assistant_tokens") for _, how in told] == [3] * 4 + [None] * 4
+    assert [how["seed"] for _, how in told] == [0, 1, 2, 3] * 2
