@@ -284,4 +284,171 @@ def other_formats(cache_bytes):
     check_equal("the bytes", cache_bytes([2], 16, 5, bytes_each=4), 1280)
 
 
-inputs_stay_unchanged("grouped_attention", "rolling_write", "cache_bytes")
+# --- average_heads ---
+
+
+def averaged(matrix, heads, shared, groups):
+    """groups[c]: the heads whose mean becomes head c."""
+    size = matrix.shape[1] // heads
+    places = [(c, d) for c in range(shared) for d in range(size)]
+    return np.array([[np.mean([row[a * size + d] for a in groups[c]]) for c, d in places] for row in matrix])
+
+
+def neighbours(heads, shared):
+    return [range(c * heads // shared, (c + 1) * heads // shared) for c in range(shared)]
+
+
+@check("average_heads")
+def groups_of_neighbours(average_heads, rng):
+    """six heads become two: 0, 1, 2 and 3, 4, 5"""
+    matrix = rng.normal(size=(5, 24)) * 3
+    causes = {
+        "heads were averaged in turns: 0, 2, 4 and 1, 3, 5": averaged(matrix, 6, 2, [(0, 2, 4), (1, 3, 5)]),
+        "the first of each group was taken": averaged(matrix, 6, 2, [(0,), (3,)]),
+        "this is the sum, not the mean": 3 * averaged(matrix, 6, 2, neighbours(6, 2)),
+        "columns were averaged as if a head's were not side by side": matrix.reshape(5, 4, 3, 2).mean(2).reshape(5, 8),
+    }
+    check_close("the matrix", average_heads(matrix, 6, 2), averaged(matrix, 6, 2, neighbours(6, 2)), 1e-12, causes)
+
+
+@check("average_heads")
+def one_for_all(average_heads, rng):
+    """four heads become one"""
+    matrix = rng.normal(size=(3, 8)) * 3
+    check_close("the matrix", average_heads(matrix, 4, 1), averaged(matrix, 4, 1, neighbours(4, 1)), 1e-12)
+
+
+@check("average_heads")
+def nothing_to_do(average_heads, rng):
+    """as many heads as before: the same matrix; heads of width 1, a single row"""
+    matrix = rng.normal(size=(3, 8)) * 3
+    check_close("the matrix", average_heads(matrix, 4, 4), matrix, 1e-12)
+    narrow = rng.normal(size=(1, 4)) * 3
+    check_close("heads of width 1", average_heads(narrow, 4, 2), averaged(narrow, 4, 2, neighbours(4, 2)), 1e-12)
+
+
+@check("average_heads")
+def stays_float32(average_heads, rng):
+    """float32 in, float32 out"""
+    matrix = (rng.normal(size=(3, 8)) * 3).astype(np.float32)
+    expected = averaged(matrix, 4, 2, neighbours(4, 2)).astype(np.float32)
+    check_close("the matrix", average_heads(matrix, 4, 2), expected, 1e-5)
+
+
+# --- repaired_step ---
+
+
+def one_step(q, written, reads, window):
+    """Attention of one query a head over the last keys and values ever written, [(K, D) pairs]."""
+    y, seen = np.zeros(q.shape), written if window is None else written[-window:]
+    for a, query in enumerate(q):
+        scores = [float(query @ k[reads[a]]) / math.sqrt(len(query)) for k, _ in seen]
+        weights = [math.exp(s - max(scores)) for s in scores]
+        y[a] = sum(w * v[reads[a]] for w, (_, v) in zip(weights, seen)) / sum(weights)
+    return y
+
+
+def stacked(written, which, window=None):
+    """What is to be kept, (K, S, D)."""
+    kept = written if window is None else written[-window:]
+    return np.stack([pair[which] for pair in kept], axis=1)
+
+
+def write_on(step, rng, heads, shared, steps, window, spread=1.5):
+    """The learner's steps from an empty memory, each against the definition; the first that differs is told."""
+    keys, values, written = np.zeros((shared, 0, 4)), np.zeros((shared, 0, 4)), []
+    for number in range(steps):
+        q, k, v = (rng.normal(size=(n, 4)) * spread for n in (heads, shared, shared))
+        result = step(q, k, v, keys, values, window)
+        if type(result) is not tuple or len(result) != 3:
+            raise CheckFailed(
+                f"the result must be three arrays, got {type(result).__name__}.", "return y, keys, values"
+            )
+        y, keys, values = result
+        written.append((k, v))
+        groups, turns = [a * shared // heads for a in range(heads)], [a % shared for a in range(heads)]
+        causes = {"heads are dealt out in turns: 0, 1, 0, 1 ...": one_step(q, written, turns, window)}
+        if window is not None:
+            causes["a query sees one key too many"] = one_step(q, written, groups, window + 1)
+            causes["a query sees one key too few"] = one_step(q, written, groups, max(1, window - 1))
+            causes["there is no window"] = one_step(q, written, groups, None)
+        what = f"of token {number + 1}, H = {heads}, K = {shared}, window {window}"
+        check_close(f"y {what}", y, one_step(q, written, groups, window), 1e-9, causes)
+        repeated = np.repeat(stacked(written, 0, window), heads // shared, axis=0)
+        why = {"a shared head was repeated in what is kept": repeated} if shared < heads else {}
+        check_close(f"the keys kept {what}", keys, stacked(written, 0, window), 1e-12, why)
+        check_close(f"the values kept {what}", values, stacked(written, 1, window), 1e-12)
+
+
+@check("repaired_step")
+def one_or_all(repaired_step, rng):
+    """one key-value head for each, and one for all, without a window: here the script was right"""
+    write_on(repaired_step, rng, 3, 3, 4, None)
+    write_on(repaired_step, rng, 3, 1, 4, None)
+
+
+@check("repaired_step")
+def by_groups_of_neighbours(repaired_step, rng):
+    """H = 6, K = 2: heads 0, 1, 2 read key-value head 0"""
+    write_on(repaired_step, rng, 6, 2, 4, None)
+    write_on(repaired_step, rng, 4, 2, 3, None)
+
+
+@check("repaired_step")
+def at_the_windows_edge(repaired_step, rng):
+    """windows of 3 and 2, ten tokens: the memory grows to the window and no further"""
+    write_on(repaired_step, rng, 3, 3, 10, 3)
+    write_on(repaired_step, rng, 4, 2, 6, 2)
+
+
+@check("repaired_step")
+def the_first_token(repaired_step, rng):
+    """an empty memory; a window of 1; a window that is never reached"""
+    write_on(repaired_step, rng, 2, 1, 1, None)
+    write_on(repaired_step, rng, 2, 2, 3, 1)
+    write_on(repaired_step, rng, 2, 1, 3, 50)
+
+
+@check("repaired_step")
+def a_longer_memory(repaired_step, rng):
+    """a memory that holds more than the window: it is cut to it"""
+    written = [tuple(rng.normal(size=(2, 1, 4)) * 1.5) for _ in range(6)]
+    q, (k, v) = rng.normal(size=(2, 4)), tuple(rng.normal(size=(2, 1, 4)))
+    y, keys, _ = repaired_step(q, k, v, stacked(written, 0), stacked(written, 1), 3)
+    written.append((k, v))
+    check_close("y", y, one_step(q, written, [0, 0], 3), 1e-9)
+    check_close("the keys kept", keys, stacked(written, 0, 3), 1e-12)
+
+
+@check("repaired_step")
+def heads_far_apart(repaired_step, rng):
+    """heads whose scores lie near -1e6 and 1e6: each has its own maximum"""
+    q, k, v = np.zeros((4, 4)), np.zeros((2, 4)), rng.normal(size=(2, 4))
+    q[:, 0], q[:, 1], k[:, 0] = [-1000.0, 1000.0, -1000.0, 1000.0], 1.0, 2000.0
+    before = [(k + np.eye(4)[1] * n, rng.normal(size=(2, 4)) * 2) for n in (1.0, 3.0)]
+    y, _, _ = repaired_step(q, k, v, stacked(before, 0), stacked(before, 1))
+    check_close("y", y, one_step(q, [*before, (k, v)], [0, 0, 1, 1], None), 1e-7)
+
+
+@check("repaired_step")
+def two_texts_in_turns(repaired_step, rng):
+    """two texts, each with a memory of its own, a token of each in turns"""
+    memories, told = [[np.zeros((1, 0, 4))] * 2 for _ in range(2)], [[], []]
+    for _ in range(4):
+        for number in (0, 1):
+            q, k, v = (rng.normal(size=(n, 4)) * 1.5 for n in (2, 1, 1))
+            y, *memories[number] = repaired_step(q, k, v, *memories[number], 3)
+            told[number].append((k, v))
+            check_close(f"text {number + 1}: y", y, one_step(q, told[number], [0, 0], 3), 1e-9)
+
+
+@check("repaired_step")
+def float32_stays(repaired_step, rng):
+    """float32 in, float32 out"""
+    q, k, v = (rng.normal(size=(n, 4)).astype(np.float32) for n in (2, 1, 1))
+    y, _, _ = repaired_step(q, k, v, np.ones((1, 2, 4), np.float32), np.ones((1, 2, 4), np.float32))
+    expected = one_step(q, [*[(np.ones((1, 4)), np.ones((1, 4)))] * 2, (k, v)], [0, 0], None)
+    check_close("y", y, expected.astype(np.float32), 1e-5)
+
+
+inputs_stay_unchanged("grouped_attention", "rolling_write", "cache_bytes", "average_heads", "repaired_step")

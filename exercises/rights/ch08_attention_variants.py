@@ -36,3 +36,24 @@ def cache_bytes(key_value_heads, head_dim, tokens, windows=None, bytes_each=2):
         limit = windows[i] if windows else None
         total += 2 * heads * head_dim * (tokens if limit is None or limit > tokens else limit)
     return total * bytes_each
+
+
+def average_heads(matrix, heads, shared):
+    size, share = matrix.shape[1] // heads, heads // shared
+    blocks = np.split(matrix, heads, axis=1)
+    made = [sum(blocks[c * share : (c + 1) * share]) / share for c in range(shared)]
+    return np.hstack(made).astype(matrix.dtype)[:, : shared * size]
+
+
+def repaired_step(q, k, v, keys, values, window=None):
+    if window is not None:
+        start = max(0, keys.shape[1] - window + 1)
+        keys, values = keys[:, start:], values[:, start:]
+    keys, values = np.append(keys, k[:, None], 1), np.append(values, v[:, None], 1)
+    y = np.empty_like(q)
+    for a in range(len(q)):
+        mine = a * len(keys) // len(q)
+        scores = keys[mine] @ q[a] / np.sqrt(q.shape[1])
+        e = np.exp(scores - scores.max())
+        y[a] = e @ values[mine] / e.sum()
+    return y, keys, values

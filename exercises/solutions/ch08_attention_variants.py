@@ -158,3 +158,94 @@ def cache_bytes(
     windows = [None] * len(key_value_heads) if windows is None else windows
     held = [tokens if window is None else min(tokens, window) for window in windows]
     return sum(2 * heads * head_dim * count for heads, count in zip(key_value_heads, held)) * bytes_each
+
+
+@task(
+    points=2,
+    difficulty="easy",
+    minutes=10,
+    hints={
+        "groups_of_neighbours: heads were averaged in turns": (
+            "Query head a reads key-value head a // (H / K), so heads 0 .. H/K - 1 become head 0: neighbours."
+        ),
+        "ValueError: cannot reshape": "The H * D columns are H blocks of D: reshape to (width, K, H / K, D).",
+        "one_for_all": "With K = 1 all heads become one: their mean, D columns wide.",
+        "nothing_to_do": "With K = H every head stays what it is.",
+    },
+    why="""This is how Ainslie et al. made grouped models of trained multi-head ones. The averages are not a model yet,
+    as the chapter shows: two heads that look for different things become one that looks for neither. But a model that
+    begins here and goes on training for a twentieth of its steps comes close to one trained in this way from the
+    start. The mean is over neighbours, because neighbours will share.""",
+)
+def average_heads(matrix: np.ndarray, heads: int, shared: int) -> np.ndarray:
+    """The matrix of keys (or of values) of a trained model, its H heads made K by averaging.
+
+    matrix: (width, H * D), head a in columns a * D .. a * D + D - 1; heads: H; shared: K, a divisor of H
+    returns: (width, K * D), of matrix's dtype: head c is the mean of those whose query heads will read it
+
+    >>> average_heads(np.array([[1.0, 10.0, 3.0, 30.0]]), 2, 1)      # two heads of width 2
+    array([[ 2., 20.]])
+    """
+    width = len(matrix)
+    return matrix.reshape(width, shared, heads // shared, -1).mean(axis=2).reshape(width, -1)
+
+
+def somebodys_step(q, k, v, keys, values, window=None):
+    """A step of cached decoding found on the network. LLaMA-7B and Falcon-7B write well with it.
+
+    LLaMA-2-70B talks nonsense, and Mistral, once it has written a few thousand tokens, says now and then another word
+    than elsewhere. The arguments are those of `repaired_step`.
+    """
+    if window is not None:
+        keys, values = keys[:, -window:], values[:, -window:]
+    keys = np.concatenate([keys, k[:, None]], axis=1)
+    values = np.concatenate([values, v[:, None]], axis=1)
+    share = len(q) // len(keys)
+    scores = np.einsum("hd,hsd->hs", q, np.tile(keys, (share, 1, 1))) / math.sqrt(q.shape[-1])
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return np.einsum("hs,hsd->hd", weights, np.tile(values, (share, 1, 1))), keys, values
+
+
+@task(
+    points=3,
+    difficulty="medium",
+    minutes=20,
+    hints={
+        "by_groups_of_neighbours: heads are dealt out in turns": "Of 6 heads and 2, which one does query head 1 read?",
+        "at_the_windows_edge: a query sees one key too many": (
+            "A window of W holds W keys, the new one's among them. When is the memory cut, before or after it comes?"
+        ),
+        "by_groups_of_neighbours: a shared head was repeated in what is kept": "What is kept has K heads, not H.",
+        "the_first_token": "The memory may be empty, (K, 0, D); and a window of 1 sees the new token alone.",
+        "one_or_all": "With one head for each, and with one for all, the script was right: compare yours with it.",
+    },
+    why="""Both mistakes are common because nothing they do is loud. Dealing heads out in turns is right with K = H
+    and with K = 1, so the models it was tried on hide it. The cut before the new key comes lets W + 1 keys be seen,
+    which changes an attention of thousands of keys by a thousandth. Both are found by holding a step against the
+    definition, at sizes where they show: a group of at least two, and a text longer than its window.""",
+)
+def repaired_step(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, keys: np.ndarray, values: np.ndarray, window: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the bugs in `somebodys_step` above (there are two), and write the step as it should be.
+
+    q: (H, D), the new token's queries; k, v: (K, D), its key and value of each key-value head
+    keys, values: (K, S, D), those of the last S tokens, S from 0; window: None, or how many keys a query sees at most,
+    its own included
+    returns: the attention's output (H, D), of q's dtype, and the keys and values to keep, (K, min(S + 1, window), D)
+
+    >>> y, keys, values = repaired_step(np.zeros((2, 1)), np.zeros((1, 1)), np.array([[8.0]]), np.zeros((1, 2, 1)),
+    ...                                 np.array([[[2.0], [4.0]]]), window=2)
+    >>> y.ravel(), values.ravel()
+    (array([6., 6.]), array([4., 8.]))
+    """
+    keys = np.concatenate([keys, k[:, None]], axis=1)
+    values = np.concatenate([values, v[:, None]], axis=1)
+    if window is not None:
+        keys, values = keys[:, -window:], values[:, -window:]
+    groups = q.reshape(len(keys), -1, q.shape[-1])
+    scores = groups @ keys.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return (weights @ values).reshape(q.shape).astype(q.dtype), keys, values

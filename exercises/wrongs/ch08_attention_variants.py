@@ -138,4 +138,100 @@ WRONGS = {
         "one layer": ("sum(2", "max(2", "multi_head"),
         "a float": ("sum(2", "sum(2.0", "multi_head"),
     },
+    "average_heads": {
+        "in turns": (
+            "matrix.reshape(width, shared, heads // shared, -1).mean(axis=2)",
+            "matrix.reshape(width, heads // shared, shared, -1).mean(axis=1)",
+            "groups_of_neighbours",
+        ),
+        "the sum": (".mean(axis=2)", ".sum(axis=2)", "groups_of_neighbours"),
+        "the first of each group": (".mean(axis=2)", "[:, :, 0]", "groups_of_neighbours"),
+        "columns not side by side": (
+            "matrix.reshape(width, shared, heads // shared, -1).mean(axis=2)",
+            "matrix.reshape(width, -1, heads // shared, shared).mean(axis=2)",
+            "groups_of_neighbours",
+        ),
+        "always one head": (
+            "matrix.reshape(width, shared, heads // shared, -1)",
+            "matrix.reshape(width, 1, heads, -1)",
+            "groups_of_neighbours",
+        ),
+        "repeated to the old width": (
+            ".mean(axis=2).reshape",
+            ".mean(axis=2).repeat(heads // shared, axis=1).reshape",
+            "groups_of_neighbours",
+        ),
+        "divided by the number left": (".mean(axis=2)", ".sum(axis=2) / shared", "one_for_all"),
+        "float64 creep": ("return matrix.reshape", "return matrix.astype(float).reshape", "stays_float32"),
+        "the median": (
+            "matrix.reshape(width, shared, heads // shared, -1).mean(axis=2)",
+            "np.median(matrix.reshape(width, shared, heads // shared, -1), axis=2)",
+            "groups_of_neighbours",
+        ),
+        "in place": ("width = len(matrix)", "width = len(matrix); matrix += 1e-9", "inputs_unchanged"),
+        "nothing done": (
+            "return matrix.reshape(width, shared, heads // shared, -1).mean(axis=2).reshape(width, -1)",
+            "return matrix",
+            "groups_of_neighbours",
+        ),
+    },
+    "repaired_step": {
+        "the window still cut too early": (
+            "keys[:, -window:], values[:, -window:]",
+            "keys[:, -window - 1 :], values[:, -window - 1 :]",
+            "at_the_windows_edge",
+        ),
+        "a window one too narrow": (
+            "keys[:, -window:], values[:, -window:]",
+            "keys[:, 1 - window :], values[:, 1 - window :]",
+            "at_the_windows_edge",
+        ),
+        "heads still dealt out in turns": (
+            "groups = q.reshape(len(keys), -1, q.shape[-1])",
+            "groups = q.reshape(-1, len(keys), q.shape[-1]).swapaxes(0, 1)",
+            "by_groups_of_neighbours",
+        ),
+        "no window": ("if window is not None:", "if False:", "at_the_windows_edge"),
+        "the first ones stay": (
+            "keys[:, -window:], values[:, -window:]",
+            "keys[:, :window], values[:, :window]",
+            "at_the_windows_edge",
+        ),
+        "a window of 1 is none": ("if window is not None:", "if window is not None and window > 1:", "the_first_token"),
+        "keeps everything": (
+            ".astype(q.dtype), keys, values",
+            ".astype(q.dtype), keys if window is None else np.concatenate([np.zeros_like(keys[:, :1]), keys], axis=1), values",
+            "at_the_windows_edge",
+        ),
+        "cuts one token a step": (
+            "keys[:, -window:], values[:, -window:]",
+            "(x[:, x.shape[1] > window :] for x in (keys, values))",
+            "a_longer_memory",
+        ),
+        "the new token does not see itself": (
+            "weights /= weights.sum",
+            "weights[..., -1] *= weights.shape[-1] == 1; weights /= weights.sum",
+            "one_or_all",
+        ),
+        "no scale": (" / math.sqrt(q.shape[-1])", "", "one_or_all"),
+        "overflows": ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)", "heads_far_apart"),
+        "one maximum for all heads": ("scores.max(axis=-1, keepdims=True)", "scores.max()", "heads_far_apart"),
+        "one maximum for a group": (
+            "scores.max(axis=-1, keepdims=True)",
+            "scores.max(axis=(-1, -2), keepdims=True)",
+            "heads_far_apart",
+        ),
+        "the repeated heads are kept": (
+            ".astype(q.dtype), keys, values",
+            ".astype(q.dtype), np.repeat(keys, len(q) // len(keys), axis=0), values",
+            "by_groups_of_neighbours",
+        ),
+        "one memory for all texts": (
+            "keys = np.concatenate([keys, k[:, None]], axis=1)",
+            "keys = globals()['kept'] = np.concatenate([globals().get('kept', keys) if keys.shape[1] else keys, k[:, None]], axis=1)[:, -keys.shape[1] - 1 :]",
+            "two_texts_in_turns",
+        ),
+        "float64 creep": (".astype(q.dtype)", ".astype(float)", "float32_stays"),
+        "scales q in place": ("groups = q.reshape", "q *= 1.0 + 1e-9; groups = q.reshape", "inputs_unchanged"),
+    },
 }

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import compare, notebook, processor, structure
+from ..kernels import processor
+from . import compare, notebook, structure
 from .check import check, message
 from .execute import SECONDS, ExecutionError, execute
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..files.atomic import write_text
+from ..kernels.processor import Setting
 from .compare import Difference, compare
 from .execute import SECONDS, ExecutionError, execute
 from .notebook import read
-from .processor import Setting
 
 KEPT = Path(".book-differences")
 """The folder for them, below the current one, ignored by git: a file a chapter, gone when the chapter agrees again."""

@@ -63,9 +63,11 @@ class Prints(io.TextIOBase):
         self.count = 0
 
     def writable(self) -> bool:
+        """True, as of any stream that can be printed to."""
         return True
 
     def write(self, text: str) -> int:
+        """Keep the first KEPT_OUTPUT characters and count all; OutputFlood beyond MOST_OUTPUT."""
         if len(self.kept) < KEPT_OUTPUT:
             fitting = text[: KEPT_OUTPUT - len(self.kept)]
             self.kept += fitting
@@ -194,6 +196,7 @@ def end_with_parent(folder: str, mark: str) -> None:
 
 
 def main() -> None:
+    """Read a job from standard input, grade it, report through what was standard output, and end the process."""
     job = json.load(sys.stdin)
     sys.stdin.close()
     sys.stdin = open(os.devnull, encoding="utf-8")

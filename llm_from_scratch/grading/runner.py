@@ -44,9 +44,11 @@ class Limits:
     memory_gb: float | None = None
 
     def seconds_of(self, task: Task) -> float:
+        """Seconds that a task may take."""
         return task.seconds if self.seconds is None else self.seconds
 
     def memory_of(self, task: Task) -> float:
+        """Bytes that a task may use."""
         return 1e9 * (task.memory_gb if self.memory_gb is None else self.memory_gb)
 
 
@@ -75,6 +77,7 @@ class TaskReport:
         return math.floor(10 * self.task.points * share) / 10
 
     def finish(self) -> None:
+        """Set `status` by how the checks went."""
         if self.checks and self.checks[0].status == "not started" and not any(c.passed for c in self.checks):
             self.status = "not started"
         elif self.checks and all(c.passed for c in self.checks) and not self.stopped:
@@ -96,6 +99,7 @@ class ChapterReport:
 
     @property
     def passed(self) -> bool:
+        """Whether the file could be loaded and every task passed."""
         return not self.unloadable and all(t.status == "passed" for t in self.tasks)
 
 

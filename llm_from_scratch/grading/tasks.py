@@ -129,22 +129,27 @@ class Chapter:
 
     @property
     def file_name(self) -> str:
+        """The name that its file has in each of the folders."""
         return self.name + ".py"
 
     @property
     def learner_file(self) -> Path:
+        """What a learner fills in."""
         return self.root / self.file_name
 
     @property
     def solution(self) -> Path:
+        """The worked solutions, from which the learner's file is cut."""
         return self.root / "solutions" / self.file_name
 
     @property
     def checks(self) -> Path:
+        """What an answer is held to."""
         return self.root / "checks" / self.file_name
 
     @property
     def wrongs(self) -> Path:
+        """Wrong solutions, each with the check that has to refuse it."""
         return self.root / "wrongs" / self.file_name
 
     @property
@@ -153,9 +158,11 @@ class Chapter:
         return self.root / "rights" / self.file_name
 
     def source(self) -> str:
+        """The text of the worked solutions."""
         return self.solution.read_text(encoding="utf-8")
 
     def tasks(self) -> list[Task]:
+        """The tasks, in the order of the worked solutions."""
         return read_tasks(self.source(), str(self.solution))
 
 

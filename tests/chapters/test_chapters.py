@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_from_scratch.book import execute, notebook, processor, structure
+from llm_from_scratch.book import execute, notebook, structure
+from llm_from_scratch.kernels import processor
 from llm_from_scratch.book.check import check, message
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
@@ -127,7 +128,7 @@ def test_a_cell_that_never_ends_hides_nothing_before_it(tmp_path, monkeypatch):
 @pytest.mark.chapters
 def test_a_kernel_under_the_lower_setting_is_a_lesser_processor(tmp_path, lesser):
     path = tmp_path / "00_lower.ipynb"
-    source = "from llm_from_scratch.book import processor\nprint(processor.in_effect())"
+    source = "from llm_from_scratch.kernels import processor\nprint(processor.in_effect())"
     notebook.write(path, notebook.from_markdown(f"# Lower\n\n```python\n{source}\n```\n"))
     said = []
     for environment in ({}, lesser.environment()):
