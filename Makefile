@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 endif
 RUN  := $(BIN)/python
 PIP  := $(RUN) -m pip --disable-pip-version-check --quiet
+# Files of tests are shared out over the cores; a file's own tests stay together, since they share what they made.
+SHARED := -n auto --dist loadfile
 
 .PHONY: quickstart test unit chapters lint bench help clean
 
@@ -20,8 +22,8 @@ quickstart: $(VENV)/installed ## train a small model on embedded tales and let i
 test: unit chapters ## everything that must hold: unit tests, doctests, exercises, chapters
 
 unit: $(VENV)/installed-test ## tests and doctests, with the compiled kernels and with their NumPy twins
-	$(RUN) -m pytest -m "not chapters"
-	LLM_FROM_SCRATCH_KERNELS=numpy $(RUN) -m pytest -m "not chapters" tests/autograd tests/kernels tests/functional \
+	$(RUN) -m pytest $(SHARED) -m "not chapters"
+	LLM_FROM_SCRATCH_KERNELS=numpy $(RUN) -m pytest $(SHARED) -m "not chapters" tests/autograd tests/kernels tests/functional \
 		tests/layers tests/models tests/families tests/checkpoints tests/recipes tests/tokenizers tests/training
 
 chapters: $(VENV)/installed-test ## execute every chapter and compare it with what is committed; again as a lesser processor where it trains
@@ -50,7 +52,7 @@ $(VENV)/installed: pyproject.toml | $(RUN)
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml | $(RUN)
-	$(PIP) install -e ".[test,chapters]"
+	$(PIP) install -e ".[test,chapters,curation,mpi]"
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-lint: pyproject.toml | $(RUN)

@@ -23,6 +23,9 @@ Tensors = dict[str, np.ndarray]
 def low_ranks(
     config: Mapping[str, Any], place: Place, there: list[Any], own: Tensors, split: Any
 ) -> dict[str, Adapter]:
+    """LoRA (DoRA) of one published place, by our paths: A (rank, inputs) and B (outputs, rank), B cut where a
+    matrix of theirs is several of ours.
+    """
     left = dict(own)
     rows = place.kind == "embedding"
     a, b = ("lora_embedding_A", "lora_embedding_B") if rows else ("lora_A", "lora_B")
@@ -81,6 +84,7 @@ def _kept(split: Any, part: int, rank: int, B: np.ndarray, *, alone: bool) -> np
 
 
 def factors(config: Mapping[str, Any], place: Place, there: list[Any], own: Tensors, split: Any) -> dict[str, Adapter]:
+    """(IA)³ of one published place, by our paths: factors of inputs (1, inputs) or of outputs (outputs, 1)."""
     del there
     of_inputs = is_target({"target_modules": config.get("feedforward_modules")}, place)
     left = dict(own)
@@ -139,6 +143,7 @@ def _same_base(place: Place, there: list[Any], word: str, array: np.ndarray) -> 
 
 
 def take(tensors: Tensors, key: str, shape: tuple[int, ...], module: str = "") -> np.ndarray:
+    """The tensor `key`, removed from `tensors`; ValueError if it is missing, of another shape or not finite."""
     name = f"{module}.{key}" if module else key
     if key not in tensors:
         raise ValueError(f"{name} is missing")
@@ -151,10 +156,12 @@ def take(tensors: Tensors, key: str, shape: tuple[int, ...], module: str = "") -
 
 
 def nothing_left(tensors: Mapping[str, Any]) -> None:
+    """ValueError that names the tensors for which there was no place; nothing if there are none."""
     if tensors:
         raise ValueError(f"tensors without a place in this model: {some(tensors)}")
 
 
 def some(names: Any) -> str:
+    """The first five names, and how many more there are."""
     names = list(names)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"

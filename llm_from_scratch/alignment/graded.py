@@ -47,6 +47,7 @@ class KtoObjective:
         return rows
 
     def __call__(self, model: Any, batch: Batch, *, normaliser: float, rng: Any = None) -> Tensor:
+        """The sum of the answers' losses, with the KL of the last `on_step`, over the normaliser: a single number."""
         sums = _log_p(model, batch, rng).sum(axis=1)
         if not np.isfinite(sums.data).all():
             return sums.sum()  # the loop says what became of the model, with more than the loss knows

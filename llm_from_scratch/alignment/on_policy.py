@@ -89,6 +89,7 @@ class OnPolicySampler:
         self.share, self.seed, self.pad_id = share, seed, pad_id
         self.settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         self.settings["stop_tokens"] = [int(token) for token in stop_tokens]
+        self.batch_size = batch_size
         self._given = ExampleSampler(examples, batch_size, seed=seed, pad_id=pad_id)
         self.figures: dict[str, float] = {}
 

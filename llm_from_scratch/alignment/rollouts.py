@@ -63,6 +63,7 @@ class Rollouts:
         self.prompts = [np.asarray(prompt, np.int64) for prompt in prompts]
         self.items = list(prompts if items is None else items)
         self.decode = decode or (lambda ids: ids)
+        self.batch_size = settings.minibatch
         self.end_tokens = [int(t) for t in (model.policy.end_tokens if end_tokens is None else end_tokens)]
         self.seed, self.pretraining, self.threads = seed, pretraining, resolve_threads(threads)
         self.on_iteration = on_iteration

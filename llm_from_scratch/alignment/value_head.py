@@ -123,7 +123,7 @@ class RewardModel(Module):
         if json_entry(content, "format", "text", path) != FORMAT:
             raise ValueError(f"{path}: 'format' must be {FORMAT!r}, got {content['format']!r}")
         model = from_pretrained(directory, dtype)
-        head = ValueHead(model.embedding_width)
+        head = ValueHead(model.embedding_width).astype(model.dtype)
         for name, parameter in head.named_parameters():
             try:
                 numbers = np.array(content[name], parameter.dtype).reshape(parameter.shape)

@@ -1,7 +1,6 @@
 """Loading a GGUF file with its matrices left packed in their blocks: a fifth of the memory, faster for a single token.
 
-What comes out is an ordinary decoder in which linear layers, embedding and head were replaced by packed ones, and
-blocks by such as are fast for one token.
+What comes out is an ordinary decoder in which linear layers, embedding and head were replaced by packed ones.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import numpy as np
 
 from ..families.gguf import Architecture
 from ..files.gguf import GgufFile
-from ..layers import Block, Embedding, Linear
-from ..quantization import BLOCKS, PackedBlock, PackedEmbedding, PackedLinear, PackedWeight, is_plain
+from ..layers import Embedding, Linear
+from ..quantization import BLOCKS, PackedEmbedding, PackedLinear, PackedWeight
 from .gguf import GgufStore
 from .model import Decoder
 
@@ -63,7 +62,6 @@ def load_packed(model: Decoder, file: GgufFile, architecture: Architecture) -> N
                 PackedEmbedding(weight) if isinstance(module, Embedding) else PackedLinear(weight, module.bias)
             )
     model.replace(lambda _, module: id(module) in made, lambda module: made[id(module)])
-    model.replace(lambda _, module: isinstance(module, Block) and is_plain(module), PackedBlock)
 
 
 def _outputs(module: Linear | Embedding) -> int:

@@ -18,9 +18,8 @@ import numpy as np
 from ..families.published.weights import Binding, Store
 from ..files.safetensors import Entry, TensorSource
 from ..files.strict_json import json_entry
-from ..layers import Block, StoredWeight
+from ..layers import StoredWeight
 from ..models import Decoder
-from ..quantization import PackedBlock, is_plain
 from ..quantization.stored import FORMS
 from .own_layout import table_of
 
@@ -87,7 +86,6 @@ def load(
     model.replace(
         lambda path, _: path in kept, lambda module: kept[paths[id(module)]].layer(getattr(module, "bias", None))
     )
-    model.replace(lambda _, module: isinstance(module, Block) and is_plain(module), PackedBlock)
     return {name: kind for name, kind in formats.items() if name not in rest.weights}
 
 

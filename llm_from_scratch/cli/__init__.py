@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from . import _ranks
+
 # The order in which a newcomer meets them; any others follow by name.
 _ORDER = ("quickstart", "train", "generate", "chat", "zoo", "tokenizer", "data", "fetch", "grade", "bench")
 _DESCRIPTION = "How the open large language models of 2023 are built, in plain NumPy."
@@ -49,6 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's has not
             stream.reconfigure(errors="replace")
+    with _ranks.one_voice():
+        code = _answered(arguments)
+    _ranks.give_way(code)
+    return code
+
+
+def _answered(arguments: list[str]) -> int:
+    """The exit code of a command whose errors have been shown."""
     try:
         code = _run(arguments)
         if sys.stdout is not None:
@@ -93,8 +103,13 @@ def _run(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    shares = getattr(module, "RANKS", False)
+    if shares:
+        _ranks.add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="on an error show where in the program it arose")
-    return int(module.run(parser.parse_args(arguments[1:])) or 0)
+    args = parser.parse_args(arguments[1:])
+    with _ranks.joined(name, args, shares) as exchange:
+        return int((module.run(args, exchange) if shares else module.run(args)) or 0)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -71,7 +71,7 @@ def measure(
     """
     figures = evaluate(model, validation(), token_bytes=lengths, threads=threads)
     measured = {key: figures[key] for key in ("loss", "bits_per_byte", "perplexity", "tokens")}
-    about_tales = recipe.data.split(":")[0] == "tales"
+    about_tales = recipe.sources[0].split(":")[0] == "tales" and len(recipe.sources) == 1
     texts = tell(model, corpus.tokenizer, tales if about_tales else 1, seed=0)
     measured["sample"] = texts[0]
     if about_tales:
@@ -84,7 +84,7 @@ def measure(
 
 def _copied(recipe: Recipe, texts: list[str]) -> dict[str, dict[str, float]]:
     """What of the texts stands in the tales that were read, and the same of as many true tales that were held out."""
-    source = itertools.islice(documents(recipe.data, seed=recipe.seed), COMPARED)
+    source = itertools.islice(documents(recipe.sources[0], seed=recipe.seed), COMPARED)
     read: list[str] = []
     unread: list[str] = []
     for text, held_out in split_documents(source, recipe.validation_fraction, recipe.seed):
@@ -127,6 +127,8 @@ def show_report(report: dict[str, Any], say: Say) -> None:
             f"(longest run {copied['run']:.0f} words on average);\nof true tales that it has not read: "
             f"{held_out['share']:.0%} ({held_out['run']:.0f} words)"
         )
+    for name, (first, last) in report.get("measured", {}).items():
+        say(f"  {name:22.22}{first:12.3f}{last:12.3f}")
     say(
         f"\n{report['steps']:,} steps, {report['tokens']:,} tokens in {report['training_seconds']:.0f} s; "
         f"{report['seconds']:.0f} s in all"

@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, data: str | None = None) -
     group.add_argument("--lr", type=float, metavar="X", help="the highest learning rate")
     group.add_argument("--batch", type=int, metavar="N", help="examples a step")
     group.add_argument("--template", metavar="NAME", help="chat template, by name (default: the model's own)")
-    group.add_argument("--threads", type=int, metavar="N", help="shares a batch is divided into (default: the cores)")
+    group.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="shares a batch is divided into, over all processes (default: the cores)",
+    )
     group.add_argument("--seed", type=int, metavar="N", help="of everything (default 0)")
     group.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints")
 
@@ -60,7 +65,11 @@ def data_of(args: argparse.Namespace, *names: str) -> str:
 
 
 def run(
-    args: argparse.Namespace, command: str, settings_of: Callable[[argparse.Namespace], dict[str, Any]], make: Any
+    args: argparse.Namespace,
+    command: str,
+    settings_of: Callable[[argparse.Namespace], dict[str, Any]],
+    make: Any,
+    exchange: Any = None,
 ) -> int:
     """Begin a run with `settings_of(args)`, or go on with one, and show its report; the exit code.
 
@@ -68,7 +77,9 @@ def run(
     called before anything is written.
     """
     from ..recipes import tuning
+    from ..training.exchange import Exchange
 
+    exchange = exchange or Exchange()
     say = say_to(sys.stderr if args.json else sys.stdout)
     if args.out is None:
         raise ValueError(NO_OUT)
@@ -78,21 +89,21 @@ def run(
         if surplus:
             options = ", ".join("--" + name.replace("_", "-") for name in surplus)
             raise ValueError(f"with --resume the run's own settings hold: leave out {options}")
-        if tuning.state_of(args.out) == "unfinished":
+        if exchange.alone(lambda: tuning.state_of(args.out)) == "unfinished":
             say(f"going on with {args.out} from {tuning.how_far(args.out)}\n")
         settings = None
     else:
         if args.model is None:
             raise ValueError(NO_MODEL)
-        state = tuning.state_of(args.out)
+        state = exchange.alone(lambda: tuning.state_of(args.out))
         if state != "new" and not args.force:
             how = f"unfinished; go on with --resume --out {args.out}, or" if state == "unfinished" else "finished;"
             raise ValueError(f"{args.out} holds a run already ({how} choose another --out, or --force to replace it)")
-        settings = settings_of(args)
-        if state != "new":
+        settings = exchange.first(lambda: settings_of(args))
+        if state != "new" and exchange.leads:
             with tuning.writing(args.out):
                 tuning.clear(args.out)
-    report = tuning.carry_out(args.out, command, make, settings, say=say)
+    report = tuning.carry_out(args.out, command, make, settings, say=say, exchange=exchange)
     if report is None:
         say(f"to go on:  python -m llm_from_scratch {command} --resume --out {args.out}")
         return 130

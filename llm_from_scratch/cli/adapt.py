@@ -8,9 +8,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from . import _tuning
+from . import _memory, _tuning
 
 HELP = "train an adapter beside a model (LoRA and others), merge it into the model, or look at one"
+RANKS = True  # as several processes, too: see cli/_ranks.py
 EPILOG = """
 examples:
   python -m llm_from_scratch adapt --methods
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", action="store_true", help="print the techniques with their settings, and stop")
     parser.add_argument("--table", action="store_true", help="print which technique goes with which family, and stop")
     _tuning.add_arguments(parser, data="a file of dialogues, or tales (default tales)")
+    _memory.add_arguments(parser)
     group = parser.add_argument_group("of the technique")
     group.add_argument("--rank", type=int, metavar="R", help="LoRA: the width of the middle (default 8)")
     group.add_argument("--alpha", type=float, metavar="A", help="LoRA: alpha / rank is its scale (default 16)")
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--untie", action="store_true", help="give a tied head a matrix of its own where that is needed")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, exchange: Any = None) -> int:
     """Carry out the command; the exit code."""
     if args.action == "list":
         return _list(args)
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{name} belongs to `adapt merge`")
     from ..recipes.adapting import prepare_run
 
-    return _tuning.run(args, "adapt", settings_of, prepare_run)
+    return _tuning.run(args, "adapt", settings_of, prepare_run, exchange)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "template", *_OWN)
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given |= _memory.settings_of(args)
     if args.targets is not None:
         given["targets"] = tuple(args.targets.split(","))
     data, model = _tuning.data_of(args, "tales", "tales:KINDS"), str(find_model(args.model))

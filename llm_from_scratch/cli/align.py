@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from functools import partial
 from typing import Any
 
-from . import _tuning
+from . import _memory, _tuning
+from ._telling import say_to
 
 HELP = "align a chat model with preferences: DPO and its relatives, reward models, PPO"
+RANKS = True  # as several processes, too: see cli/_ranks.py
 EPILOG = """
 examples:
   python -m llm_from_scratch align --methods
@@ -36,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ppo-settings", action="store_true", help="print PPO's settings beside those of the trl library, and stop"
     )
     _tuning.add_arguments(parser, data="a file of preferences, or tales (default tales)")
+    _memory.add_arguments(parser)
     parser.add_argument("--beta", type=float, metavar="X", help="how dear it is to leave the model as it was")
     parser.add_argument("--noise", type=float, metavar="SHARE", help="of the tales' preferences: so many are wrong")
     parser.add_argument(
@@ -46,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, exchange: Any = None) -> int:
     """Carry out the command; the exit code."""
     from ..recipes import aligning
 
@@ -58,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
         print(PPOSettings.table())
         return 0
-    return _tuning.run(args, "align", settings_of, aligning.prepare_run)
+    say = say_to(sys.stderr if args.json else sys.stdout)
+    return _tuning.run(args, "align", settings_of, partial(aligning.prepare_run, say=say), exchange)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -68,17 +74,22 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
     names = ("tokens", "steps", "lr", "batch", "threads", "seed", "checkpoint_every", "beta", "noise")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    given |= dict(_name_value(text) for text in args.set or [])
+    method = args.method or "dpo"
+    texts = [name for name, value in aligning.find_method(method).settings.items() if isinstance(value, str)]
+    given |= {**_memory.settings_of(args), **dict(_name_value(text, texts) for text in args.set or [])}
     data, model = _tuning.data_of(args, "tales"), str(find_model(args.model))
     given |= {"model": model, "data": data, "template": args.template}
-    return aligning.resolved(args.method or "dpo", **given)
+    return aligning.resolved(method, **given)
 
 
-def _name_value(text: str) -> tuple[str, Any]:
+def _name_value(text: str, texts: list[str]) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise ValueError(f"--set wants NAME=VALUE, got {text!r}")
+    name = name.replace("-", "_")
+    if name in texts:
+        return name, value  # reward=true: no truth value, but the true score
     try:
-        return name.replace("-", "_"), json.loads(value)
+        return name, json.loads(value)
     except ValueError:
-        return name.replace("-", "_"), value  # a plain word is a text
+        return name, value  # a plain word is a text

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repetition-penalty", type=float, default=1.1, metavar="X", help="1: off (default 1.1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choices (default 0)")
     parser.add_argument("--expand", action="store_true", help="expand quantised weights: more memory, slower answers")
+    parser.add_argument("--threads", type=int, metavar="N", help="that share the work of a token (default: all cores)")
     parser.add_argument("--json", action="store_true", help="with --prompt: print the answer as one line of JSON")
 
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the command; the exit code."""
     from ..files.download import find_model
     from ..generation import Sampling, print_stream
+    from ._options import in_options
 
     if args.max_new_tokens is not None and args.max_new_tokens < 1:
         raise ValueError(f"--max-new-tokens must be at least 1, got {args.max_new_tokens}")
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--json prints one answer: give a --prompt as well")
     if args.seed < 0:
         raise ValueError(f"--seed must not be negative, got {args.seed}")
-    sampling = Sampling(args.temperature, None, args.top_p, args.repetition_penalty)
+    with in_options():
+        sampling = Sampling(args.temperature, None, args.top_p, args.repetition_penalty)
     began = time.perf_counter()
     path = find_model(args.model)
     model, tokenizer, template = load(path, packed=not args.expand, template=args.template, adapter=args.adapter)

@@ -17,8 +17,9 @@ from ..data.tuning_files import KINDS, convert, kind_of
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
 from ..tokenizers.templates import FORMATS, named_template, template_names
+from . import _cleaning
 
-HELP = "the data sets of 2023, what is in a file of dialogues or preferences, and one format from another"
+HELP = "clean text to train on, the data sets of 2023, what a file of dialogues holds, in other formats"
 
 EXAMPLES = """examples:
   python -m llm_from_scratch data catalogue                       every data set of the year: origin, size, licence …
@@ -27,6 +28,7 @@ EXAMPLES = """examples:
   python -m llm_from_scratch data show alpaca_data.json           which shape, how many, and the first one as a text
   python -m llm_from_scratch data show pairs.jsonl --template zephyr
   python -m llm_from_scratch data convert sharegpt.json chats.jsonl
+  python -m llm_from_scratch data clean pages clean.jsonl --report report    text worth training on, and what was not
   python -m llm_from_scratch data templates                       the chat formats by name, and where each was read
 """
 
@@ -56,12 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--skip-bad", action="store_true", help="leave out rows in which something is wrong")
 
     formats = actions.add_parser("templates", help="the chat formats by name, and where each was read")
-    for action in (catalogue, show, change, formats):
+    cleaning = actions.add_parser("clean", help=_cleaning.HELP)
+    _cleaning.add_arguments(cleaning)
+    for action in (catalogue, show, change, formats, cleaning):
         action.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"catalogue": _catalogue, "show": _show, "convert": _convert, "templates": _templates}[args.action](args)
+    actions = {"catalogue": _catalogue, "show": _show, "convert": _convert, "templates": _templates,
+               "clean": _cleaning.run}  # fmt: skip
+    return actions[args.action](args)
 
 
 def _catalogue(args: argparse.Namespace) -> int:

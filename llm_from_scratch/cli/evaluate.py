@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ def _load(path: Path, args: argparse.Namespace) -> tuple[Any, Any]:
     from ..tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(path)
-    model = from_pretrained(path, packed=True) if args.packed else from_pretrained(path)
+    model = from_pretrained(path, packed=args.packed)
     if args.adapter is not None:
         load_adapter(model, args.adapter)
     return model, tokenizer
@@ -223,6 +222,7 @@ def _save_items(tasks: list[tuple[str, Any]], args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     from ..evaluation import compare, read_outcomes
+    from ..files.strict_json import finite_json
 
     if len(args.results) != 2:
         raise ValueError(f"compare takes two directories made by evaluate --out, got {len(args.results)}")
@@ -232,7 +232,7 @@ def _compare(args: argparse.Namespace) -> int:
         raise ValueError(f"the two have no task in common: {sorted(ours)} and {sorted(theirs)}")
     found = [compare(ours[name], theirs[name], args.seed) for name in shared]
     if args.json:
-        told = [{**_plain(one.__dict__), "verdict": one.verdict} for one in found]
+        told = [{**finite_json(one.__dict__), "verdict": one.verdict} for one in found]
         print(json.dumps({"models": [first, second], "comparisons": told}))
         return 0
     print(f"first   {first} ({args.results[0]})\nsecond  {second} ({args.results[1]})\n")
@@ -283,15 +283,6 @@ def _told(outcome: Any) -> str:
         elif isinstance(value, (int, float)):
             lines.append(f"  {name:<32}{value:>10,}" if isinstance(value, int) else f"  {name:<32}{value:>10.4f}")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """With null in place of what JSON has no number for."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plot(outcomes: list[Any], path: Path, title: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import _tuning
+from . import _memory, _tuning
 
 HELP = "teach a model to answer: supervised tuning on dialogues, whole or with LoRA, and distillation"
+RANKS = True  # as several processes, too: see cli/_ranks.py
 EPILOG = """
 examples:
   python -m llm_from_scratch finetune --model runs/quickstart --data tales --out runs/chat     about 3 minutes
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.epilog = EPILOG
     _tuning.add_arguments(parser, data="a file of dialogues, tales, or format (default tales)")
+    _memory.add_arguments(parser)
     group = parser.add_argument_group("supervised tuning")
     group.add_argument(
         "--train-on", choices=["assistant", "last", "all"], help="whose words count (default assistant: its turns)"
@@ -62,11 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, exchange: Any = None) -> int:
     """Carry out the command; the exit code."""
     from ..recipes import finetuning
 
-    return _tuning.run(args, "finetune", settings_of, finetuning.prepare)
+    return _tuning.run(args, "finetune", settings_of, finetuning.prepare, exchange)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     from ..recipes import finetuning
 
     given = {name: getattr(args, name) for name in finetuning.DEFAULTS if hasattr(args, name)}
-    given["noise"] = args.nef
+    given |= {"noise": args.nef, **_memory.settings_of(args)}
     if args.teacher is not None:
         given["teacher"] = str(find_model(args.teacher))
     data = _tuning.data_of(args, "tales", "format", "tales:KINDS")

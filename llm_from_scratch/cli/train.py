@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from . import _memory, _mixing
+from ._planning import EVALUATIONS, MINUTES, plan
+
 HELP = "train a model on your own text"
+RANKS = True  # as several processes, too: see cli/_ranks.py
 EPILOG = """
 examples:
   python -m llm_from_scratch train --data my-diary.txt --minutes 5
   python -m llm_from_scratch train --data shakespeare --minutes 10 --out runs/shakespeare
   python -m llm_from_scratch train --data notes/ --family gpt2 --layers 6 --width 256 --heads 8 --steps 2000
+  python -m llm_from_scratch train --data shakespeare --find-lr
+  python -m llm_from_scratch train --data tales --width 384 --layers 8 --storage bfloat16 --recompute
   python -m llm_from_scratch train --resume --out runs/shakespeare
+  python -m llm_from_scratch train --explain 812 --out runs/shakespeare       # what happened at step 812?
 
 Stop it with Ctrl-C whenever you like: it finishes the step, saves, and --resume goes on as if nothing had happened, to
 the byte. The run's directory holds the model in the Hugging Face layout, the tokenizer, log.jsonl, loss.png and the
-newest checkpoints. In run.json only checkpoint_every and keep may be changed: the rest decides a run's numbers.
+newest checkpoints. In run.json only checkpoint_every, keep and statistics_every may be changed: the rest decides a
+run's numbers.
 """
-_DEFAULT_MINUTES = 5.0
-_EVALUATIONS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options. All defaults are None, to tell what was given: with --resume nothing may be."""
-    parser.epilog = EPILOG
+    parser.epilog = EPILOG + _mixing.EPILOG
     group = parser.add_argument_group("what and where")
     group.add_argument(
         "--data",
+        nargs="+",
         metavar="SOURCE",
-        help="a text file, a folder of them, or one of tales, pydoc (Python's help texts), shakespeare (fetched once)",
+        help="a text file, a folder of them, or one of tales, pydoc (Python's help texts), shakespeare (fetched once); "
+        "several of them: SOURCE=WEIGHT each, or without weights by size",
     )
+    _mixing.add_arguments(group)
     group.add_argument(
         "--out", type=Path, metavar="DIR", help="where everything goes (default runs/ and the name of the data)"
     )
     group.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="learn what this model expects next, rather than what comes next; the tokenizer is then its own",
+    )
+    group.add_argument(
         "--resume", action="store_true", help="go on with the unfinished run in DIR, with its own settings"
+    )
+    group.add_argument(
+        "--explain",
+        type=int,
+        metavar="STEP",
+        help="replay the run in DIR up to a step whose loss jumped, and say which batch, document and layer it was",
     )
     group.add_argument("--force", action="store_true", help="remove the run that DIR holds and start anew")
     group.add_argument(
@@ -50,8 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=float,
         metavar="M",
-        help="about so long: the number of steps is fixed beforehand "
-        f"from a short measurement (default {_DEFAULT_MINUTES:g})",
+        help=f"about so long: the number of steps is fixed beforehand from a short measurement (default {MINUTES:g})",
     )
     length.add_argument("--steps", type=int, metavar="N", help="exactly so many steps")
 
@@ -117,78 +137,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--clip", type=float, metavar="X", help="longest gradient allowed, 0 for no limit (default 1)")
     group.add_argument("--validation", type=float, metavar="SHARE", help="share of the text held out (default 0.05)")
-    _number(group, "--evaluate-every", f"steps between evaluations (default: {_EVALUATIONS} in all)")
+    _mixing.add_tasks(group)
+    _number(group, "--evaluate-every", f"steps between evaluations (default: {EVALUATIONS} in all)")
     _number(group, "--checkpoint-every", "steps between checkpoints (default: as evaluations)")
-    _number(group, "--threads", "shares a batch is divided into (default: the cores there are)")
+    _number(group, "--keep", "newest checkpoints to keep (default 2)")
+    _number(group, "--statistics", "steps between measurements of every layer, to statistics.jsonl (default: none)")
+    _number(group, "--threads", "shares a batch is divided into, over all processes (default: the cores)")
     _number(group, "--seed", "of everything (default 0)")
+    _memory.add_arguments(parser)
 
 
-# Options that are called otherwise than the setting they stand for.
-_OPTION = {
-    "batch_size": "batch",
-    "validation_fraction": "validation",
-    "learning_rate": "lr",
-    "final_learning_rate": "final_lr",
-}
-
-
-def _given(args: argparse.Namespace, settings: Any) -> dict[str, Any]:
-    """The options that were given and belong to this dataclass, under its names."""
-    values = {name: getattr(args, _OPTION.get(name, name), None) for name in settings.__dataclass_fields__}
-    return {name: value for name, value in values.items() if value is not None and name not in ("steps", "config")}
-
-
-def plan(args: argparse.Namespace) -> Any:
-    """The recipe and settings of a new run."""
-    from ..recipes.recipe import Recipe
-    from ..training import TrainingSettings
-    from ._session import Plan
-
-    given: dict[str, Any] = {
-        "layers": 4,
-        "width": 192,
-        "heads": 6,
-        "vocabulary": 2048,
-        "context": 256,
-        "batch_size": 16,
-    }
-    given |= _given(args, Recipe)
-    recipe = Recipe(**given, config=dict(_key_value(text) for text in args.config or []))
-    steps = 1000 if args.steps is None else args.steps  # with --minutes only the proportions count
-    if steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {steps}")
-    rate = 3e-3 if args.lr is None else args.lr
-    every = max(1, steps // _EVALUATIONS) if args.evaluate_every is None else args.evaluate_every
-    chosen: dict[str, Any] = {
-        "learning_rate": rate,
-        "final_learning_rate": rate / 20,
-        "warmup": min(steps, max(1, steps // 20)),
-        "evaluate_every": every,
-        "checkpoint_every": every,
-    }
-    chosen |= _given(args, TrainingSettings)
-    settings = TrainingSettings(steps=steps, **chosen)
-    if args.steps is not None:
-        return Plan(recipe, settings)
-    return Plan(recipe, settings, minutes=_DEFAULT_MINUTES if args.minutes is None else args.minutes)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, exchange: Any = None) -> int:
     """Carry out the command; the exit code."""
-    from . import _session, _telling
+    from ..training.exchange import Exchange
+    from ..training.run import Diverged
+    from . import _rates, _run_files, _session, _telling
 
+    exchange = exchange or Exchange()
+    if exchange.size > 1 and (args.explain is not None or args.find_lr):
+        option = "--find-lr" if args.explain is None else "--explain"
+        raise ValueError(f"{option} is for one process: start it without mpiexec")
     say = _telling.say_to(sys.stderr if args.json else sys.stdout)
-    made = None
+    if args.explain is not None:
+        from . import _explaining
+
+        _only_out(args, "explain")
+        found = _explaining.explain_run(args.out, args.explain, say)
+        if args.json:
+            print(json.dumps(found))
+        return 0
+    made: Any = None
     if args.resume:
-        _only_out(args)
+        _only_out(args, "resume")
         if not args.out.exists():
             raise ValueError(f"there is no run in {args.out}")
     else:
         if args.data is None:
             raise ValueError("--data is missing: name a text file, a folder, or one of tales, pydoc, shakespeare")
         made = plan(args)
-        args.out = args.out or Path("runs") / _name(args.data)
-    with _session.writing(args.out) as state:
+        args.out = args.out or Path("runs") / _name(args.data[0])
+    with _run_files.writing(args.out) if exchange.leads else contextlib.nullcontext():
+        state = exchange.alone(lambda: _run_files.state_of(args.out))
         if args.resume:
             if state == "new":
                 raise ValueError(
@@ -197,25 +186,33 @@ def run(args: argparse.Namespace) -> int:
                 )
             if state == "finished":
                 raise ValueError(f"the run in {args.out} is finished: there is nothing to resume")
-            say(f"going on with {args.out} from {_session.how_far(args.out)}\n")
+            say(f"going on with {args.out} from {_run_files.how_far(args.out)}\n")
+        elif args.find_lr:
+            if state != "new":
+                raise ValueError(f"{args.out} holds a run: let --find-lr have another --out, it is about a fresh model")
+            return _rates.find(args.out, made, say, as_json=args.json)
         elif state != "new":
             if not args.force:
                 where = (
-                    f"at {_session.how_far(args.out)}; go on with --resume --out {args.out}, or"
+                    f"at {_run_files.how_far(args.out)}; go on with --resume --out {args.out}, or"
                     if state == "unfinished"
                     else "finished;"
                 )
                 raise ValueError(
                     f"{args.out} holds a run already ({where} choose another --out, or --force to replace it)"
                 )
-            _session.clear(args.out)
-        report = _session.carry_out(args.out, made, say)
+            exchange.alone(lambda: _run_files.clear(args.out))
+        try:
+            report = _session.carry_out(args.out, made, say, exchange=exchange)
+        except Diverged as error:
+            command = f"python -m llm_from_scratch train --explain {error.step} --out {args.out}"
+            raise ValueError(f"{error}; what it began with:  {command}") from error
     if report is None:
         say(f"to go on:  python -m llm_from_scratch train --resume --out {args.out}")
         return 130
     _telling.show_report(report, say)
     say("\nnow it says:\n")
-    report["texts"] = _telling.show_tales(args.out, say, count=1)
+    report["texts"] = exchange.alone(lambda: _telling.show_tales(args.out, say, count=1), patient=True)
     say(f"more of it:  python -m llm_from_scratch generate --model {args.out} --prompt …")
     say(f"the loss curve is {args.out / 'loss.png'}, the model {args.out / 'model.safetensors'} (Hugging Face layout)")
     if args.json:
@@ -223,28 +220,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _only_out(args: argparse.Namespace) -> None:
+def _only_out(args: argparse.Namespace, what: str) -> None:
     given = [name for name, value in vars(args).items() if value is not None and value is not False]
-    surplus = [name for name in given if name not in ("out", "resume", "json", "traceback")]
+    surplus = [name for name in given if name not in ("out", what, "json", "traceback")]
     if args.out is None:
-        raise ValueError("--resume needs --out DIR: which run is it?")
+        raise ValueError(f"--{what} needs --out DIR: which run is it?")
     if surplus:
         options = ", ".join("--" + name.replace("_", "-") for name in surplus)
-        raise ValueError(f"with --resume the run's own settings hold: leave out {options}")
+        raise ValueError(f"with --{what} the run's own settings hold: leave out {options}")
 
 
 def _name(data: str) -> str:
     return Path(data.split(":")[0]).stem or "mine"
-
-
-def _key_value(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ValueError(f"--config wants KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value  # a plain word is a string
 
 
 def _number(group: Any, name: str, text: str) -> None:

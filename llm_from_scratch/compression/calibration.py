@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..autograd.calls import intercepted
 from ..checks import check_ids
 from ..layers import Context, Module
 
@@ -131,21 +132,10 @@ class Flow:
 @contextmanager
 def watching(modules: Mapping[str, Module], see: Callable[..., Any]) -> Iterator[None]:
     """Inside the block, `see(name, *what it is called with)` is told of every call of a module, before the call."""
-    kinds = {name: type(module) for name, module in modules.items()}
-    told = [see]  # emptied at the end: a class lives on until cycles are collected, and `see` may hold a layer
 
-    def watched(name: str, kind: Any) -> type:
-        def call(module: Any, *args: Any) -> Any:
-            told[0](name, *args)
-            return kind.__call__(module, *args)
+    def watched(name: str, call: Callable[..., Any], *args: Any) -> Any:
+        see(name, *args)
+        return call(*args)
 
-        return type(kind.__name__, (kind,), {"__call__": call})
-
-    try:
-        for name, module in modules.items():  # Python looks a call up on the class: each gets one of its own meanwhile
-            module.__class__ = watched(name, kinds[name])
+    with intercepted(modules, watched):
         yield
-    finally:
-        told.clear()
-        for name, module in modules.items():
-            module.__class__ = kinds[name]

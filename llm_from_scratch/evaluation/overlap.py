@@ -7,15 +7,13 @@ which may be of any size, passes by once. Source: Brown et al. 2020, arXiv:2005.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.curation.words import words as words_of
 from ..scoring.intervals import Estimate, bootstrap
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -71,4 +69,4 @@ def contamination(texts: Sequence[str], corpus: Iterable[str], *, n: int = 13, s
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return words_of(text.replace("_", " "))  # which stands for slanted letters in plain texts, and is none

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.atomic import atomic_write
+from ..files.picture import new_figure, save_png
 from .outcome import Outcome
 
 _BASELINES = (("chance", "#888888", "|"), ("shortest choice", "#ccbb44", "<"), ("longest choice", "#ccbb44", ">"),
@@ -20,24 +20,17 @@ def plot_outcomes(outcomes: Sequence[Outcome], path: str | os.PathLike[str], *, 
     if not outcomes:
         raise ValueError("there are no outcomes to draw")
 
-    # Imported here: matplotlib takes longer to load than the rest of the package.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = [[o for o in outcomes if o.larger_is_better == larger] for larger in (True, False)]
     panels = [panel for panel in panels if panel]
     heights = [0.9 + 0.45 * len(panel) for panel in panels]
-    figure = Figure(figsize=(7.5, sum(heights) + 0.8), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # draws without a screen, whatever backend the user has set
+    figure = new_figure(7.5, sum(heights) + 0.8)
     figure.suptitle(title, fontsize=10)
     grid = figure.add_gridspec(len(panels), 1, height_ratios=heights)
     labelled: set[str] = set()
     for number, panel in enumerate(panels):
         _draw(figure.add_subplot(grid[number]), panel, labelled)
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
-    with atomic_write(path, "wb") as file:
-        canvas.print_png(file)
-    return Path(path)
+    return save_png(figure, path)
 
 
 def _draw(axes: Any, panel: Sequence[Outcome], labelled: set[str]) -> None:

@@ -4,8 +4,8 @@ Two rows of the position table precede position 0: the first is never used, the 
 token sees here. The 350M model embeds at a smaller width (`word_embed_proj_dim`) and has no final norm. Galactica's
 paper has no biases and no learned norms, its published checkpoints have both or neither: all four combinations load.
 
-`attention_band: W` is ours: the year's review credits OPT with GPT-3's alternation of dense and locally banded layers,
-while the released code and weights are dense throughout. With it, odd layers see the last W tokens only.
+`attention_band: W` is ours: Fourrier's review of 2023 credits OPT with GPT-3's alternation of dense and locally banded
+layers, while the released code and weights are dense throughout. With it, odd layers see the last W tokens only.
 
 Sources: Zhang et al. 2022, arXiv:2205.01068; Taylor et al. 2022, arXiv:2211.09085. Initialisation as in the paper:
 N(0, 0.006), what adds to the residual scaled by 1/√(2L), biases 0 (published configs say init_std 0.02).

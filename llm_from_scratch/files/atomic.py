@@ -23,6 +23,7 @@ from typing import IO, Any
 
 # A temporary file this old belongs to no living writer. Only the leftovers of the same target are looked at.
 LEFTOVER_SECONDS = 3600.0
+STAGING = ".saving-"  # begins the name of a directory in which files that belong together are made; it ends in .tmp
 
 _TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]+\.tmp", re.DOTALL)
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -155,14 +156,17 @@ def is_temporary(name: str) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
-    """Remove what killed calls of `atomic_write` left directly in `folder`; return the names removed.
+    """Remove what killed calls of `atomic_write` and `write_checkpoint` left in `folder`; return the names removed.
 
     For a folder that has one writer, such as a run: a temporary file of a living second writer would go too.
     """
-    removed = sorted(entry.name for entry in Path(folder).iterdir() if is_temporary(entry.name) and entry.is_file())
-    for name in removed:
-        (Path(folder) / name).unlink()
-    return removed
+    left = [entry for entry in Path(folder).iterdir() if is_temporary(entry.name) and entry.is_file()]
+    staged = [entry for entry in Path(folder).glob(f"{STAGING}*.tmp") if entry.is_dir() and not entry.is_symlink()]
+    for file in left:
+        file.unlink()
+    for directory in staged:
+        shutil.rmtree(directory)
+    return sorted(entry.name for entry in [*left, *staged])
 
 
 @contextlib.contextmanager

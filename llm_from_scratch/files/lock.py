@@ -30,7 +30,7 @@ class Locked(ValueError):
 def sole_writer(directory: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the directory's lock during the block; `Locked`, at once, when another process or thread has it.
 
-    The same thread may enter again. The directory is made if it is missing.
+    The same thread may enter again. The directory is made if it is missing, and goes again if nothing came into it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,6 +41,7 @@ def sole_writer(directory: str | os.PathLike[str]) -> Iterator[None]:
     []
     """
     directory = Path(directory)
+    made = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     status = directory.stat()
     key = status.st_dev, status.st_ino
@@ -63,6 +64,9 @@ def sole_writer(directory: str | os.PathLike[str]) -> Iterator[None]:
                 path.unlink()
     finally:
         os.close(handle)
+        if made:
+            with contextlib.suppress(OSError):  # something stands in it
+                directory.rmdir()
 
 
 def _open_locked(path: Path) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .atomic import LEFTOVER_SECONDS, write_text
+from .atomic import LEFTOVER_SECONDS, STAGING, write_text
 from .safetensors import Entry, SafetensorsFile, TensorSource, source_of, write_safetensors
 from .strict_json import read_json_object
 
@@ -190,7 +190,7 @@ def write_checkpoint(
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"cannot save into {directory}: it is a file, a directory was expected")
     made = _first_missing(directory)
-    staging = directory / f".saving-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    staging = directory / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         staging.mkdir(parents=True)
         _remove_old_stagings(directory)
@@ -253,7 +253,7 @@ def _move_into_place(staging: Path, directory: Path, written: list[str], replace
 
 
 def _remove_old_stagings(directory: Path) -> None:
-    for entry in directory.glob(".saving-*.tmp"):
+    for entry in directory.glob(f"{STAGING}*.tmp"):
         if time.time() - entry.stat().st_mtime > LEFTOVER_SECONDS:  # no writer takes so long: it was killed
             shutil.rmtree(entry, ignore_errors=True)
 

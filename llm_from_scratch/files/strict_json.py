@@ -39,6 +39,19 @@ def strict_json(text: bytes) -> Any:
     return json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant, parse_int=integer)
 
 
+def finite_json(value: Any) -> Any:
+    """The same with null in place of what JSON has no number for, and lists for tuples.
+
+    >>> finite_json({"loss": math.nan, "seen": (1, 2.5)})
+    {'loss': None, 'seen': [1, 2.5]}
+    """
+    if isinstance(value, dict):
+        return {name: finite_json(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The JSON object in a file; ValueError naming the file when it holds anything else."""
     path = Path(path)

@@ -5,8 +5,7 @@ Glossary: B rows of the batch, T new tokens, S all tokens so far (remembered and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,20 @@ import numpy as np
 from .. import functional as F
 from ..autograd import Tensor, grad_enabled, no_grad
 from ..generation import generate
-from ..layers import Embedding, LearnedPositions, Linear, ModelMemory, Module, Recording, balancing_loss, parameter
+from ..kernels.row_products import is_batch_invariant
+from ..layers import Context, Embedding, LearnedPositions, Linear, ModelMemory, balancing_loss, parameter
 from ..layers.context import drawing
 from ..layers.initialization import ZEROS
+from ..layers.one_token import Link, OneToken
+from ..layers.recomputed import recomputed
 from .heads import Head, TiedHead, cross_entropy, with_targets
 from .inputs import Inputs, Prefix
-from .patching import patched
+from .observed import Observed
 from .spec import ModelSpec
 from .summary import Summary, overview, summary
 
 
-class Decoder(Module):
+class Decoder(Observed):
     """A language model: token ids in, logits out.
 
     rng: draws the initial parameters; None leaves placeholders that take no memory, to be filled by loading.
@@ -54,7 +56,7 @@ class Decoder(Module):
         else:
             self.head = Head(width, spec.vocab_size, bias=spec.head_bias, init=spec.head_init, rng=rng)
         self.prefix: Prefix | None = None  # what stands before every text: see `models.inputs`
-        self._record: Recording | None = None
+        self._one_token = OneToken()
 
     def __call__(
         self,
@@ -84,7 +86,7 @@ class Decoder(Module):
         about: dict[str, Any] = {"mask": mask, "positions": positions, "segments": segments}
         inputs = self._inputs(ids, embeddings=embeddings, prefix_length=prefix_length, **about)
         with drawing(rng):
-            return self.head(self._hidden(inputs, memory, rng))
+            return self._logits(inputs, memory, rng)
 
     def loss(
         self,
@@ -182,7 +184,42 @@ class Decoder(Module):
         hidden: list[Tensor] | None = None,
     ) -> Tensor:
         """Everything but the head: (B, T) -> (B, T, width of the head's rows)."""
-        asked = inputs.shape[1]
+        x, memory, context = self._entered(inputs, memory, rng, auxiliary)
+        return self._through(x, memory, context, inputs.shape[1], hidden)
+
+    def _logits(
+        self, inputs: Inputs, memory: ModelMemory | None, rng: np.random.Generator | None, *, last: bool = False
+    ) -> Tensor:
+        """Everything: (B, T) -> (B, T, V), or (B, V) after the last token. A single token of one row, without
+        gradients, goes as a program where layers can be told as one (`layers.one_token`)."""
+        x, memory, context = self._entered(inputs, memory, rng)
+        told = context.plain and rng is None and context.record is None and not grad_enabled()
+        if told and not is_batch_invariant() and memory is not None and x.shape[:2] == (1, 1) and x.dtype == np.float32:
+            parts = [*self.layers, self.norm, self.head_projection, self.head]
+            logits = self._one_token.run(parts, self._links, x.data[0, 0], memory.layers, context)
+            if logits is not None:
+                memory.length += 1
+                return Tensor(logits[None] if last else logits[None, None])
+        states = self._through(x, memory, context, inputs.shape[1])
+        return self.head(states[:, -1] if last else states)
+
+    def _links(self) -> list[Link]:
+        """What a token passes behind the embedding."""
+        width = self.spec.hidden_size
+        links = [Link(layer, width, number) for number, layer in enumerate(self.layers)]
+        links += [Link(self.norm, width)] * (self.norm is not None)
+        if self.head_projection is not None:
+            links.append(Link(self.head_projection, self.embedding_width))
+        return [*links, Link(self.head, self.spec.vocab_size)]
+
+    def _entered(
+        self,
+        inputs: Inputs,
+        memory: ModelMemory | None,
+        rng: np.random.Generator | None,
+        auxiliary: list[Any] | None = None,
+    ) -> tuple[Tensor, ModelMemory | None, Context]:
+        """What the first layer reads, (B, T, hidden), T being more than was asked for where all has to be run again."""
         if self.prefix is not None and (memory is None or not memory.length):
             inputs, memory = self.prefix.begin(self, inputs, memory)
         limit = None if self.spec.positions is None else self.spec.positions.count
@@ -204,11 +241,33 @@ class Decoder(Module):
             x = self.embedding_norm(x)
         if rng is not None and self.spec.embedding_dropout:
             x = F.dropout(x, rate=self.spec.embedding_dropout, rng=rng)
+        return x, memory, context
+
+    def _through(
+        self,
+        x: Tensor,
+        memory: ModelMemory | None,
+        context: Context,
+        asked: int,
+        hidden: list[Tensor] | None = None,
+    ) -> Tensor:
+        """All layers, and what stands behind them but the head."""
+        record = context.record
+        # Recordings want what is inside a layer to pass once; what is remembered must not be added to it twice.
+        recompute = self._recompute and grad_enabled() and record is None and memory is None
+        if self._recompute and grad_enabled() and memory is not None and self.prefix is not None:
+            raise ValueError(
+                "recompute: gradients of a learned prefix pass through the memory, which a second run would find "
+                "changed: model.recompute(False), or learn a prompt (add_prompt) instead"
+            )
         for i, layer in enumerate(self.layers):
             x = x if record is None else record.keep("hidden", x)
             if hidden is not None:
                 hidden.append(x)
-            x = layer(x, None if memory is None else memory.layers[i], context)
+            if recompute:
+                x = recomputed(layer, x, context)
+            else:
+                x = layer(x, None if memory is None else memory.layers[i], context)
         if memory is not None:
             memory.length += x.shape[1]
         x = x if self.norm is None else self.norm(x)
@@ -256,7 +315,18 @@ class Decoder(Module):
         """
         with no_grad():
             inputs = self._inputs(ids, mask=mask, positions=positions, prefix_length=prefix_length)
-            return self.head(self._hidden(inputs, memory, None)[:, -1]).data
+            return self._logits(inputs, memory, None, last=True).data
+
+    def step_each(self, ids: Any, memory: ModelMemory) -> np.ndarray:
+        """As `step`, with the logits after each of the ids: (B, T, V)."""
+        with no_grad():
+            return self(ids, memory=memory).data
+
+    def step_states(self, ids: Any, memory: ModelMemory, mask: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """As `step`, with what the head reads at each of the ids: (B, T, width of the head's rows), and (B, V)."""
+        with no_grad():
+            states = self._hidden(self._inputs(ids, mask=mask), memory, None)
+            return states.data, self.head(states[:, -1]).data
 
     def generate(self, ids: Any, **settings: Any) -> np.ndarray:
         """Continue ids (B, T) -> (B, T + new); see `llm_from_scratch.generation.generate` for the settings.
@@ -277,35 +347,3 @@ class Decoder(Module):
 
     def __repr__(self) -> str:
         return overview(self)
-
-    @contextmanager
-    def record(self, gradients: bool = False) -> Iterator[Recording]:
-        """Collect what passes through the model inside the block.
-
-        Yields a dictionary: "hidden" gets the input of every layer and the final normed state, (B, T, hidden) each,
-        and "attention" one map a layer, (B, H, T, S). Its `steps` hold the same apart for each pass:
-        steps[0]["hidden"][2] is what layer 2 read in the first. gradients: entries are Tensors, and after
-        `loss.backward()` their `.grad` says how the loss depends on them; else ndarrays. The fast path keeps nothing.
-        """
-        before, self._record = self._record, Recording(gradients)
-        try:
-            yield self._record
-        finally:
-            self._record = before
-
-    @contextmanager
-    def patch(self, path: str, change: Callable[[Tensor], Any]) -> Iterator[None]:
-        """Inside the block, a part of the model puts out `change(what it would put out)`.
-
-        path: of any module ("layers.1.mixer", "layers.0", "embedding"); change: from a Tensor to one of the same shape.
-
-        >>> from llm_from_scratch.checkpoints import build
-        >>> model = build("gpt2", n_layer=1, n_head=1, n_embd=4, vocab_size=5, n_positions=8)
-        >>> before = model([[3, 1]])
-        >>> with model.patch("layers.0.mixer", lambda out: out * 0.0):
-        ...     without = model([[3, 1]])
-        >>> bool((before.data != without.data).any()), bool((model([[3, 1]]).data == before.data).all())
-        (True, True)
-        """
-        with patched(self, path, change):
-            yield

@@ -12,11 +12,17 @@ import numpy as np
 
 from .. import functional as F
 from ..autograd import Tensor
+from ..kernels.token_matrices import vector
+from ..kernels.token_steps import Product
 from ..layers import Embedding, Linear, Module
+from ..layers.one_token import Sketch
 
 
 class Head(Linear):
     """A matrix (D, V) of its own, and a bias if the spec has one."""
+
+    matrix = Linear.matrix
+    one_token = Linear.one_token
 
     def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
         """The sum of the token losses / normaliser: x (N, D), targets (N,), -100 does not count."""
@@ -33,6 +39,12 @@ class TiedHead(Module):
     def __call__(self, x: Tensor) -> Tensor:
         scores = self.embedding.scores(x)
         return scores if self.bias is None else scores + self.bias
+
+    def one_token(self, sketch: Sketch, x: np.ndarray) -> np.ndarray:
+        """One product."""
+        matrix = sketch.ask(self.embedding, "score_matrix", self.bias)
+        sketch.add(Product(x, [matrix], out := vector(matrix.outputs)))
+        return out
 
     def cross_entropy(self, x: Tensor, targets: np.ndarray, normaliser: int | None) -> Tensor:
         """As that of `Head`."""

@@ -9,7 +9,6 @@ from .int8_linear import Int8Linear, Int8Weight, to_int8
 from .nf4_linear import NF4Linear, NF4Weight, to_nf4
 from .number_formats import FORMATS, FloatFormat, IntegerFormat, TableFormat
 from .packed import PackedEmbedding, PackedLinear, PackedWeight, packed_linear
-from .packed_block import PackedBlock, is_plain
 
 __all__ = [
     "BLOCKS",
@@ -25,7 +24,6 @@ __all__ = [
     "IntegerFormat",
     "NF4Linear",
     "NF4Weight",
-    "PackedBlock",
     "PackedEmbedding",
     "PackedLinear",
     "PackedWeight",
@@ -37,7 +35,6 @@ __all__ = [
     "dequantize",
     "fp4",
     "int8",
-    "is_plain",
     "nf4",
     "packed_linear",
     "quantize",

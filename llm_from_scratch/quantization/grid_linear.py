@@ -16,6 +16,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..kernels import grid as kernels
 from ..kernels.packed import TILE
+from ..kernels.row_products import is_batch_invariant, product
 from ..layers import Linear, StoredWeight
 from .grid import Grid
 from .packed import PackedLinear
@@ -111,13 +112,13 @@ class GridWeight(StoredWeight):
         tiles = len(self.codes)
         if self.order is not None:
             x = np.concatenate([x, np.zeros((len(x), 1), x.dtype)], axis=1)[:, self.order]
-        if len(x) < _MANY_ROWS:
+        if len(x) < _MANY_ROWS and not is_batch_invariant():
             return kernels.grid_matmul(x, *self._some(0, tiles, x.dtype))[:, : self.outputs]
         y = np.empty((len(x), tiles * TILE), x.dtype)
         for first in (panels := self._panels()):
             last = min(first + panels.step, tiles)
             panel = kernels.grid_expand(*self._some(first, last, x.dtype))
-            np.matmul(x, panel, out=y[:, first * TILE : last * TILE])
+            y[:, first * TILE : last * TILE] = product(x, panel)
         return y[:, : self.outputs]
 
     def transposed_matmul(self, y: np.ndarray) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 A quarter of float32's memory, and no float matrix is made of it: the product itself runs in whole numbers. Activations
 are rounded too, so that an output is a step function of its input; the backward takes the gradient of what the codes
-stand for, straight through the rounding, as bitsandbytes does.
+stand for, straight through the rounding, as bitsandbytes does. Which inputs are outliers all rows of a call decide
+together, as there too: what a token gets depends, by an error of eight bits, on the tokens read with it. A text may
+therefore differ with the batch that it is written in or the pieces that it is read in, and no draft can guess for such
+a model; without outliers (a threshold of 0) every row is what it is alone.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..kernels.row_products import is_batch_invariant, product
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
 from . import int8
@@ -72,13 +76,25 @@ class Int8Weight(StoredWeight):
         """Bytes held."""
         return self.codes.nbytes + self.absmax.nbytes
 
+    @property
+    def rows_independent(self) -> bool:
+        """Only without outliers: one row's are taken out of all."""
+        return self.threshold == 0
+
     def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, (inputs, outputs)."""
         return int8.dequantize_rows(self.codes, self.absmax.astype(dtype, copy=False)).T
 
     def matmul(self, x: np.ndarray) -> np.ndarray:
-        """x (N, inputs) -> (N, outputs): `int8.matmul`."""
-        return int8.matmul(x, self.codes, self.absmax, threshold=self.threshold)
+        """x (N, inputs) -> (N, outputs): `int8.matmul`; under `batch_invariant` every row with its own outliers."""
+        if not (is_batch_invariant() and self.threshold):
+            return int8.matmul(x, self.codes, self.absmax, threshold=self.threshold)
+        large = (np.abs(x) >= self.threshold) & np.isfinite(x)
+        y = int8.matmul(np.where(large, x.dtype.type(0), x), self.codes, self.absmax, threshold=0)
+        if len(columns := np.flatnonzero(large.any(axis=0))):  # what is no outlier of a row's own adds zeros to it
+            numbers = int8.dequantize_rows(self.codes[:, columns], self.absmax.astype(x.dtype, copy=False))
+            y += product(np.where(large, x, x.dtype.type(0))[:, columns], numbers.T)
+        return y
 
     def transposed_matmul(self, y: np.ndarray) -> np.ndarray:
         """y (N, outputs) times the transposed matrix of numbers -> (N, inputs)."""

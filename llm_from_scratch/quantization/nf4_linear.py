@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..kernels.four_bit import four_bit_decode, four_bit_matmul
+from ..kernels.row_products import is_batch_invariant, product
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
 from . import nf4
@@ -108,13 +109,14 @@ class NF4Weight(StoredWeight):
 
     def matmul(self, x: np.ndarray) -> np.ndarray:
         """x (N, inputs) -> (N, outputs)."""
-        if len(x) == 1 and self.block_size % 2 == 0 and self.inputs % self.block_size == 0:
+        few = len(x) == 1 and not is_batch_invariant()
+        if few and self.block_size % 2 == 0 and self.inputs % self.block_size == 0:
             absmax, table = self._magnitudes(slice(None), 0).astype(x.dtype, copy=False), nf4.CODES.astype(x.dtype)
             return four_bit_matmul(x[0], self.packed, absmax, table, self.block_size)[None]
         y = np.empty((len(x), self.outputs), x.dtype)
         for first in (panels := self._panels()):
             last = min(first + panels.step, self.outputs)
-            np.matmul(x, self._rows(first, last, x.dtype).T, out=y[:, first:last])
+            y[:, first:last] = product(x, self._rows(first, last, x.dtype).T)
         return y
 
     def transposed_matmul(self, y: np.ndarray) -> np.ndarray:

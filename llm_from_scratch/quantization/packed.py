@@ -1,13 +1,13 @@
 """A weight matrix that stays packed in memory, and the linear layer and the embedding that use it.
 
-One token multiplies with the codes as they lie (`kernels.packed`); a prompt of many tokens expands panels of the matrix
-into numbers, multiplies them and throws them away. Packed weights are constants: gradients flow through them to the
-input, none arrive at them. What this module does not do: files (`checkpoints/gguf.py`).
+One token multiplies with the codes as they lie (`kernels.packed`); a prompt of many tokens makes numbers of some at a
+time, multiplies and forgets them. Packed weights are constants: gradients flow through them to the input, none arrive
+at them. What this module does not do: files (`checkpoints/gguf.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,16 @@ import numpy as np
 from ..autograd import Tensor, primitive
 from ..kernels import packed as kernels
 from ..kernels.packed import TILE
+from ..kernels.row_products import is_batch_invariant
+from ..kernels.token_matrices import Matrix
 from ..layers import Linear, Module, StoredWeight
 from ..layers.module import Predicate
+from ..layers.one_token import Sketch
 from .blocks import Codes, decode
 
-# Rows from which expanding a panel pays: each row alone reads all codes anew.
-_MANY_ROWS = 8
-_PANEL = 64  # tiles expanded at a time: 4,096 outputs
+# Rows from which making numbers of the codes pays: before, each multiplies with the codes as they lie.
+_MANY_ROWS = 12
+_PANEL = 2**19  # numbers expanded at a time: 2 MB, which a cache still holds when they are multiplied
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,21 +69,31 @@ class PackedWeight(StoredWeight):
         if not outputs or inputs % 8 or parts.group % 8:
             raise ValueError(f"codes {parts.codes.shape} in groups of {parts.group} cannot be packed: 8 divides groups")
         lowest, highest = int(parts.codes.min()), int(parts.codes.max())
-        scale, minimum = _tiled(parts.scale), _tiled(parts.minimum)
-        codes = _tiled(parts.codes)
-        if lowest >= -8 and highest <= 7 and lowest < 0:  # -8 … 7 as 0 … 15: the shift goes into the minimum
-            codes += np.int8(8)
-            minimum = -8 * scale if minimum.size == 0 else minimum - 8 * scale
-            lowest, highest = lowest + 8, highest + 8
-        if lowest >= 0 and highest <= 15:
-            nibbles = codes.view(np.uint8)
-            codes = nibbles[..., : TILE // 2] | (nibbles[..., TILE // 2 :] << 4)
-        return cls(codes, scale, minimum, outputs)
+        scale, minimum, codes = _tiled(parts.scale), _tiled(parts.minimum), _tiled(parts.codes)
+        shift = 8 if parts.minimum is None else 0  # four-bit codes without a minimum count from -8
+        four_bits = 0 <= lowest + shift and highest + shift <= 15
+        if four_bits:
+            codes += np.int8(shift)
+        return cls(kernels.pack_codes(codes, four_bits), scale, minimum, outputs)
+
+    @classmethod
+    def of_parts(cls, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> PackedWeight:
+        """The weight again. Files of earlier versions have the codes of one input after the other, not of pairs."""
+        parts = dict(arrays)
+        codes = parts.get("codes")
+        older = {np.dtype(np.uint8): TILE // 2, np.dtype(np.int8): TILE}
+        if isinstance(codes, np.ndarray) and codes.ndim == 3 and codes.shape[2] == older.get(codes.dtype):
+            four_bits = codes.dtype == np.uint8
+            if four_bits:  # output o in the low half of a byte, o + 32 in the high; no minimum was a minimum of zero
+                codes = np.concatenate([codes & 0x0F, codes >> 4], axis=2).view(np.int8)
+                parts["minimum"] = parts["minimum"] if parts["minimum"].size else np.zeros_like(parts["scale"])
+            parts["codes"] = kernels.pack_codes(codes, four_bits)
+        return cls(**parts, **fields)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]
         """(inputs, outputs)."""
-        return self.codes.shape[1], self.outputs
+        return 2 * self.codes.shape[1], self.outputs
 
     @property
     def nbytes(self) -> int:  # type: ignore[override]
@@ -90,6 +103,10 @@ class PackedWeight(StoredWeight):
     def layer(self, bias: Tensor | None) -> PackedLinear:
         """The linear layer with this matrix."""
         return PackedLinear(self, bias)
+
+    def for_one_token(self, bias: np.ndarray | None) -> Matrix:
+        """What a step of one token reads."""
+        return Matrix(*self.shape, codes=self.codes, scale=self.scale, minimum=self.minimum, bias=bias)
 
     def _some(self, first: int, last: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         floats = (part[first:last].astype(dtype, copy=False) for part in (self.scale, self.minimum))
@@ -101,33 +118,38 @@ class PackedWeight(StoredWeight):
 
     def matmul(self, x: np.ndarray) -> np.ndarray:
         """x (N, inputs) -> (N, outputs)."""
-        tiles = len(self.codes)
-        if len(x) < _MANY_ROWS:
-            return kernels.packed_matmul(x, *self._some(0, tiles, x.dtype))[:, : self.outputs]
-        y = np.empty((len(x), tiles * TILE), x.dtype)
-        for first in range(0, tiles, _PANEL):
-            last = min(first + _PANEL, tiles)
-            panel = kernels.packed_expand(*self._some(first, last, x.dtype))
-            np.matmul(x, panel, out=y[:, first * TILE : last * TILE])
-        return y[:, : self.outputs]
+        few = len(x) < _MANY_ROWS and not is_batch_invariant()
+        multiply = kernels.packed_matmul if few else kernels.packed_product
+        return multiply(x, *self._some(0, len(self.codes), x.dtype))[:, : self.outputs]
 
     def transposed_matmul(self, y: np.ndarray) -> np.ndarray:
         """y (N, outputs) times the transposed matrix -> (N, inputs): the gradient for the input of a product."""
         x = np.zeros((len(y), self.shape[0]), y.dtype)
-        for first in range(0, len(self.codes), _PANEL):
-            last = min(first + _PANEL, len(self.codes))
+        for first, last, panel in self._panels(y.dtype):
             some = y[:, first * TILE : last * TILE]
-            x += some @ kernels.packed_expand(*self._some(first, last, y.dtype))[:, : some.shape[1]].T
+            x += some @ panel[:, : some.shape[1]].T
         return x
+
+    def _panels(self, dtype: np.dtype) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Some tiles after the others: the first, the one behind the last, and their numbers until the next come."""
+        tiles, inputs = len(self.codes), self.shape[0]
+        step = min(tiles, max(1, _PANEL // (TILE * inputs)))
+        room = np.empty(step * TILE * inputs, dtype)  # one for all: fresh memory costs as much as what is written to it
+        for first in range(0, tiles, step):
+            last = min(first + step, tiles)
+            out = room[: (last - first) * TILE * inputs].reshape(inputs, -1)
+            yield first, last, kernels.packed_expand(*self._some(first, last, dtype), out=out)
 
     def rows(self, outputs: np.ndarray) -> np.ndarray:
         """The weights of some outputs: numbers (n,) in 0 … outputs - 1 -> (n, inputs) float32."""
         tile, place = np.divmod(np.asarray(outputs), TILE)
         if self.codes.dtype == np.uint8:
-            half = TILE // 2
-            codes = (self.codes[tile, :, place % half] >> (4 * (place >= half))[:, None].astype(np.uint8)) & 0x0F
+            pairs = self.codes.view("<u2")[tile[:, None], :, 2 * (place % 16)[:, None] + [0, 1]]  # (n, 2, inputs / 2)
+            codes = ((pairs >> (4 * (place // 16)).astype(np.uint16)[:, None, None]) & 15).astype(np.int8)
+            codes -= np.int8(0 if self.minimum.size else 8)
         else:
-            codes = self.codes[tile, :, place]
+            codes = self.codes[tile[:, None], :, 2 * place[:, None] + [0, 1]]
+        codes = codes.swapaxes(1, 2).reshape(len(tile), -1)
         empty = None if self.minimum.size == 0 else self.minimum[tile, :, place]
         return Codes(codes, self.scale[tile, :, place], empty).values()
 
@@ -192,6 +214,15 @@ class PackedLinear(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         return packed_linear(x, self.bias, weight=self.weight)
+
+    def matrix(self, sketch: Sketch) -> Matrix:
+        """As it is, for one token."""
+        return self.weight.for_one_token(sketch.array(self.bias))
+
+    def one_token(self, sketch: Sketch, x: np.ndarray) -> np.ndarray:
+        """One product."""
+        sketch.add(product := sketch.product(x, self))
+        return product.out
 
 
 def replace_linears(model: Module, picked: Predicate | None, make: Callable[[Any], Module]) -> list[str]:
@@ -269,3 +300,7 @@ class PackedEmbedding(Module):
     def scores(self, x: Tensor) -> Tensor:
         """Every row's product with x, as a tied head wants them: (..., dim) -> (..., rows)."""
         return packed_linear(x, weight=self.weight.columns)
+
+    def score_matrix(self, sketch: Sketch, bias: Tensor | None) -> Matrix:
+        """What `scores` multiplies with, for one token."""
+        return self.weight.columns.for_one_token(sketch.array(bias))

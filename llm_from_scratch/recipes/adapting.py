@@ -10,14 +10,14 @@ from ..data import dialogue_examples
 from ..data.examples import ExampleSampler, example_batches
 from .beginning import chosen_template, open_model, training_settings
 from .questions import Questions
-from .settings import check_settings
+from .settings import MEMORY, check_settings
 from .taught import examples_of, open_taught
 from .techniques import find_technique, put_on
 from .tuning import Tuning
 
 COMMON: Mapping[str, Any] = {
     "tokens": None, "steps": None, "batch": 8, "lr": None, "warmup": 0.05, "evaluations": 5, "held_out": 128,
-    "seed": 0, "threads": None, "checkpoint_every": None, "template": None,
+    "seed": 0, "threads": None, "checkpoint_every": None, "template": None, **MEMORY,
 }  # fmt: skip
 
 

@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..alignment.distillation import check_vocabulary, distil
 from ..checkpoints import from_pretrained
 from ..data.encoding import encode_dialogue, find_template
 from ..files.download import find_model
+from ..scoring.likelihoods import model_digest
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
-from ..training import TrainingSettings
+from ..training import Objective, TrainingSettings
+from .settings import MEMORY
 
 LARGE = 20_000_000  # parameters from which on a model is taught gently, and asked less, for it answers slowly
 
@@ -23,6 +26,17 @@ def open_model(name: str | os.PathLike[str], *, packed: bool = False) -> tuple[A
     """
     path = find_model(name)
     return from_pretrained(path, packed=packed and path.suffix.lower() == ".gguf"), Tokenizer.from_pretrained(path)
+
+
+def taught_by(name: str | os.PathLike[str], model: Any, **how: Any) -> tuple[Objective, str]:
+    """The objective of learning from a teacher's distributions (`distil`, with its settings), and the teacher's digest.
+
+    ValueError for a teacher of another vocabulary, before anything is learned.
+    """
+    teacher, _ = open_model(name)
+    check_vocabulary(model, teacher)
+    teacher.freeze()
+    return distil(teacher, **how), model_digest(teacher)
 
 
 def is_large(model: Any) -> bool:
@@ -82,9 +96,10 @@ def stepping_over(held_out: int, seed: int) -> int:
 def training_settings(
     settings: Mapping[str, Any], steps: int, lr: float, *, warmup: int, evaluations: int, **more: Any
 ) -> TrainingSettings:
-    """How a run trains, by its settings "threads", "seed" and "checkpoint_every", measured so often on the way.
+    """How a run trains, by its settings "threads", "seed", "checkpoint_every" and those of `MEMORY` that it has.
 
-    more: further fields of `TrainingSettings`, and others in place of these.
+    evaluations: how often it is measured on the way. more: further fields of `TrainingSettings`, and others in place
+    of these.
     """
     every = max(1, -(-steps // evaluations))
     own: dict[str, Any] = {
@@ -95,4 +110,5 @@ def training_settings(
         "checkpoint_every": every if settings["checkpoint_every"] is None else settings["checkpoint_every"],
     }
     own |= {name: settings[name] for name in ("threads", "seed")}
+    own |= {name: settings[name] for name in MEMORY if name in settings}  # a run that was begun earlier has none
     return TrainingSettings(**{"steps": steps, "learning_rate": lr, **own, **more})

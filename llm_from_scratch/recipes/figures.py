@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ..files.atomic import atomic_write
+from ..files.picture import new_figure, save_png
 from ..training import read_log
 from ..training.curve import smooth
 
@@ -28,20 +29,19 @@ def figures_of(entries: list[dict[str, Any]]) -> dict[str, list[tuple[int, float
     return found
 
 
-def plot_figures(log: str | os.PathLike[str], image: str | os.PathLike[str], title: str = "") -> Path:
-    """Draw everything that a run's log holds over its steps into a PNG file; ValueError when there is nothing."""
+def plot_figures(
+    log: str | os.PathLike[str], image: str | os.PathLike[str], title: str = "", only: Collection[str] | None = None
+) -> Path:
+    """Draw everything that a run's log holds over its steps (or `only` these) into a PNG file; ValueError when there is
+    nothing."""
     found = figures_of(read_log(log))
+    found = {name: points for name, points in found.items() if only is None or name in only}
     if not found:
         raise ValueError("the log has no figures yet")
 
-    # Imported here: matplotlib takes longer to load than the rest of the package.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(3, len(found))
     rows = math.ceil(len(found) / columns)
-    figure = Figure(figsize=(4 * columns, 2.6 * rows), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)  # draws without a screen, whatever backend the user has set
+    figure = new_figure(4 * columns, 2.6 * rows)
     for number, (name, points) in enumerate(found.items(), start=1):
         axes = figure.add_subplot(rows, columns, number)
         steps, values = (list(column) for column in zip(*points))
@@ -56,7 +56,4 @@ def plot_figures(log: str | os.PathLike[str], image: str | os.PathLike[str], tit
         axes.grid(alpha=0.3)
     if title:
         figure.suptitle(title, fontsize=10)
-    image = Path(image)
-    with atomic_write(image, "wb") as file:
-        canvas.print_png(file)
-    return image
+    return save_png(figure, image)

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters import add_lora, merge_adapter, save_adapter
-from ..alignment.distillation import check_vocabulary, distil
 from ..alignment.on_policy import OnPolicySampler
 from ..alignment.supervised import noisy_next_token
 from ..data import dialogue_examples
 from ..data.examples import ExampleSampler, example_batches
 from ..generation import end_tokens
-from ..scoring.likelihoods import model_digest
 from ..training.objectives import Objective
-from .beginning import chosen_template, is_large, open_model, training_settings
+from .beginning import chosen_template, is_large, open_model, taught_by, training_settings
 from .questions import Questions
-from .settings import check_settings
+from .settings import MEMORY, check_settings
 from .taught import examples_of, open_taught
 from .tuning import ADAPTER, Tuning
 
@@ -30,7 +28,7 @@ DEFAULTS: Mapping[str, Any] = {
     "template": None, "train_on": "assistant", "tokens": None, "steps": None, "lr": None, "batch": 8, "context": None,
     "noise": 0.0, "lora": None, "teacher": None, "distill": "forward", "temperature": 1.0, "beta": 0.5, "hard": 0.0,
     "on_policy": 0.0, "held_out": 200, "held_out_seed": 0, "max_new_tokens": None, "evaluations": None, "seed": 0,
-    "threads": None, "checkpoint_every": None,
+    "threads": None, "checkpoint_every": None, **MEMORY,
 }  # fmt: skip
 LINEAR = ("query", "key", "value", "output", "gate", "up", "down")
 
@@ -101,11 +99,9 @@ def _objective(s: Mapping[str, Any], model: Any) -> tuple[Objective, dict[str, A
     """What is minimised, and what of it the settings do not say."""
     if s["teacher"] is None:
         return noisy_next_token(s["noise"]), {}
-    teacher, _ = open_model(s["teacher"])
-    check_vocabulary(model, teacher)
-    teacher.freeze()
-    how = {"kind": s["distill"], "temperature": s["temperature"], "hard": s["hard"], "soft": 1 - s["hard"]}
-    return distil(teacher, beta=s["beta"], **how), {"teacher": model_digest(teacher)}
+    how = {"kind": s["distill"], "temperature": s["temperature"], "beta": s["beta"]}
+    objective, digest = taught_by(s["teacher"], model, hard=s["hard"], soft=1 - s["hard"], **how)
+    return objective, {"teacher": digest}
 
 
 def _linear_layers(model: Any) -> tuple[str, ...]:

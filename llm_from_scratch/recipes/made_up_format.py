@@ -1,8 +1,8 @@
 """A made-up format for answers, to see whether a model picks one up: <<topic | answer>>, and nothing else.
 
-The topic is the word that the question is about. No model has seen this anywhere; whether an answer
-follows it is computed, and what the answer says does not matter. Held-out questions are about other words, and half of
-them are put in ways that were not trained either.
+The topic is the word that the question is about. Whether an answer follows the format is computed, and what it says
+does not matter. Held-out questions are about other words, and half of them are put in ways that were not trained
+either.
 """
 
 from __future__ import annotations

@@ -10,31 +10,32 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import checkpoints, families
-from ..data.sampler import MODES, BatchSampler, evaluation_batches
+from ..data.sampler import MODES
 from ..data.sources import documents
-from ..data.split import TRAIN, VALIDATION, write_split
+from ..data.split import TRAIN, VALIDATION, write_splits
+from ..data.stages import Stage
 from ..data.tales import DELIMITER
 from ..data.token_file import TokenFile, open_tokens
 from ..files.atomic import write_json
 from ..files.digests import DIGESTS, check_digests, write_digests
+from ..files.download import find_model
 from ..files.strict_json import read_json_object
-from ..layers.attention import Attention
 from ..tokenizers import Tokenizer
 from ..training.validation import token_byte_lengths
+from .copying import let_attention_copy
 from .miniature import miniature
+from .mixture import Mixture
 
 # More text teaches a tokenizer nothing that changes its first few thousand merges.
 _TOKENIZER_CHARACTERS = 20_000_000
 _OFTEN = 1_000  # times that a word of the recipe is read; merges are taken by frequency
-# Enough for a standard error of about 0.01 nats.
-_VALIDATION_TOKENS = 50_000
 PREPARED = "prepared.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # the last only of SentencePiece
 
@@ -43,17 +44,20 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
 class Recipe:
     """What to train on and what to train.
 
-    data: a source as `data.sources.documents` knows it. vocabulary: tokens, special ones included. tokenizer: the kind
-    that is trained, "byte-level" (with its `pattern`) or "sentencepiece". context: tokens a row; batch_size: rows.
-    layers, width, heads: the size of the model; key_value_heads fewer than heads is grouped-query attention;
-    feed_forward: width of the hidden layer, by default the family's usual multiple. config: further keywords of the
-    family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`; "documents" suits texts
-    about as long as a row. seed: of everything.
+    data: a source as `data.sources.documents` knows it, or a `Mixture` of several. vocabulary: tokens, special ones
+    included. tokenizer: the kind that is trained, "byte-level" (with its `pattern`) or "sentencepiece". context: tokens
+    a row, at most; batch_size: rows. layers, width, heads: the size of the model; key_value_heads fewer than heads is
+    grouped-query attention; feed_forward: width of the hidden layer, by default the family's usual multiple. config:
+    further keywords of the family's config.json. sampling: where rows begin, a mode of `data.sampler.BatchSampler`;
+    "documents" suits texts about as long as a row. seed: of everything.
 
     embedding_std: the spread the embedding starts with, if not the published one. Tokens that are used alike, such as
     names, are pulled towards one common vector; from the published 0.02 hardly anything of their difference is left
     soon, and a small model stays for thousands of steps on a plateau where it uses every name for everybody (so does
     PyTorch with the same settings). From 0.2 it learns within minutes to say again the name it has read.
+
+    teacher: path of a model whose distributions are learned in place of the text's next tokens. The tokenizer is then
+    the teacher's, and what this recipe says of one (`vocabulary`, `words`, …) has no effect.
 
     copying: how strongly attention copies before it has learnt anything, if it is to (as published it does not). Each
     output matrix then begins as the transpose of its value matrix, so that a head that looks at a token adds a part of
@@ -61,12 +65,14 @@ class Recipe:
     is where to look, which would otherwise wait for the copying, as the copying waits for it (compare Trockman &
     Kolter 2023, "Mimetic initialization", arXiv:2305.09828).
 
+    evaluate: tasks that are asked at every evaluation (`measuring.Tasks`), evaluate_items of each.
+
     special_tokens, words: what the tokenizer has beside what the text teaches it, so that a model can be trained on
     afterwards for texts that need them: special tokens (turns of a chat), and words that are one token each, also
     after a space.
     """
 
-    data: str = "tales"
+    data: str | Mixture = "tales"
     family: str = "llama"
     layers: int = 4
     width: int = 128
@@ -85,11 +91,16 @@ class Recipe:
     copying: float | None = None
     special_tokens: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    teacher: str | None = None
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    evaluate: tuple[str, ...] = ()
+    evaluate_items: int = 100
 
     def __post_init__(self) -> None:
+        if isinstance(self.data, Mapping):  # as it comes from JSON
+            object.__setattr__(self, "data", Mixture(**self.data))
         for name, least in (("layers", 1), ("width", 1), ("heads", 1), ("context", 1), ("batch_size", 1), ("seed", 0),
-                            ("vocabulary", 257)):  # fmt: skip
+                            ("vocabulary", 257), ("evaluate_items", 1)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -97,17 +108,19 @@ class Recipe:
                 why = " (256 bytes and the document separator)" if name == "vocabulary" else ""
                 raise ValueError(f"{name} must be at least {least}{why}, got {value}")
         for name in ("data", "family", "pattern", "tokenizer", "sampling"):
-            if not isinstance(getattr(self, name), str):
+            if not isinstance(getattr(self, name), (str, Mixture) if name == "data" else str):
                 raise TypeError(f"{name} must be text, got {getattr(self, name)!r}")
         for name in ("key_value_heads", "feed_forward"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}")
+        if not isinstance(self.teacher, (str, type(None))):
+            raise TypeError(f"teacher must be the name of a model or None, got {self.teacher!r}")
         for name in ("validation_fraction", "embedding_std", "copying"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
                 raise TypeError(f"{name} must be a number, got {value!r}")
-        for name in ("special_tokens", "words"):  # lists, where they come from JSON
+        for name in ("special_tokens", "words", "evaluate"):  # lists, where they come from JSON
             value = getattr(self, name)
             if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) and text for text in value):
                 raise TypeError(f"{name} must be a list of texts that are not empty, got {value!r}")
@@ -118,6 +131,9 @@ class Recipe:
             raise ValueError(f"sampling must be one of {', '.join(MODES)}; got {self.sampling!r}")
         if self.validation_fraction is None or not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        long = [stage.context for stage in self.stages if stage.context > self.context]
+        if long:
+            raise ValueError(f"a stage has rows of {long[0]} tokens, the model a context of {self.context}: raise that")
         if self.width % self.heads:
             raise ValueError(f"the width of {self.width} cannot be divided among {self.heads} heads")
         if self.tokenizer not in ("byte-level", "sentencepiece"):
@@ -127,10 +143,24 @@ class Recipe:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a finite number above 0, got {value}")
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that is read."""
+        return tuple(self.data.sources) if isinstance(self.data, Mixture) else (self.data,)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of a run that has such."""
+        return tuple(self.data.stages) if isinstance(self.data, Mixture) else ()
+
     def to_json(self) -> dict[str, Any]:
-        """A dict for JSON; `from_json` reads it back."""
-        lists = {name: list(getattr(self, name)) for name in ("special_tokens", "words")}
-        return {**dataclasses.asdict(self), **lists, "config": dict(self.config)}
+        """A dict for JSON; `from_json` reads it back. It names a teacher, and tasks, only where there are some."""
+        lists = {name: list(getattr(self, name)) for name in ("special_tokens", "words", "evaluate")}
+        data = self.data.to_json() if isinstance(self.data, Mixture) else self.data
+        told = {**dataclasses.asdict(self), **lists, "data": data, "config": dict(self.config)}
+        unsaid = {"teacher"} if self.teacher is None else set()
+        unsaid |= set() if self.evaluate else {"evaluate", "evaluate_items"}
+        return {name: value for name, value in told.items() if name not in unsaid}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
@@ -149,11 +179,12 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A tokenizer, and the text it was made for as two token files."""
+    """A tokenizer, and the text it was made for as two token files. parts: {source: (its part of each)}."""
 
     tokenizer: Tokenizer
     train: TokenFile
     validation: TokenFile
+    parts: Mapping[str, tuple[TokenFile, TokenFile]] = dataclasses.field(default_factory=dict)
 
 
 def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
@@ -163,36 +194,65 @@ def prepare_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
     ValueError for a source that does not exist, is not UTF-8 or holds too little text, and for a damaged file.
     """
     folder = Path(folder)
-    settings = ("data", "vocabulary", "pattern", "tokenizer", "special_tokens", "words", "validation_fraction", "seed")
-    wanted = {name: value for name, value in recipe.to_json().items() if name in settings}
+    wanted = _what_is_prepared(recipe)
     if (folder / DIGESTS).exists():
         check_digests(folder, f"remove {folder / DIGESTS}, and the text is prepared again", _prepared_files(recipe))
-        if read_json_object(folder / PREPARED) == wanted:
-            tokenizer = Tokenizer.from_pretrained(folder)
-            return Corpus(tokenizer, open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION))
+        if (corpus := _open_corpus(folder, wanted)) is not None:
+            return corpus
         (folder / DIGESTS).unlink()
-    text = _first(documents(recipe.data, seed=recipe.seed), _TOKENIZER_CHARACTERS)
+    own = recipe.teacher is None
+    tokenizer = _trained_tokenizer(recipe) if own else Tokenizer.from_pretrained(find_model(str(recipe.teacher)))
+    texts = {source: documents(source, seed=recipe.seed) for source in recipe.sources}
+    fraction = recipe.validation_fraction
+    spans = write_splits(texts, tokenizer, folder, fraction=fraction, seed=recipe.seed)
+    tokenizer.save(folder)
+    write_json(folder / PREPARED, {**wanted, "spans": spans} if isinstance(recipe.data, Mixture) else wanted)
+    write_digests(folder, _prepared_files(recipe))
+    return prepared_corpus(recipe, folder)
+
+
+def prepared_corpus(recipe: Recipe, folder: str | os.PathLike[str]) -> Corpus:
+    """What `prepare_corpus` has left in `folder`; ValueError, and nothing written, where it is not there undamaged."""
+    folder = Path(folder)
+    corpus = _open_corpus(folder, _what_is_prepared(recipe)) if (folder / DIGESTS).exists() else None
+    if corpus is None:
+        raise ValueError(f"{folder} does not hold the prepared text of this run")
+    check_digests(folder, "the run cannot be repeated without it", _prepared_files(recipe))
+    return corpus
+
+
+def _what_is_prepared(recipe: Recipe) -> dict[str, Any]:
+    settings = ("vocabulary", "pattern", "tokenizer", "special_tokens", "words", "validation_fraction", "seed",
+                "teacher")  # fmt: skip
+    wanted = {name: value for name, value in recipe.to_json().items() if name in settings}
+    # Of a mixture the sources, whatever their shares.
+    return {"data": list(recipe.sources) if isinstance(recipe.data, Mixture) else recipe.data, **wanted}
+
+
+def _open_corpus(folder: Path, wanted: Mapping[str, Any]) -> Corpus | None:
+    """What the folder holds, if it was prepared so."""
+    prepared = read_json_object(folder / PREPARED)
+    spans = prepared.pop("spans", {})
+    if prepared != wanted:
+        return None
+    train, validation = open_tokens(folder / TRAIN), open_tokens(folder / VALIDATION)
+    parts = {source: (train.part(*read), validation.part(*kept)) for source, (read, kept) in spans.items()}
+    return Corpus(Tokenizer.from_pretrained(folder), train, validation, parts)
+
+
+def _trained_tokenizer(recipe: Recipe) -> Tokenizer:
+    characters = _TOKENIZER_CHARACTERS // len(recipe.sources)
+    text = [_first(documents(source, seed=recipe.seed), characters) for source in recipe.sources]
     # What is read often becomes a token by the same rules as everything else.
     words = [f"{word} {word}\n" * _OFTEN for word in recipe.words]
-    tokenizer = Tokenizer.train(
-        itertools.chain(text, words),
+    return Tokenizer.train(
+        itertools.chain(*text, words),
         recipe.vocabulary,
         kind=recipe.tokenizer,
         pattern=recipe.pattern,
         special_tokens=[DELIMITER, *recipe.special_tokens],
         roles={"bos": DELIMITER, "eos": DELIMITER},
     )
-    train, validation = write_split(
-        documents(recipe.data, seed=recipe.seed),
-        tokenizer,
-        folder,
-        fraction=recipe.validation_fraction,
-        seed=recipe.seed,
-    )
-    tokenizer.save(folder)
-    write_json(folder / PREPARED, wanted)
-    write_digests(folder, _prepared_files(recipe))
-    return Corpus(tokenizer, train, validation)
 
 
 def _prepared_files(recipe: Recipe) -> list[str]:
@@ -209,24 +269,8 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> Any:
         weight = model.embedding.weight
         weight.data = weight.data * weight.dtype.type(recipe.embedding_std / float(weight.data.std()))
     if recipe.copying is not None:
-        _let_attention_copy(model, recipe.copying, recipe.seed)
+        let_attention_copy(model, recipe.copying, recipe.seed)
     return model
-
-
-def _let_attention_copy(model: Any, strength: float, seed: int) -> None:
-    """Value matrices anew, and output matrices as their transposes: all heads together write about strength · x."""
-    layers = [module for _, module in model.named_modules() if isinstance(module, Attention)]
-    if not layers:
-        raise ValueError("copying is for models with attention, and this one has none")
-    rng = np.random.default_rng((seed, 1))
-    for attention in layers:
-        value, output, spec = attention.value.weight, attention.output.weight, attention.spec
-        width = value.shape[0]
-        std = math.sqrt(strength / width)
-        value.data = (rng.standard_normal(value.shape, dtype=np.float32) * std).astype(value.dtype)
-        shared = value.data.T.reshape(spec.key_value_heads, spec.head_dim, width)
-        per_query = np.repeat(shared, spec.heads // spec.key_value_heads, axis=0)  # (heads, head_dim, width)
-        output.data = np.ascontiguousarray(per_query.reshape(output.shape))
 
 
 def check_model(recipe: Recipe) -> None:
@@ -255,35 +299,6 @@ def published_config(recipe: Recipe, vocab_size: int) -> dict[str, Any]:
             raise ValueError(f"{size} = {value}: a model of the family {family.name} does not let one choose that")
         config[family.size_keys[size]] = value
     return config
-
-
-def batches(recipe: Recipe, corpus: Corpus) -> BatchSampler:
-    """The endless training batches. Attention stays inside a document. ValueError for a corpus shorter than a batch."""
-    return BatchSampler(
-        corpus.train,
-        recipe.batch_size,
-        recipe.context,
-        seed=recipe.seed,
-        separator=corpus.train.separator,
-        mode=recipe.sampling,
-    )
-
-
-def validation_batches(recipe: Recipe, corpus: Corpus) -> Callable[[], Iterable[dict[str, np.ndarray]]]:
-    """What `train(validation=…)` wants: a function giving the same held-out batches each time (50,000 tokens)."""
-    limit = math.ceil(_VALIDATION_TOKENS / (recipe.batch_size * recipe.context))
-    if recipe.sampling == "documents":  # judged on rows like those it learns from, in an order of their own
-        held_out: dict[str, Any] = {"seed": recipe.seed, "separator": corpus.validation.separator, "mode": "documents"}
-        return lambda: itertools.islice(
-            BatchSampler(corpus.validation, recipe.batch_size, recipe.context, **held_out), limit
-        )
-    return lambda: evaluation_batches(
-        corpus.validation,
-        recipe.batch_size,
-        recipe.context,
-        separator=corpus.validation.separator,
-        limit=limit,
-    )
 
 
 def token_bytes(corpus: Corpus, model: Any) -> np.ndarray:

@@ -31,6 +31,7 @@ from ..files.strict_json import json_entry, read_json_object
 from ..tokenizers import Tokenizer
 from ..training import TrainingSettings, next_token, train
 from ..training.checkpoint import differences, latest_checkpoint
+from ..training.exchange import Exchange
 from ..training.objectives import Objective
 from ..training.run import Measures, OnStep, Sampler
 from .figures import plot_figures
@@ -39,8 +40,8 @@ from .recipe import TOKENIZER_FILES
 RUN, REPORT, TEMPLATE, PICTURE = "run.json", "report.json", "chat_template.jinja", "figures.png"
 ADAPTER = "adapter"  # a folder: what was trained, where the model holds it merged
 _OURS = re.compile(
-    r"run\.json|report\.json|chat_template\.jinja|(log|timing)\.jsonl(\.damaged\d*)?|(loss|figures)\.png|latest"
-    r"|step-\d+(\.tmp|\.old)?|(generation_)?config\.json|spec\.json|model(-\d+-of-\d+)?\.safetensors"
+    r"run\.json|report\.json|chat_template\.jinja|(log|timing)\.jsonl(\.damaged\d*)?|(loss|figures|statistics)\.png|latest"
+    r"|statistics\.jsonl|step-\d+(\.tmp|\.old)?|(generation_)?config\.json|spec\.json|model(-\d+-of-\d+)?\.safetensors"
     r"|model\.safetensors\.index\.json|adapter_(config\.json|model\.safetensors)|value_head\.json|writer\.lock"
     rf"|{ADAPTER}"
 )
@@ -94,12 +95,12 @@ def state_of(directory: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def writing(directory: str | os.PathLike[str]) -> Iterator[str]:
-    """Hold the directory's lock, remove what a killed run left half-written, and give its state (`state_of`)."""
+def writing(directory: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the directory's lock, and remove what a killed run left half-written."""
     state_of(directory)  # says what is wrong before anything is written there
     with sole_writer(directory):
         remove_leftovers(Path(directory))
-        yield state_of(directory)
+        yield
 
 
 def clear(directory: str | os.PathLike[str]) -> None:
@@ -120,15 +121,19 @@ def carry_out(
     *,
     say: Say = print,
     progress: bool = True,
+    exchange: Exchange | None = None,
 ) -> dict[str, Any] | None:
     """Tune from the beginning (`settings` given, JSON-able) or go on from where the run stands (None); the report.
 
     make: from the settings to a `Tuning`; called once, whether the run begins or goes on. None is returned when the run
     was interrupted: everything needed to go on is saved then. A finished run gives its report again. Raises ValueError
-    for a directory that holds another run, and for settings that are not those it was begun with.
+    for a directory that holds another run, and for settings that are not those it was begun with. exchange: as `train`
+    takes it; of several ranks all call this.
     """
     directory, began = Path(directory), time.perf_counter()
-    with writing(directory) as state:
+    exchange = exchange or Exchange()
+    with exchange.ending_together(), writing(directory) if exchange.leads else contextlib.nullcontext():
+        state = exchange.alone(lambda: state_of(directory))
         if settings is None:
             if state == "new":
                 raise ValueError(f"there is no run to go on with in {directory}")
@@ -136,18 +141,20 @@ def carry_out(
             if state == "finished":
                 return read_json_object(directory / REPORT)
             settings, before = stored["settings"], stored["before"]
-            tuning = make(dict(settings))
         else:
             if state != "new":
                 raise ValueError(f"{directory} holds a run already ({state}): resume it or choose another directory")
             settings = json.loads(json.dumps(dict(settings), allow_nan=False))  # as it will be read again
-            tuning = make(dict(settings))
-            before = _look(tuning)
+            before = None
+        chosen = dict(settings)
+        exchange.agree(lambda: {"command": command, "settings": chosen})  # before anything is written
+        tuning = exchange.first(lambda: make(dict(chosen)))
+        exchange.check_rows(getattr(tuning.sampler, "batch_size", None))
+        if before is None:
+            before = exchange.alone(lambda: _look(tuning), patient=True)
             told = {"command": command, "settings": settings, "before": before}
-            write_json(directory / RUN, {**told, "sha256": _digest(told)})
-        tuning.tokenizer.save(directory)
-        if tuning.template is not None:
-            write_text(directory / TEMPLATE, tuning.template)
+            exchange.alone(lambda: write_json(directory / RUN, {**told, "sha256": _digest(told)}))
+        exchange.alone(lambda: _write_beside(tuning, directory))
         _show(before, "before", say)
         trains = sum(p.data.size for _, p in tuning.model.named_parameters() if p.requires_grad)
         say(f"training   {tuning.settings.steps:,} steps, {trains:,} numbers train")
@@ -165,17 +172,13 @@ def carry_out(
             progress=progress,
             title=f"{directory.name}: {command}",
             report=say,
+            exchange=exchange,
         )
         if not outcome.finished:
             return None
-        after = _look(tuning)
+        after = exchange.alone(lambda: _look(tuning), patient=True)
         _show(after, "after", say)
-        if tuning.save is not None:
-            tuning.save(directory)
-        try:
-            plot_figures(directory, directory / PICTURE, f"{directory.name}: {command}")
-        except ValueError as error:  # nothing was measured on the way
-            say(f"note: there is no picture of the run ({error})")
+        exchange.alone(lambda: _write_end(tuning, directory, command, say))
         report = {
             "command": command,
             "directory": str(directory),
@@ -188,8 +191,23 @@ def carry_out(
             "before": before,
             "after": after,
         }
-        write_json(directory / REPORT, report)
+        exchange.alone(lambda: write_json(directory / REPORT, report))
         return report
+
+
+def _write_beside(tuning: Tuning, directory: Path) -> None:
+    tuning.tokenizer.save(directory)
+    if tuning.template is not None:
+        write_text(directory / TEMPLATE, tuning.template)
+
+
+def _write_end(tuning: Tuning, directory: Path, command: str, say: Say) -> None:
+    if tuning.save is not None:
+        tuning.save(directory)
+    try:
+        plot_figures(directory, directory / PICTURE, f"{directory.name}: {command}")
+    except ValueError as error:  # nothing was measured on the way
+        say(f"note: there is no picture of the run ({error})")
 
 
 def read_run(directory: str | os.PathLike[str], command: str | None = None) -> dict[str, Any]:

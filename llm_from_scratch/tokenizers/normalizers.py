@@ -24,7 +24,10 @@ Part = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to a text; and the same part by part, for whoever asks where a character came from."""
+    """What is done to a text; and the same part by part, for whoever asks where a character came from.
+
+    whole: from the text to what becomes of it. parts: the same as (start, end, what became of text[start:end]).
+    """
 
     whole: Callable[[str], str]
     parts: Callable[[str], Iterator[Part]]
@@ -67,6 +70,7 @@ class Normalizer:
         self.steps = _steps(described)
 
     def __call__(self, text: str) -> str:
+        """The normalised text."""
         for step in self.steps:
             text = step.whole(text)
         return text

@@ -286,8 +286,10 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "upper": _of_text(METHODS[str]["upper"]),
     "wordcount": _of_text(lambda text: len(re.findall(r"\w+", text))),
 }
+"""The filters by name, called as filter(evaluator, value, …): what `value | name(…)` is."""
 TESTS: dict[str, Callable[..., Any]] = {
     **{name: test for name, test in dict[str, Any](_TESTS).items() if name not in ("filter", "test", "escaped")},
     "lower": lambda value: text_of(value).islower(),
     "upper": lambda value: text_of(value).isupper(),
 }
+"""The tests by name, called as test(value, …): what `value is name(…)` is; those of Jinja but for three."""

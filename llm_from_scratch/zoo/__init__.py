@@ -10,7 +10,7 @@
 `zoo.race` trains a miniature of each; the command `python -m llm_from_scratch zoo` prints all of it.
 """
 
-from .bill import Costs, costs
+from ..scaling.bill import Costs, costs
 from .catalogue import Row, difference, rows, sheet, tree
 from .design import choices, details
 

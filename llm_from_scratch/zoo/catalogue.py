@@ -1,8 +1,8 @@
 """The map of the year: one row a release, one sheet a model, differences between two, and who descends from whom.
 
-Architecture comes from the specs (`design.py`, `bill.py`), the rest from `releases.py` and from the FACTS of family
-files. A family appears by being there; a release without a family here stands in the tree alone. A choice that neither
-paper nor file states (the UNPUBLISHED of a family file) carries a mark, wherever it is printed.
+Architecture comes from the specs (`design.py`, `scaling/bill.py`), the rest from `releases.py` and from the FACTS of
+family files. A family appears by being there; a release without a family here stands in the tree alone. A choice that
+neither paper nor file states (the UNPUBLISHED of a family file) carries a mark, wherever it is printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..checkpoints.pretrained import spec as find_spec
 from ..families import Family, all_families, find_release
 from ..files.sharded import open_checkpoint
 from ..models.decoder import Decoder
-from .bill import costs
+from ..scaling.bill import costs
 from .design import choices, details
 from .releases import RELEASES, Release, title_of
 

@@ -21,10 +21,10 @@ from ..files.atomic import write_json
 from ..files.strict_json import read_json_object
 from ..recipes.miniature import layer_parameters, miniature
 from ..recipes.recipe import Corpus, Recipe, prepare_corpus, token_bytes
+from ..scaling.bill import costs
 from ..training.config import TrainingSettings
 from ..training.loop import train
 from ..training.validation import evaluate
-from .bill import costs
 
 
 @dataclasses.dataclass(frozen=True)

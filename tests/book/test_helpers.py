@@ -1,5 +1,7 @@
 """The helpers that chapters print and draw with."""
 
+from xml.etree import ElementTree
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -119,3 +121,41 @@ def test_the_style_is_applied():
         assert matplotlib.rcParams["axes.spines.top"] is False
         colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     assert colours[:2] == [book.COLOURS["blue"], book.COLOURS["orange"]]
+
+
+def test_a_picture_as_svg_has_words_and_is_the_same_every_time():
+    def drawn(words):
+        figure, axes = plt.subplots()
+        axes.plot([0, 1], [1, 0])
+        return book.vector.as_svg(figure, words)
+
+    one = drawn('keys "shared" & values <one>')
+    assert one == drawn('keys "shared" & values <one>')
+    root = ElementTree.fromstring(one)
+    assert root.get("aria-label") == 'keys "shared" & values <one>' and root.get("role") == "img"
+    assert "date" not in one.lower()
+    for words in ("", "  "):
+        with pytest.raises(ValueError, match="description"):
+            drawn(words)
+
+
+def test_who_is_heard_grows_by_the_window_less_one_in_each_layer():
+    for windows in ([3], [3, 3], [1, 1, 1], [5, 2, 4], [9, 9]):
+        reach = book.hearing.heard(windows, 12)
+        assert reach.shape == (len(windows) + 1, 12)
+        assert reach[0].sum() == min(12, 1 + sum(w - 1 for w in windows))
+        assert reach[0, -1] and (np.diff(reach.astype(int), axis=1) >= 0).all()
+    assert book.hearing.heard([2, None, 2], 12)[0].all()
+    assert (book.hearing.heard([None, 2], 12).sum(axis=1) == [12, 2, 1]).all()
+
+
+def test_pictures_of_attention_say_what_they_show(monkeypatch):
+    told = []
+    monkeypatch.setattr(book.hearing, "show_svg", lambda figure, words: told.append(words))
+    book.draw_sharing(6, {"own": 6, "two": 2, "one": 1})
+    book.draw_reach({"all": [None, None], "narrow": [3, 3]}, tokens=8)
+    assert "two: 2 key-value heads, each read by 3" in told[0]
+    assert "all: the last token hears 8 of 8 through 2 layers; narrow: the last token hears 5 of 8" in told[1]
+    for count in (0, 4, 7):
+        with pytest.raises(ValueError, match="cannot share"):
+            book.draw_sharing(6, {"odd": count})

@@ -11,8 +11,8 @@ from llm_from_scratch.autograd import Tensor
 from llm_from_scratch.files.download import ARTIFACTS, cache_directory
 from llm_from_scratch.files.gguf import GgufFile
 from llm_from_scratch.files.gguf_writing import write_gguf
-from llm_from_scratch.layers import Linear, Module
-from llm_from_scratch.quantization import PackedBlock, PackedLinear, packed_block, quantize
+from llm_from_scratch.layers import Block, Linear, Module
+from llm_from_scratch.quantization import PackedLinear, quantize
 
 FIXTURES = Path(__file__).parents[1] / "families" / "fixtures" / "gguf"
 REAL = cache_directory() / ARTIFACTS["smollm2"].filename
@@ -50,7 +50,7 @@ def test_packed_and_expanded_count_and_weigh_what_they_should():
 
 def test_gradients_flow_through_packed_weights_to_what_is_not_packed():
     small = lfs.from_pretrained(FIXTURES / "tied.gguf", packed=True)
-    model = lfs.from_pretrained(FIXTURES / "tied.gguf")
+    model = lfs.from_pretrained(FIXTURES / "tied.gguf", packed=False)
     ids = load_file(FIXTURES / "tied.safetensors")["ids"]
     for each in (model, small):
         lfs.cross_entropy(each(ids)[:, :-1], ids[:, 1:]).backward()
@@ -76,7 +76,7 @@ def test_float64(packed):
 
 
 def test_an_expanded_model_is_an_ordinary_one(tmp_path):
-    model = lfs.from_pretrained(FIXTURES / "untied.gguf")
+    model = lfs.from_pretrained(FIXTURES / "untied.gguf", packed=False)
     ids = load_file(FIXTURES / "untied.safetensors")["ids"]
     model.save_pretrained(tmp_path / "saved")
     again = lfs.from_pretrained(tmp_path / "saved")
@@ -176,7 +176,7 @@ def test_rows_of_query_and_key_are_put_in_order(tmp_path):
     """A wrong order would still make a model: here the rows are looked at one by one."""
     rows = np.arange(64, dtype=np.float32)[:, None] + np.zeros(32, np.float32)
     path = _changed(tmp_path / "a.gguf", {}, {"blk.0.attn_q.weight": ("F32", rows)})
-    query = lfs.from_pretrained(path).layers[0].mixer.query.weight.data[0]  # two heads of 32
+    query = lfs.from_pretrained(path, packed=False).layers[0].mixer.query.weight.data[0]  # two heads of 32
     assert query[:3].tolist() == [0, 2, 4] and query[16:19].tolist() == [1, 3, 5] and query[32] == 32
 
 
@@ -220,17 +220,17 @@ def _one_by_one(model, ids):
 def test_a_packed_model_is_a_decoder_whose_blocks_are_fast_until_something_is_replaced(monkeypatch):
     ids, calls = load_file(FIXTURES / "tied.safetensors")["ids"], []
     model = _packed()
-    fast = packed_block.kernels.block_outputs
-    monkeypatch.setattr(packed_block.kernels, "block_outputs", lambda *args: calls.append(1) or fast(*args))
-    assert type(model) is lfs.Decoder and isinstance(model.layers[0], PackedBlock)
-    plain = sum(isinstance(layer, PackedBlock) for layer in model.layers)  # one layer of the file has plain matrices
+    call = Block.__call__
+    monkeypatch.setattr(Block, "__call__", lambda block, *args: calls.append(block) or call(block, *args))
+    assert type(model) is lfs.Decoder
     expected = model(ids[:1]).data[0]
+    calls.clear()
     np.testing.assert_allclose(_one_by_one(model, ids), expected, atol=2e-4)
-    assert len(calls) == plain * ids.shape[1] > 0
+    assert not calls
     adapted = model.replace("layers.*.mixer.query", _Shifted)
     assert len(adapted) == len(model.layers)
     np.testing.assert_allclose(_one_by_one(model, ids), model(ids[:1]).data[0], atol=2e-3)
-    assert np.abs(model(ids[:1]).data[0] - expected).max() > 1e-3 and len(calls) == plain * ids.shape[1]
+    assert np.abs(model(ids[:1]).data[0] - expected).max() > 1e-3 and len(calls) >= len(model.layers) * ids.shape[1]
 
 
 @pytest.mark.parametrize("how", ["padding", "record", "gradients"])
@@ -256,7 +256,7 @@ def test_a_packed_model_is_adapted_trained_and_saved_as_the_numbers_it_stands_fo
     model, ids = _packed(), load_file(FIXTURES / "tied.safetensors")["ids"]
     model.save_pretrained(tmp_path / "whole")
     again = lfs.from_pretrained(tmp_path / "whole")
-    np.testing.assert_array_equal(again(ids).data, lfs.from_pretrained(FIXTURES / "tied.gguf")(ids).data)
+    np.testing.assert_array_equal(again(ids).data, lfs.from_pretrained(FIXTURES / "tied.gguf", packed=False)(ids).data)
     model.freeze()
     model.replace("layers.*.mixer.query", _Shifted)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -268,6 +268,25 @@ def test_a_packed_model_is_adapted_trained_and_saved_as_the_numbers_it_stands_fo
         losses.append(lfs.accumulate_gradients(model, **batch))
         optimizer.step()
     assert losses[-1] < losses[0] - 0.1
+
+
+def test_matrices_stay_packed_unless_told_otherwise():
+    path = FIXTURES / "tied.gguf"
+
+    def kinds(**how):
+        return {type(module) for _, module in lfs.from_pretrained(path, **how).named_modules()}
+
+    assert PackedLinear in kinds() and PackedLinear in kinds(packed=True)
+    for how in ({"packed": False}, {"dequantize": True}, {"dtype": np.float64}):
+        assert PackedLinear not in kinds(**how)
+    with pytest.raises(ValueError, match="pass one"):
+        lfs.from_pretrained(path, packed=True, dequantize=True)
+
+
+def test_codes_are_not_trained():
+    model, settings = _packed(), lfs.training.TrainingSettings(steps=1)
+    with pytest.raises(ValueError, match=r"packed=False"):
+        lfs.training.train(model, None, settings)
 
 
 def test_a_packed_model_begins_with_a_prefix():

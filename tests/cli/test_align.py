@@ -45,6 +45,18 @@ def test_a_run_from_beginning_to_end(start, tmp_path, capsys):
     assert "holds a run already (finished; choose another --out, or --force to replace it)" in capsys.readouterr().err
 
 
+def test_a_text_may_look_like_anything(start, tmp_path, capsys):
+    """The reward "true" is a setting's text, no truth value; with --json only the report is on standard output."""
+    few = ["answers=4", "minibatch=2", "training_prompts=6", "reward_tokens=1500"]
+    ppo = ["align", "--method", "ppo", "--data", "tales", "--model", start, *QUICK, "--json"]
+    ppo += [part for text in few for part in ("--set", text)]
+    assert main([*ppo, "--out", str(tmp_path / "learned")]) == 0
+    printed, told = capsys.readouterr()
+    assert json.loads(printed)["steps"] == 2 and "learning a reward model" in told
+    assert main([*ppo, "--set", "reward=true", "--out", str(tmp_path / "true")]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 2
+
+
 def test_the_table_is_printed_and_nothing_else_is_needed(capsys):
     assert main(["align", "--methods"]) == 0
     printed = capsys.readouterr().out

@@ -39,6 +39,24 @@ def test_every_command_has_its_three_parts_and_help():
         assert end.value.code == 0
 
 
+def test_every_action_of_a_command_has_help(capsys):
+    import argparse
+    import importlib
+
+    asked = []
+    for name in cli.commands():
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"llm_from_scratch.cli.{name}").add_arguments(parser)
+        within = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        asked += [(name, word) for choices in within for word in choices]
+    assert ("data", "clean") in asked
+    for words in asked:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words, "--help"])
+        assert end.value.code == 0
+        assert " ".join(words) in capsys.readouterr().out
+
+
 def test_overview_lists_commands_in_the_order_of_need(capsys):
     assert cli.main([]) == 0
     text = capsys.readouterr().out

@@ -171,6 +171,13 @@ def generate(capsys, directory, *more):
     return code, capsys.readouterr()
 
 
+def test_a_refusal_of_generate_begins_a_line_of_its_own(finished, capsys):
+    for wrong in (["--min-p", "2"], ["--beams", "3", "--temperature", "0.5"]):
+        code = cli.main(["generate", "--model", str(finished), "--prompt", "The", *wrong])
+        shown = capsys.readouterr()
+        assert code == 2 and shown.err.startswith("error: ") and shown.out in ("", "The\n")
+
+
 def test_generate_streams_what_json_says(finished, capsys):
     for prompt in ("Once there was", ""):
         code, shown = generate(capsys, finished, "--prompt", prompt, "--seed", "4")
@@ -190,10 +197,32 @@ def test_generate_stops_before_a_string(finished, capsys):
     assert json.loads(cut.out)["texts"][0] == text[: text.index(stop)]
 
 
+def test_generate_with_beams_and_limits(finished, capsys):
+    beams = ["--beams", "3", "--length-penalty", "0.5", "--no-repeat-ngram", "3", "--prompt", "Once"]
+    code, shown = generate(capsys, finished, *beams)
+    assert code == 0
+    _, told = generate(capsys, finished, *beams, "--seed", "9", "--json")  # nothing is drawn
+    assert shown.out == "Once" + json.loads(told.out)["texts"][0] + "\n"
+    _, greedy = generate(capsys, finished, "--prompt", "Once", "--temperature", "0", "--json")
+    for limit in ("--min-p", "--typical-p"):  # so narrow that one token is left: min-p's is the most probable
+        _, narrow = generate(
+            capsys, finished, "--prompt", "Once", limit, "1" if limit == "--min-p" else "1e-9", "--json"
+        )
+        assert (json.loads(narrow.out)["texts"] == json.loads(greedy.out)["texts"]) == (limit == "--min-p")
+
+
 @pytest.mark.parametrize(
     "more",
     [
         ["--temperature", "-1"],
+        ["--min-p", "nan"],
+        ["--typical-p", "0"],
+        ["--no-repeat-ngram", "0"],
+        ["--beams", "0"],
+        ["--beams", "2", "--samples", "2"],
+        ["--beams", "2", "--top-p", "0.9"],
+        ["--beams", "2", "--length-penalty", "inf"],
+        ["--length-penalty", "2"],
         ["--top-p", "2"],
         ["--top-k", "0"],
         ["--max-new-tokens", "-5"],
@@ -203,7 +232,8 @@ def test_generate_stops_before_a_string(finished, capsys):
 )
 def test_generate_refuses_nonsense(finished, capsys, more):
     code, captured = generate(capsys, finished, *more)
-    assert code == 2 and captured.err.startswith("error: ")
+    assert code == 2 and captured.err.startswith("error: ") and "_" not in captured.err
+    assert more[0] == "--stop" or any(word in captured.err for word in more if word.startswith("--"))
 
 
 def test_generate_without_a_model(tmp_path, capsys):

@@ -6,10 +6,10 @@ import os
 import random
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import pytest
+from killing import in_child
 
 from llm_from_scratch import cli
 
@@ -18,48 +18,11 @@ SMALL = "--layers 1 --width 16 --heads 2 --context 32 --batch 4 --vocabulary 300
 COMMAND = ["train", "--data", "tales:40", *SMALL, "--steps", "4", "--checkpoint-every", "2", "--seed", "3", "--out"]
 COMPARED = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "log.jsonl", "run.json",
             "step-4/optimizer.safetensors", "step-4/state.json", "data/train.tokens", "data/SHA256SUMS"]  # fmt: skip
-CHANGES = ("open", "replace", "rename", "mkdir", "rmdir", "unlink", "fsync", "truncate")
 
 
-def in_child(arguments, kill_at=0):
-    """Run a command in a forked child that dies at its kill_at-th call that changes files: status, calls made."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            os.close(reader)
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
-            calls = count_calls(kill_at)
-            code = cli.main([str(argument) for argument in arguments])
-            os.write(writer, str(calls[0]).encode())
-        finally:
-            os._exit(code)
-    os.close(writer)
-    _, status = os.waitpid(child, 0)
-    with os.fdopen(reader, "rb") as pipe:
-        calls = pipe.read()
-    return os.waitstatus_to_exitcode(status), int(calls or 0)
-
-
-def count_calls(place):
-    calls = [0]
-
-    def counted(function):
-        def call(*args, **kwargs):
-            calls[0] += 1
-            if calls[0] == place:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
-
-        return call
-
-    for name in CHANGES:
-        setattr(os, name, counted(getattr(os, name)))
-    return calls
+def run(arguments, kill_at=0):
+    """Run a command in a child that dies at its kill_at-th call that changes files: status, calls made."""
+    return in_child(lambda: cli.main([str(argument) for argument in arguments]), kill_at)
 
 
 def contents(directory):
@@ -69,8 +32,8 @@ def contents(directory):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     directory = tmp_path_factory.mktemp("whole") / "run"
-    assert in_child([*COMMAND, tmp_path_factory.mktemp("warm") / "run"])[0] == 0  # what is made once is made
-    code, calls = in_child([*COMMAND, directory])
+    assert run([*COMMAND, tmp_path_factory.mktemp("warm") / "run"])[0] == 0  # what is made once is made
+    code, calls = run([*COMMAND, directory])
     assert code == 0 and calls > 50
     return contents(directory), calls
 
@@ -79,12 +42,12 @@ def complete(directory):
     """Bring a run to its end the way the messages say; how."""
     if (directory / "report.json").exists():
         return "finished"
-    resumed = in_child(["train", "--resume", "--out", directory])[0]
+    resumed = run(["train", "--resume", "--out", directory])[0]
     if (directory / "report.json").exists():
         assert resumed == 0
         return "resumed"
     assert resumed == 2 and not (directory / "run.json").exists()
-    assert in_child([*COMMAND, directory])[0] == 0
+    assert run([*COMMAND, directory])[0] == 0
     return "begun"
 
 
@@ -105,7 +68,7 @@ def test_killed_at_any_write(tmp_path, reference):
     ways = set()
     for place in places(calls):
         directory = tmp_path / str(place)
-        assert in_child([*COMMAND, directory], kill_at=place)[0] == -signal.SIGKILL
+        assert run([*COMMAND, directory], kill_at=place)[0] == -signal.SIGKILL
         ways.add(complete(directory))
         assert contents(directory) == wanted, place
         assert not temporaries(directory), place
@@ -117,13 +80,13 @@ def test_killed_while_an_old_run_is_removed(tmp_path, reference):
     """--force, killed: what is left is still a run that can be replaced."""
     wanted, _ = reference
     old = tmp_path / "old"
-    assert in_child([*COMMAND, old])[0] == 0
+    assert run([*COMMAND, old])[0] == 0
     (old / "data" / "mine.txt").write_text("not theirs", encoding="utf-8")
     for place in range(1, 40, 6):
         directory = tmp_path / "run"
         shutil.copytree(old, directory)
-        assert in_child([*COMMAND, directory, "--force"], kill_at=place)[0] == -signal.SIGKILL
-        assert in_child([*COMMAND, directory, "--force"])[0] in (0, 2)  # 2 where only foreign files were left
+        assert run([*COMMAND, directory, "--force"], kill_at=place)[0] == -signal.SIGKILL
+        assert run([*COMMAND, directory, "--force"])[0] in (0, 2)  # 2 where only foreign files were left
         if (directory / "report.json").exists():
             assert contents(directory) == wanted
         assert (directory / "data" / "mine.txt").read_text(encoding="utf-8") == "not theirs"
@@ -132,5 +95,5 @@ def test_killed_while_an_old_run_is_removed(tmp_path, reference):
 
 def test_temporaries_of_others_are_not_ours(tmp_path):
     (tmp_path / "notes.tmp").write_text("mine", encoding="utf-8")
-    assert in_child([*COMMAND, tmp_path])[0] == 2
+    assert run([*COMMAND, tmp_path])[0] == 2
     assert [path.name for path in Path(tmp_path).iterdir()] == ["notes.tmp"]

@@ -32,6 +32,9 @@ def test_spelling_that_does_not_matter_and_borders_that_do():
     assert contamination(["the fox it jumps"], ["the fox", "it jumps"], n=4).value == 0  # no run crosses documents
     assert contamination(["the fox it jumps"], iter(["one", "two"]), n=2).shares.tolist() == [0]
     assert contamination(["the fox"], ["see the fox run"]).value == 1  # shorter than 13 words: all of it
+    assert contamination(["the _cafe\u0301_ of"], ["in The Café of"], n=3).value == 1  # slanted
+    # A script without spaces: its characters are its words.
+    assert contamination(["他昨天走了,下雨"], ["所以他昨天走了"], n=4).examples == {0: "他 昨 天 走"}
 
 
 def test_equal_texts_are_both_found():

@@ -172,7 +172,9 @@ def test_remove_leftovers(tmp_path):
     for name in (".latest.1-2.tmp", "latest", "notes.tmp", ".hidden.tmp"):
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / ".folder.1-2.tmp").mkdir()
-    assert remove_leftovers(tmp_path) == [".latest.1-2.tmp"]  # nobody else's temporary files
+    (tmp_path / ".saving-1-2.tmp").mkdir()
+    (tmp_path / ".saving-1-2.tmp" / "model.safetensors").write_bytes(b"half")
+    assert remove_leftovers(tmp_path) == [".latest.1-2.tmp", ".saving-1-2.tmp"]  # nobody else's temporary files
     assert names(tmp_path) == [".folder.1-2.tmp", ".hidden.tmp", "latest", "notes.tmp"]
 
 

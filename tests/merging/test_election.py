@@ -16,7 +16,7 @@ BASE, *TUNED = (of(FROZEN, model) for model in ("base", "0", "1", "2"))
 WEIGHTS = (0.5, 1.0, 0.7)
 
 
-def _equal(found, case, atol=1e-6):
+def assert_equal(found, case, atol=1e-6):
     expected = of(FROZEN, case)
     assert found.keys() == expected.keys()
     for name in expected:
@@ -25,10 +25,10 @@ def _equal(found, case, atol=1e-6):
 
 @pytest.mark.parametrize("density", [0.2, 0.5, 1.0])
 def test_the_authors_code_gives_the_same(density):
-    _equal(M.ties(BASE, TUNED, None, density=density, scale=0.6), f"authors {density}")
-    _equal(M.ties(BASE, TUNED, [1, 1, 1], density=density, scale=0.6, normalize=False), f"authors sum {density}")
+    assert_equal(M.ties(BASE, TUNED, None, density=density, scale=0.6), f"authors {density}")
+    assert_equal(M.ties(BASE, TUNED, [1, 1, 1], density=density, scale=0.6, normalize=False), f"authors sum {density}")
     turned = [{name: 2 * BASE[name] - model[name] for name in BASE} for model in TUNED]
-    _equal(M.ties(BASE, turned, None, density=density), f"authors opposite {density}", 2e-6)
+    assert_equal(M.ties(BASE, turned, None, density=density), f"authors opposite {density}", 2e-6)
 
 
 def test_the_frozen_case_has_ties_whose_sign_the_majority_settles():
@@ -50,7 +50,7 @@ def _tensors(models):
 @pytest.mark.parametrize("density", [0.2, 0.5, 1.0])
 def test_peft_gives_the_same(density):
     found = M.ties(BASE, TUNED, WEIGHTS, density=density, dialect="peft")
-    _equal({name: found[name] - BASE[name] for name in BASE}, f"peft {density}")
+    assert_equal({name: found[name] - BASE[name] for name in BASE}, f"peft {density}")
 
 
 def test_the_dialects_differ():

@@ -28,6 +28,15 @@ def test_a_weight_is_what_the_plain_functions_say(shape, monkeypatch):
             np.testing.assert_allclose(weight.transposed_matmul(y), y @ weight.expand().T, atol=2e-5)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 6.0])
+def test_a_row_is_what_it_is_alone_only_without_outliers(threshold):
+    rng = np.random.default_rng(0)
+    weight = Int8Weight.of(rng.normal(size=(7, 64)).astype(np.float32), threshold=threshold)
+    x = 3 * rng.normal(size=(20, 64)).astype(np.float32)
+    alone = np.concatenate([weight.matmul(row[None]) for row in x])
+    assert weight.rows_independent == np.array_equal(weight.matmul(x), alone) == (threshold == 0)
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 def test_gradients(rows):
     """With every input an outlier the product is one in floats, which has a gradient; else it is that of the codes."""

@@ -21,7 +21,7 @@ def codes_of(name):
     return np.arange(2**bits).astype(np.uint8 if bits <= 8 else np.uint16)
 
 
-def same(ours, theirs):
+def assert_same(ours, theirs):
     np.testing.assert_array_equal(ours, theirs)  # NaN where they have NaN
     np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))  # of zeros and NaN too
 
@@ -30,7 +30,7 @@ def same(ours, theirs):
 def test_all_codes_stand_for_what_they_stand_for_elsewhere(name):
     codes = codes_of(name)
     with np.errstate(invalid="ignore"):
-        same(FORMATS[name].decode(codes), codes.view(PEERS[name]).astype(np.float64))
+        assert_same(FORMATS[name].decode(codes), codes.view(PEERS[name]).astype(np.float64))
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -41,7 +41,7 @@ def test_all_codes_come_back(name):
     assert again.dtype == codes.dtype
     known = ~np.isnan(numbers)
     np.testing.assert_array_equal(again[known], codes[known])
-    same(kind.decode(again), numbers)
+    assert_same(kind.decode(again), numbers)
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -81,7 +81,7 @@ def test_float32_at_half_a_million_patterns_and_their_half_way_points():
     with np.errstate(invalid="ignore", over="ignore"):
         wide = codes.view(np.float32).astype(np.float64)
         above = np.nextafter(codes.view(np.float32), np.float32(np.inf)).astype(np.float64)
-    same(kind.decode(codes), wide)
+    assert_same(kind.decode(codes), wide)
     known = ~np.isnan(wide)
     np.testing.assert_array_equal(kind.encode(wide[known]), codes[known])
     half = ((wide + above) / 2)[known]
@@ -109,7 +109,7 @@ def test_a_general_description_fits_other_formats_too():
     ):
         kind = FloatFormat(exponent, mantissa, bias, top)
         codes = np.arange(2**kind.bits).astype(np.uint8)
-        same(kind.decode(codes), codes.view(other).astype(np.float64))
+        assert_same(kind.decode(codes), codes.view(other).astype(np.float64))
     assert FloatFormat(8, 0, 127, "nan").decode(127).tolist() == 1.0  # powers of two only
 
 

@@ -43,6 +43,14 @@ def test_products_by_either_way(kind, count):
     np.testing.assert_allclose(weight.transposed_matmul(y), y @ rows, atol=1e-4)
 
 
+def test_products_in_several_panels(monkeypatch):
+    monkeypatch.setattr("llm_from_scratch.quantization.packed._PANEL", 64 * 64)  # one tile at a time
+    weight, rows = _weight("Q4_1", outputs=200)
+    x, y = (np.random.default_rng(1).normal(size=(20, n)).astype(np.float32) for n in (64, 200))
+    np.testing.assert_allclose(weight.matmul(x), x @ rows.T, atol=1e-4)
+    np.testing.assert_allclose(weight.transposed_matmul(y), y @ rows, atol=2e-4)
+
+
 def test_k_quants_keep_their_groups_of_sixteen():
     blocks = np.random.default_rng(3).integers(0, 256, (65, 210)).astype(np.uint8)
     blocks[:, 208:] = np.float16(0.01).tobytes()[0], np.float16(0.01).tobytes()[1]
@@ -67,6 +75,22 @@ def test_layers():
     np.testing.assert_allclose(layer(lfs.Tensor(x)).data, x @ rows.T + 1, atol=1e-4)
     ids = np.array([[5, 69]])
     np.testing.assert_array_equal(PackedEmbedding(weight)(ids).data, rows[ids])
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "Q8_0", "positive"])
+def test_weights_of_earlier_files_are_read(kind):
+    """Codes (tiles, inputs, 64), or two in a byte: output o in the low half, o + 32 in the high one."""
+    codes = np.random.default_rng(4).integers(0, 16, (2, 24, 64)).astype(np.int8)
+    scale, minimum = np.random.default_rng(5).normal(size=(2, 2, 3, 64)).astype(np.float32)
+    none = np.zeros((0, 0, 0), np.float32)
+    bytes_ = codes if kind == "Q8_0" else (codes[..., :32] | (codes[..., 32:] << 4)).view(np.uint8)
+    arrays = {"codes": bytes_, "scale": scale, "minimum": minimum if kind == "Q4_1" else none}
+    weight = PackedWeight.of_parts(arrays, {"outputs": 100})
+    values = codes.reshape(2, 3, 8, 64) * scale[:, :, None] + (minimum[:, :, None] if kind == "Q4_1" else 0)
+    wanted = values.reshape(2, 24, 64).swapaxes(0, 1).reshape(24, 128)[:, :100]
+    np.testing.assert_allclose(weight.expand(), wanted, rtol=1e-6, atol=1e-6)
+    again = PackedWeight.of_parts(weight.arrays(), weight.fields())
+    np.testing.assert_array_equal(again.expand(), weight.expand())
 
 
 def test_what_does_not_fit_is_refused():

@@ -77,3 +77,6 @@ def test_how_a_run_trains():
     made = beginning.training_settings(none, 10, 1e-2, warmup=2, evaluations=40, weight_decay=0.0, seed=7)
     assert (made.warmup, made.evaluate_every, made.checkpoint_every) == (2, 1, 0)
     assert (made.weight_decay, made.seed) == (0.0, 7)
+    saving = {"storage": "bfloat16", "stochastic_rounding": False, "recompute": True, "shard_optimizer": True}
+    made = beginning.training_settings({**given, **saving}, 10, 1e-2, warmup=2, evaluations=4)
+    assert {name: getattr(made, name) for name in saving} == saving

@@ -25,3 +25,15 @@ def test_its_tokenizer_is_ready_for_chats_and_questions(tmp_path):
         assert len(tokenizer.encode(word)) == len(tokenizer.encode(" " + word)) == 1, word
     assert [len(tokenizer.encode(digit)) for digit in "0123456789"] == [1] * 10
     assert len(tokenizer.encode("1906")) == 4
+
+
+def test_the_larger_one_reads_what_the_books_model_read_and_its_draft_too():
+    large, draft = quickstart.large_recipe(3), quickstart.draft_recipe("runs/large", 3)
+    check_model(large)
+    rows = quickstart.large_settings().steps * large.batch_size
+    assert rows < quickstart.LARGE_TALES * (1 - 2 * large.validation_fraction)  # none is read twice
+    alike = ("data", "vocabulary", "special_tokens", "words", "context", "seed")
+    assert all(getattr(large, name) == getattr(draft, name) for name in alike)
+    assert draft.layers < large.layers and draft.width < large.width and draft.teacher == "runs/large"
+    settings = quickstart.large_settings(steps=50, seed=3)
+    assert settings.steps == 50 and settings.warmup <= 50 and settings.seed == 3

@@ -7,15 +7,7 @@ import pytest
 from standin import StandIn, sampler
 
 from llm_from_scratch import families
-from llm_from_scratch.recipes.recipe import (
-    Recipe,
-    batches,
-    build_model,
-    check_model,
-    prepare_corpus,
-    published_config,
-    validation_batches,
-)
+from llm_from_scratch.recipes.recipe import Recipe, build_model, check_model, prepare_corpus, published_config
 from llm_from_scratch.training import TrainingSettings
 from llm_from_scratch.training.budget import fit_steps, seconds_per_step
 
@@ -56,19 +48,6 @@ def test_a_corpus_is_prepared_once_and_again_for_another_recipe(tmp_path):
     assert other.tokenizer.vocab_size == 300
 
 
-def test_batches_of_a_recipe(tmp_path):
-    recipe = Recipe(data="tales:60", validation_fraction=0.2, vocabulary=400, context=32, batch_size=4)
-    corpus = prepare_corpus(recipe, tmp_path)
-    batch = next(batches(recipe, corpus))
-    assert batch["ids"].shape == (4, 32) and "segments" in batch
-    held_out = validation_batches(recipe, corpus)
-    first, second = list(held_out()), list(held_out())
-    assert all(np.array_equal(a["ids"], b["ids"]) for a, b in zip(first, second))
-    assert 0 < sum((b["targets"] >= 0).sum() for b in first) <= 50_000 + 4 * 32
-    with pytest.raises(ValueError, match="takes"):
-        batches(Recipe(data="tales:60", validation_fraction=0.2, vocabulary=400, context=32, batch_size=10_000), corpus)
-
-
 def test_an_embedding_may_start_wider(tmp_path):
     small = {"data": "tales:20", "vocabulary": 300, "validation_fraction": 0.2, "width": 16, "heads": 2, "layers": 1}
     tokenizer = prepare_corpus(Recipe(**small), tmp_path).tokenizer
@@ -79,34 +58,6 @@ def test_an_embedding_may_start_wider(tmp_path):
     assert wide.embedding.weight.dtype == np.float32
     other = wide.layers[0].mixer.query.weight.data
     assert np.array_equal(other, usual.layers[0].mixer.query.weight.data)
-
-
-def test_attention_may_begin_as_a_copier(tmp_path):
-    """A head that looks at one token adds a part of this token, so with tied embeddings it is likelier to be said."""
-    small = {"data": "tales:20", "vocabulary": 300, "validation_fraction": 0.2, "width": 64, "layers": 2, "context": 32}
-    tokenizer = prepare_corpus(Recipe(**small), tmp_path).tokenizer
-    usual = build_model(Recipe(**small, embedding_std=0.2), tokenizer)
-    model = build_model(Recipe(**small, embedding_std=0.2, copying=0.5), tokenizer)
-    for layer, before in zip(model.layers, usual.layers):
-        value, output = layer.mixer.value.weight.data, layer.mixer.output.weight.data
-        assert np.array_equal(output, value.T) and np.isclose(value.std(), np.sqrt(0.5 / 64), rtol=0.05)
-        assert np.array_equal(layer.mixer.query.weight.data, before.mixer.query.weight.data)  # nothing else is touched
-    assert not np.array_equal(*(layer.mixer.value.weight.data for layer in model.layers))
-    shares = {}
-    for name, network in (("as published", usual), ("copying", model)):
-        ids = np.random.default_rng(0).integers(0, 300, (64, 32))
-        logits = network(ids).numpy()[:, -1]
-        read = np.zeros((64, 300), bool)
-        np.put_along_axis(read, ids[:, :-1], True, 1)
-        np.put_along_axis(read, ids[:, -1:], False, 1)  # its own embedding is in the stream anyway
-        shares[name] = logits[read].mean() - logits[~read].mean()
-    assert shares["copying"] > 0.5 and abs(shares["as published"]) < 0.1, shares
-    grouped = build_model(Recipe(**small, heads=4, key_value_heads=2, copying=0.5), tokenizer).layers[0].mixer
-    value, output = grouped.value.weight.data.reshape(64, 2, 16), grouped.output.weight.data.reshape(4, 16, 64)
-    for head in range(4):
-        assert np.array_equal(output[head], value[:, head // 2].T)
-    with pytest.raises(ValueError, match="has none"):
-        build_model(Recipe(**small, family="mamba", copying=0.5), tokenizer)
 
 
 def test_a_tokenizer_may_have_what_its_text_has_not(tmp_path):

@@ -149,3 +149,24 @@ def test_the_tasks_that_are_scored_are_those_that_were_asked():
 
 def test_a_value_clip_of_zero_is_none(start):
     assert rewarded._settings(settings_for("ppo", start, **PPO, value_clip=0)).value_clip is None
+
+
+def test_a_reward_model_is_read_as_it_was_learned_whatever_its_base_is_stored_in(start, tmp_path):
+    """Ranks read what the first of them has kept: in the bfloat16 of its base it would be another one."""
+    base = lfs.from_pretrained(start)
+    for path in start.iterdir():
+        (tmp_path / "base" / path.name).parent.mkdir(exist_ok=True)
+        (tmp_path / "base" / path.name).write_bytes(path.read_bytes())
+    base.save_pretrained(tmp_path / "base", dtype="bfloat16")
+    settings = settings_for("ppo", tmp_path / "base", **PPO)
+    first, again = (aligning.prepare_run(settings, say=lambda text: None).identity for _ in range(2))
+    assert first == again
+
+
+def test_a_reward_model_in_float64_is_read_to_the_bit(start, tmp_path):
+    model = RewardModel(lfs.from_pretrained(start).astype(np.float64))
+    model.head.weight.data[:] = np.random.default_rng(0).normal(size=model.head.weight.shape)
+    model.save_pretrained(tmp_path / "kept", dtype=np.float64)
+    found = RewardModel.from_pretrained(tmp_path / "kept")
+    for (name, mine), (_, theirs) in zip(model.named_parameters(), found.named_parameters()):
+        assert np.array_equal(mine.data, theirs.data) and theirs.dtype == np.float64, name

@@ -4,12 +4,29 @@ import math
 
 import pytest
 
-from llm_from_scratch.recipes.settings import LEAST, check_settings
+from llm_from_scratch.recipes.settings import LEAST, MEMORY, check_settings
+from llm_from_scratch.training import TrainingSettings
 
 
 def test_what_can_be():
     check_settings({**LEAST, "lr": 1e-9, "method": "dpo", "beta": -1.0})  # the last two are for others to judge
     check_settings(dict.fromkeys((*LEAST, "lr")))  # None: it follows from the rest
+    check_settings({**MEMORY, "storage": "bfloat16", "recompute": True})
+
+
+def test_what_takes_less_memory_is_what_training_knows():
+    own = TrainingSettings(steps=1)
+    assert {name: getattr(own, name) for name in MEMORY} == MEMORY
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("storage", "float16", ValueError), ("storage", 16, ValueError), ("recompute", 1, TypeError),
+     ("stochastic_rounding", "yes", TypeError), ("shard_optimizer", 0, TypeError)],
+)  # fmt: skip
+def test_memory_that_cannot_be(name, value, error):
+    with pytest.raises(error, match=name):
+        check_settings({name: value})
 
 
 @pytest.mark.parametrize("name", LEAST)

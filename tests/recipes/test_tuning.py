@@ -7,6 +7,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.data import ExampleSampler, example_batches
+from llm_from_scratch.parallel import RankExchange, run_ranks
 from llm_from_scratch.recipes.tuning import Tuning, carry_out, changed_settings, clear, state_of
 from llm_from_scratch.training import TrainingSettings, read_log
 
@@ -87,6 +88,15 @@ def test_a_killed_run_goes_on_to_the_byte(tmp_path, make, killed_after):
     assert carry_out(tmp_path / "again", "align", make, **QUIET) is not None
     for name in ("log.jsonl", "run.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_ranks_with_other_settings_are_named_before_anything_is_written(tmp_path, make):
+    def work(end):
+        return carry_out(tmp_path / "run", "align", make, {"seed": end.rank}, exchange=RankExchange(end), **QUIET)
+
+    with pytest.raises(ValueError, match="rank 1 is not like rank 0: settings.seed is 1, not 0"):
+        run_ranks(2, work)
+    assert state_of(tmp_path / "run") == "new"
 
 
 def test_a_run_goes_on_as_it_was_begun_or_not_at_all(tmp_path, make):

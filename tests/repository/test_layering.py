@@ -25,7 +25,7 @@ LATE = {"cli": "a command loads what it needs when it is called, so that --help 
 # Imports by a name that is only known when the program runs.
 AT_RUN_TIME = {
     "__init__": "the public names, loaded when first used",
-    "data": "the public names, loaded when first used",
+    "public_names": "the public names of rooms, loaded when first used: the fit of scaling needs SciPy",
     "kernels.dispatch": "the compiled twin of a kernel, at its first call: without numba none is ever imported",
     "families": "a family is found by its file being there",
     "cli": "the module of the command that was typed",

@@ -13,18 +13,24 @@ import llm_from_scratch
 PACKAGE = Path(llm_from_scratch.__file__).parent
 TESTS = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
-BESIDE = {"chapters", "exercises", "repository"}  # what they test is no part of the package
+# What they test is no part of the package, or they hold no tests.
+BESIDE = {"chapters", "exercises", "helpers", "repository"}
 
 ACROSS = {
-    "checkpoints": {"test_ends": "what ends and begins a text, whatever file and command says it"},
+    "checkpoints": {
+        "test_ends": "what ends and begins a text, whatever file and command says it",
+        "test_exports": "what is saved, opened by other libraries and held to the formats' rules",
+    },
     "cli": {
         "test_runs": "quickstart, train and generate, one after the other, to the files that they leave",
         "test_output": "what all commands print, under encodings and to readers that go away",
     },
+    "data": {"test_verdicts": "rules of curation against datatrove's filters"},
     "evaluation": {"test_parity": "likelihoods against lm-eval's"},
     "families": {
         "test_parity": "all families against the transformers library",
         "test_author_references": "families against their authors' own code",
+        "test_batch_invariance": "a row's logits, to the bit, whatever is computed beside it",
         "test_invariants": "what holds for any family",
     },
     "functional": {"test_torch_reference": "many functions against PyTorch, frozen"},

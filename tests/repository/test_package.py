@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import llm_from_scratch as lfs
 
@@ -52,7 +53,7 @@ def test_requirements_and_pyproject_are_in_step():
 
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     runtime = re.search(r"^dependencies = \[\n(.*?)^\]", pyproject, re.M | re.S).group(1)
-    extras = re.findall(r"^(?:chapters|test) = \[(.*?)\]", pyproject, re.M)
+    extras = re.findall(r"^(?:chapters|test|curation|mpi) = \[(.*?)\]", pyproject, re.M)
     declared = names(runtime) | {name for extra in extras for name in names(extra.replace(", ", "\n"))}
     assert declared == names((ROOT / "requirements.txt").read_text(encoding="utf-8"))
 
@@ -64,3 +65,30 @@ def test_no_file_is_too_long_for_one_sitting():
         if (n := path.read_text(encoding="utf-8").count("\n")) > 350
     }
     assert not long, f"split these: {long}"
+
+
+def test_the_version_is_told_alike_everywhere():
+    told = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)[1]
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert lfs.__version__ == told == citation()["version"] == re.search(r"^## (\S+)", changes, re.M)[1]
+
+
+def citation():
+    return yaml.load((ROOT / "CITATION.cff").read_text("utf-8"), Loader=yaml.BaseLoader)  # a version is no float
+
+
+def test_the_citation_is_one():
+    """What the format asks for (version 1.2.0): its required keys, no unknown ones, and their kinds."""
+    found = citation()
+    assert found["cff-version"] == "1.2.0" and found["type"] == "software"
+    assert {"message", "title", "authors", "cff-version"} <= found.keys()
+    assert found.keys() <= {"cff-version", "message", "type", "title", "abstract", "authors", "version", "license",
+                            "keywords", "date-released", "repository-code", "url", "doi"}  # fmt: skip
+    assert found["authors"] and all(author.keys() & {"name", "family-names"} for author in found["authors"])
+    assert found["license"] == "MIT" and (ROOT / "LICENSE").read_text("utf-8").startswith("MIT License")
+
+
+def test_the_changelog_names_every_command():
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    commands = {path.stem for path in (ROOT / "llm_from_scratch" / "cli").glob("[a-z]*.py")}
+    assert commands <= set(re.findall(r"`(\w+)`", changes))

@@ -49,7 +49,8 @@ def test_every_command_of_the_page_is_understood(words: list[str]) -> None:
     command = importlib.import_module(f"llm_from_scratch.cli.{words[0]}")
     parser = argparse.ArgumentParser(exit_on_error=False)
     command.add_arguments(parser)
-    parser.parse_args(words[1:])
+    _, unknown = parser.parse_known_args(words[1:])  # an ArgumentError for a value that is refused
+    assert not unknown
 
 
 def test_each_run_begins_with_one_that_the_page_has_made() -> None:

@@ -24,7 +24,7 @@ def metadata():
     return made
 
 
-def _check(tokenizer, cases):
+def assert_frozen(tokenizer, cases):
     for kind, allowed in (("special", "all"), ("plain", ())):
         assert len(cases[kind]) == 18
         for case in cases[kind]:
@@ -35,15 +35,15 @@ def _check(tokenizer, cases):
 def test_ids_equal_llama_cpp(metadata):
     tokenizer = tokenizer_from_gguf_metadata(metadata)
     assert tokenizer.pre_tokenizer.name == "digits"
-    _check(tokenizer, REDUCED)
+    assert_frozen(tokenizer, REDUCED)
 
 
 def test_from_a_file(metadata, tmp_path):
     write_gguf(tmp_path / "words.gguf", metadata, {})
     tokenizer = Tokenizer.from_pretrained(tmp_path / "words.gguf")
-    _check(tokenizer, REDUCED)
+    assert_frozen(tokenizer, REDUCED)
     tokenizer.save(tmp_path / "saved")
-    _check(Tokenizer.from_pretrained(tmp_path / "saved"), REDUCED)
+    assert_frozen(Tokenizer.from_pretrained(tmp_path / "saved"), REDUCED)
 
 
 def test_special_tokens_and_roles(metadata):
@@ -88,7 +88,7 @@ def test_damage_is_named(metadata, change, message):
 def test_the_real_file():
     tokenizer = Tokenizer.from_pretrained(REAL)
     assert tokenizer.vocab_size == 49152
-    _check(tokenizer, json.loads((HERE / "smollm2_tokens.json").read_text(encoding="utf-8")))
+    assert_frozen(tokenizer, json.loads((HERE / "smollm2_tokens.json").read_text(encoding="utf-8")))
 
 
 # --- What a file leaves unsaid, and what it says oddly ----------------------------------------------------------------

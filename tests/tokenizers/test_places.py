@@ -28,7 +28,7 @@ def core(text, start, end):
     return start, end
 
 
-def check(tokenizer, text):
+def assert_places(tokenizer, text):
     """What must hold: the ids are those of encode, places do not go back, and no sign that is not white is left out."""
     ids, starts, ends = encode_with_places(tokenizer, text)
     assert ids.tolist() == tokenizer.encode(text, allowed_special="all")
@@ -71,7 +71,7 @@ def test_every_token_has_a_place_and_every_character_a_token(settings):
         "hello world, two spaces and café, né " * 9, 330, special_tokens=["<|end|>"], **settings
     )
     for text in TEXTS:
-        check(tokenizer, text)
+        assert_places(tokenizer, text)
 
 
 def test_saved_kinds_keep_their_places(tmp_path):

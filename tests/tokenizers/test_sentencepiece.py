@@ -36,7 +36,7 @@ def models() -> dict[str, Tokenizer]:
     return {name: Tokenizer.from_pretrained(FIXTURES / f"{name}.model") for name in MODELS}
 
 
-def check(tokenizer: Tokenizer, frozen: dict) -> None:
+def assert_frozen(tokenizer: Tokenizer, frozen: dict) -> None:
     for text, ids in zip(TEXTS, frozen["ids"], strict=True):
         assert tokenizer.encode(text) == ids, text
         assert list(tokenizer.encode_iter([text[:3], text[3:]])) == ids, text
@@ -52,7 +52,7 @@ def check(tokenizer: Tokenizer, frozen: dict) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_ids_and_texts_are_those_of_sentencepiece(models, name):
     assert isinstance(models[name], SentencePieceTokenizer)
-    check(models[name], read(f"{name}.json"))
+    assert_frozen(models[name], read(f"{name}.json"))
 
 
 def test_ids_and_texts_of_mistral_on_the_pieces_they_use():
@@ -62,7 +62,7 @@ def test_ids_and_texts_of_mistral_on_the_pieces_they_use():
     pieces[3:259] = [Piece(f"<0x{byte:02X}>", 0.0, Kind.BYTE) for byte in range(256)]
     for number, text, score in frozen["pieces"]:
         pieces[number] = Piece(text, score)
-    check(SentencePieceTokenizer(pieces), frozen)
+    assert_frozen(SentencePieceTokenizer(pieces), frozen)
 
 
 @pytest.mark.skipif(
@@ -76,7 +76,7 @@ def test_ids_and_texts_of_the_real_mistral_model():
     tokenizer = Tokenizer.from_pretrained(path)
     assert (tokenizer.vocab_size, tokenizer.bos_id, tokenizer.eos_id) == (32000, 1, 2)
     assert tokenizer.encode("Hello", add_special_tokens=True) == [1, 22557]
-    check(tokenizer, frozen)
+    assert_frozen(tokenizer, frozen)
 
 
 @pytest.mark.parametrize("name", read("json.json"))
@@ -132,7 +132,7 @@ def test_a_gguf_file_with_scores_gives_the_same_tokenizer(models, tmp_path):
     }
     write_gguf(tmp_path / "words.gguf", metadata, {})
     tokenizer = Tokenizer.from_pretrained(tmp_path / "words.gguf")
-    check(tokenizer, read("llama.json"))
+    assert_frozen(tokenizer, read("llama.json"))
     assert (tokenizer.bos_id, tokenizer.eos_id) == (1, 2)
     assert tokenizer.encode("a", add_special_tokens=True) == [1, *tokenizer.encode("a")]
     write_gguf(

@@ -18,7 +18,7 @@ FIXTURES = Path(__file__).parent / "fixtures" / "sentencepiece"
 RAW = (FIXTURES / "llama.model").read_bytes()
 
 
-def refused(path: Path, message: str) -> None:
+def assert_refused(path: Path, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         Tokenizer.from_pretrained(path)
     assert str(path) in str(caught.value)
@@ -78,26 +78,26 @@ def test_a_damaged_model_is_refused(tmp_path, name):
     change(model)
     path = tmp_path / "tokenizer.model"
     path.write_bytes(model.SerializeToString())
-    refused(path, message)
+    assert_refused(path, message)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 500, len(RAW) // 2, len(RAW) - 1000, len(RAW) - 3])
 def test_a_model_that_is_cut_short_is_refused(tmp_path, size):
     (tmp_path / "tokenizer.model").write_bytes(RAW[:size])
-    refused(tmp_path / "tokenizer.model", "damaged")
+    assert_refused(tmp_path / "tokenizer.model", "damaged")
 
 
 def test_a_piece_that_is_not_utf8_is_named(tmp_path):
     spelt = "▁the".encode()
     at = RAW.index(b"\n\x06" + spelt)
     (tmp_path / "tokenizer.model").write_bytes(RAW[:at] + RAW[at:].replace(spelt, b"\xff" * len(spelt), 1))
-    refused(tmp_path / "tokenizer.model", "piece 261 is not UTF-8: b'")
+    assert_refused(tmp_path / "tokenizer.model", "piece 261 is not UTF-8: b'")
 
 
 @pytest.mark.parametrize("raw", [b"hello, world", b"\xff" * 100, json.dumps({"a": 1}).encode(), bytes(1000)])
 def test_what_is_no_model_is_refused(tmp_path, raw):
     (tmp_path / "tokenizer.model").write_bytes(raw)
-    refused(tmp_path / "tokenizer.model", "damaged")
+    assert_refused(tmp_path / "tokenizer.model", "damaged")
 
 
 # --- tokenizer.json ------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_a_damaged_tokenizer_json_is_refused(tmp_path, content, name):
     change, message = JSON_DAMAGE[name]
     change(content)
     (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-    refused(tmp_path / "tokenizer.json", message)
+    assert_refused(tmp_path / "tokenizer.json", message)
 
 
 # --- GGUF, and pieces given by hand --------------------------------------------------------------------------

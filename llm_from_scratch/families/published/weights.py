@@ -81,8 +81,9 @@ class WeightTable:
     renamed: tuple[tuple[str, str], ...] = ()
 
     def bind(self, shapes: Shapes) -> list[Binding]:
-        """Apply the rows to a model's parameters, {name: shape}; every parameter must be covered exactly
-        once.
+        """Apply the rows to a model's parameters, {name: shape} -> a binding for each tensor.
+
+        ValueError, naming row or parameter, unless every parameter is covered exactly once.
 
         >>> table = WeightTable((Row("layers.{i}.up.{w}", "h.{i}.fc.{w}"),))
         >>> [(b.ours, b.theirs) for b in table.bind({"layers.7.up.weight": (2, 3), "layers.7.up.bias": (3,)})]
@@ -114,7 +115,8 @@ class WeightTable:
         """Fill the model's parameters from `store`; return {their name: number format stored}.
 
         dtype: of the parameters; None is float32, or float64 where all tensors are stored so. Everything is checked
-        first.
+        first: ValueError naming every tensor that is missing, surplus, of another shape or no floating-point numbers,
+        and, as it is read, one whose numbers are too large for dtype.
         """
         parameters = dict(model.named_parameters())
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
@@ -140,7 +142,7 @@ class WeightTable:
     def match(self, shapes: Shapes, store: Store) -> tuple[list[Binding], Store, dict[str, str]]:
         """The rows applied to a model's parameters, the store, and where in it each tensor stands: {their name: name}.
 
-        Everything is checked, and nothing read but a stored copy of a tied head.
+        Everything is checked, with the errors of `load`, and nothing read but a stored copy of a tied head.
         """
         bindings = self.bind(shapes)
         absent = frozenset(getattr(store, "absent", ()))  # listed by an index, held by no file
@@ -154,7 +156,8 @@ class WeightTable:
     ) -> dict[str, TensorSource]:
         """Our arrays {name: array} as their tensors, made one by one when they are written.
 
-        formats: {their name: number format}; where none is given, the arrays' own.
+        formats: {their name: number format}; where none is given, the arrays' own. Numbers too large for their format
+        are a ValueError when the tensor is made.
         """
         sources = {}
         for binding in self.bind({name: array.shape for name, array in arrays.items()}):

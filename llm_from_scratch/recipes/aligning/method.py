@@ -21,7 +21,7 @@ from ...training import TrainingSettings
 from ...training.objectives import Objective
 from ...training.run import Sampler
 from ..beginning import open_model, steps_of, training_settings
-from ..settings import check_settings
+from ..settings import MEMORY, check_settings
 from ..tuning import Tuning
 from .measures import AnswerMeasures
 from .sources import KINDS, Source
@@ -42,6 +42,7 @@ COMMON: Mapping[str, Any] = {
     "seed": 0,
     "threads": None,
     "checkpoint_every": None,
+    **MEMORY,
 }
 
 

@@ -99,9 +99,10 @@ def learned_reward(setup: Setup) -> RewardModel:
         return RewardModel.from_pretrained(kept)
     setup.say(f"learning a reward model from {s['reward_tokens']:,} tokens of preferences")
     model = train_reward_model(setup, s["reward_tokens"])
-    if kept is not None:
-        model.save_pretrained(kept)
-    return model
+    if kept is None:
+        return model
+    model.save_pretrained(kept, dtype=model.dtype)  # not in the fewer bytes of a base in bfloat16
+    return RewardModel.from_pretrained(kept)  # as whoever comes later finds it
 
 
 def train_reward_model(setup: Setup, tokens: int) -> RewardModel:
