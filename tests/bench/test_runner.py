@@ -51,6 +51,24 @@ def test_a_contender_that_fails_is_left_out_and_the_others_are_measured(monkeypa
     assert result["contenders"]["good"]["median"] > 0 and "left out" in table(result)
 
 
+def test_memory_of_the_compiler_is_not_that_of_the_work(monkeypatch, tmp_path):
+    """A process that had to compile begins anew, and finds everything in the cache."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "compiled"))
+    play(
+        monkeypatch,
+        tmp_path,
+        "import numpy as np\n"
+        "def looking():\n"
+        "    from llm_from_scratch.kernels import optimizers\n"
+        "    again = os.environ.get('LLM_FROM_SCRATCH_BENCH_AGAIN')\n"
+        "    return saying(lambda: optimizers.within(np.zeros(9), 1.0), again=again)\n"
+        "case = Case('t', {'ours': looking})",
+    )
+    for again in ("1", None):
+        result = runner.run_case("c", Case("t", {"ours": int}), threads=1, rounds=1, seconds=0.001)
+        assert result["contenders"]["ours"]["again"] == again
+
+
 def test_one_that_does_not_answer_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "PATIENCE", 0.2)
     play(monkeypatch, tmp_path, "case = Case('t', {'ours': lambda: time.sleep(3600)})")
