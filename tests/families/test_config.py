@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -148,10 +147,8 @@ def test_published_configs_are_the_sizes_of_that_name(name: str) -> None:
 
 
 def test_a_model_larger_than_the_machine_is_refused_at_once() -> None:
-    started = time.perf_counter()
     with pytest.raises(MemoryError, match=r"parameters, which take [\d,.]+ GB as float32; this machine has"):
         lfs.build("llama", hidden_size=2**20, num_hidden_layers=1000, intermediate_size=2**22)
-    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize("command", ["generate", "chat"])
