@@ -132,7 +132,8 @@ def _rest(threads: int) -> Iterator[tuple[str, Case]]:
         "torch (fused)": partial(peers.adamw, 10_000_000, threads, fused=True),
         "torch (foreach)": partial(peers.adamw, 10_000_000, threads, fused=False),
     }
-    yield "adamw", Case("AdamW, 10M parameters", adamw)
+    known = {"without a look at every gradient first": partial(ours.adamw, 10_000_000, threads, looks=False)}
+    yield "adamw", Case("AdamW, 10M parameters", adamw, beside=known)
     losses = {
         WE: partial(_with, head_arrays, ours.cross_entropy),
         "torch": partial(_with, head_arrays, peers.cross_entropy, threads),
