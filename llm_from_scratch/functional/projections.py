@@ -11,6 +11,8 @@ from ..checks import check_targets, floating, shapes
 from ..kernels import losses
 from ..kernels.row_products import product
 
+_WORTH_JOINING = 128  # rows from which on a product gains more by its width than it costs to lay matrices side by side
+
 
 @primitive
 def linear(x, weight, bias=None, /, *, transposed=False):
@@ -98,8 +100,14 @@ def queries_keys_values(
             raise ValueError(f"queries_keys_values: {count} heads cannot be cut from {x.shape} times {matrix.shape}")
     if len({bias is None for bias in biases}) > 1:
         raise ValueError("queries_keys_values: all of query, key and value have a bias, or none")
-    bias = None if query_bias is None else np.concatenate(biases)
-    y, _ = linear.__wrapped__(x, np.concatenate(matrices, axis=1), bias)
+    rows = x.reshape(-1, x.shape[-1])
+    if len(rows) < _WORTH_JOINING:
+        y = np.concatenate([product(rows, matrix) for matrix in matrices], axis=1)
+    else:
+        y = product(rows, np.concatenate(matrices, axis=1))
+    if query_bias is not None:
+        y += np.concatenate(biases)
+    y = y.reshape(*x.shape[:2], -1)
     edges = np.cumsum([0, *(matrix.shape[1] for matrix in matrices)])
     parts = zip(edges, edges[1:], (heads, key_value_heads, key_value_heads))
     cut = [y[..., low:high].reshape(*x.shape[:2], count, -1).transpose(0, 2, 1, 3) for low, high, count in parts]

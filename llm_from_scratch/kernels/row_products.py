@@ -15,6 +15,7 @@ import numpy as np
 
 from .dispatch import backend, kernel
 
+_SOME_ROWS, _LARGE = 8, 1 << 18  # up to so many rows, and from so many numbers on, BLAS on all cores is slower
 _wanted: contextvars.ContextVar[bool] = contextvars.ContextVar("batch_invariant", default=False)
 
 
@@ -57,10 +58,13 @@ def is_batch_invariant() -> bool:
 def product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """x @ matrix, (..., N, I) and (..., I, O): by BLAS, or by `row_product` where `batch_invariant` holds.
 
+    Also by that for some rows and a large matrix, as when several texts are written side by side: BLAS copies the
+    matrix first, and takes up to five times as long for two rows as for one.
+
     >>> product(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
-    if not _wanted.get() or min(x.ndim, matrix.ndim) < 2:
+    if min(x.ndim, matrix.ndim) < 2 or not (_wanted.get() or _reads_in_place(x, matrix)):
         return x @ matrix
     if x.ndim == matrix.ndim == 2:
         return row_product(x, matrix)
@@ -70,6 +74,11 @@ def product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     for i in np.ndindex(lead):
         y[i] = row_product(x[i], matrix[i])
     return y
+
+
+def _reads_in_place(x: np.ndarray, matrix: np.ndarray) -> bool:
+    few = x.ndim == matrix.ndim == 2 and 2 <= len(x) <= _SOME_ROWS and matrix.size >= _LARGE
+    return few and x.dtype == matrix.dtype and x.dtype.kind == "f" and matrix.flags.c_contiguous
 
 
 @kernel(contiguous=False)

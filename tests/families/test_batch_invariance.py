@@ -11,7 +11,7 @@ import llm_from_scratch as lfs
 from llm_from_scratch.kernels import sharing
 from llm_from_scratch.kernels.compiled import packed, row_products, whole_attention
 from llm_from_scratch.kernels.dispatch import backend
-from llm_from_scratch.kernels.row_products import row_product
+from llm_from_scratch.kernels.row_products import product, row_product
 from llm_from_scratch.layers import (
     AttentionSpec,
     FeedForwardSpec,
@@ -256,9 +256,28 @@ def test_rows_one_by_one_and_together_have_the_bits_of_a_sum_from_left_to_right(
         )
         for layout in (matrix, np.ascontiguousarray(matrix.T).T, np.repeat(matrix, 2, axis=1)[:, ::2]):
             together = row_product(x, layout)
-            for count in (1, 2, 64):
+            for count in (1, 2, 3, 15, 16, 17, 64):
                 assert np.array_equal(row_product(x[:count], layout), together[:count])
             assert np.array_equal(together, row_product(x, matrix))  # however the matrix lies
+
+
+def test_some_rows_of_a_large_matrix_are_read_in_place(monkeypatch):
+    """Without the switch, too; all else is left to BLAS, which is faster there."""
+    taken, rng = [], np.random.default_rng(6)
+    seen = "llm_from_scratch.kernels.row_products.row_product"
+    monkeypatch.setattr(seen, lambda x, matrix: taken.append(len(x)) or row_product(x, matrix))
+    for dtype, most in (("float32", 1e-5), ("float64", 1e-13)):
+        matrix = rng.normal(size=(300, 900)).astype(dtype)
+        for count in range(1, 12):
+            x = rng.normal(size=(count, 300)).astype(dtype)
+            y = product(x, matrix)
+            assert y.dtype == dtype and np.abs(y - x.astype(float) @ matrix).max() < most * 300
+    assert taken == [*range(2, 9)] * 2
+    taken.clear()
+    x = rng.normal(size=(4, 300))
+    for a, b in ((x, matrix[:, :800]), (x, matrix[:, :600].copy()), (x.astype("f4"), matrix), (x[None], matrix)):
+        np.testing.assert_allclose(product(a, b), a @ b, rtol=1e-12)
+    assert not taken
 
 
 def test_the_twins_refuse(monkeypatch):

@@ -2,8 +2,8 @@
 
 A panel is as wide as a tile and DEPTH deep. It is copied, with zeros where the matrix ends, and then met by a tile of
 ROWS rows after another. Sums that go on in the next panel are put down and taken up again unchanged. A matrix that lies
-the other way round (a tied head) is turned on the way, square by square. One row does not wait for panels: it meets
-some rows of the matrix after others, where they lie.
+the other way round (a tied head) is turned on the way, square by square. FEW rows do not wait for panels, which take
+longer to copy than to read: they meet some rows of the matrix after others, where they lie.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .registers import (
 DEPTH = (16 << 10) // BYTES  # of float32: a panel takes half of the first cache
 PANELS = 4  # copied at once, so that more of each row of the matrix is read along
 BLOCK = 20 * MOST_ROWS  # rows whose stretch of DEPTH stays in the second cache
+FEW = 16  # rows at most that meet the matrix where it lies
 TOGETHER = 8  # rows of the matrix that one row of x meets side by side: reading all along, as memory likes it
 ALONE = 1 << 21  # products that are done before another thread would have come
 
@@ -46,14 +47,15 @@ def row_product(x, matrix):
         matrix = np.array(matrix, order="C")
     flat = as_strided(matrix, (matrix.size,), (matrix.itemsize,), writeable=False)
     rows = np.array(x, order="C").reshape(-1)  # a copy, writable: one type for every call
-    if count > 1:
+    grouped = count > (1 if upright else FEW)
+    if grouped:
         rows = _as_groups(rows, count, depth)
     most = MOST_BYTES // x.itemsize
-    y = np.empty((1 if count == 1 else up(count, ROWS), up(outputs, most)), x.dtype)
+    y = np.empty((up(count, ROWS) if grouped else count, up(outputs, most)), x.dtype)
     panels = -(-outputs // most)
 
     def work(first, last):
-        _row_product(rows, flat, upright, depth, outputs, first * most, min(last * most, outputs), y)
+        _row_product(rows, grouped, flat, upright, depth, outputs, first * most, min(last * most, outputs), y)
 
     share(panels, work, alone=count * depth * outputs < ALONE)
     y = y[:count, :outputs]
@@ -69,13 +71,13 @@ def _as_groups(x, count, depth):
 
 
 @compiled
-def _row_product(x, matrix, upright, depth, outputs, first, last, y):
-    """Columns first … last - 1 of y. x: of one row as it is, of more as `_as_groups` lays them out."""
+def _row_product(x, grouped, matrix, upright, depth, outputs, first, last, y):
+    """Columns first … last - 1 of y. x: few rows as they are, or grouped as `_as_groups` lays them out."""
     rows, stride = y.shape
     wide = PANELS * BYTES // y.itemsize
     lanes, square = BYTES // y.itemsize, SQUARE // y.itemsize
     panels = np.empty(DEPTH * wide, y.dtype)
-    if rows == 1 and upright:
+    if upright and not grouped:  # one row
         deep = depth // square * square
         whole = first + (last - first) // lanes * lanes if deep else first
         for column in range(first, whole, lanes):
@@ -84,14 +86,15 @@ def _row_product(x, matrix, upright, depth, outputs, first, last, y):
                 as_columns(matrix, column * depth + deep, depth, lanes, depth - deep, lanes, panels)
                 multiply_narrow_row(x, deep, 0, 1, panels, 0, lanes, depth - deep, y, column, 0, True)
         first = whole
-    elif rows == 1:
+    elif not grouped:
         whole = first + (last - first) // wide * wide
         for start in range(0, depth, TOGETHER):
             for column in range(first, whole, wide):
-                multiply_row(
-                    x, start, 0, 1, matrix, start * outputs + column, outputs, min(TOGETHER, depth - start),
-                    y, column, 0, start > 0,
-                )  # fmt: skip
+                for r in range(rows):
+                    multiply_row(
+                        x, r * depth + start, 0, 1, matrix, start * outputs + column, outputs,
+                        min(TOGETHER, depth - start), y, r * stride + column, 0, start > 0,
+                    )  # fmt: skip
         first = whole
     for column in range(first, last, wide):
         here = min(wide, last - column)
@@ -111,8 +114,11 @@ def _row_product(x, matrix, upright, depth, outputs, first, last, y):
             for low in range(0, rows, BLOCK):
                 for n in range(count):
                     panel, at = n * deep * lanes, column + n * lanes
-                    if rows == 1:
-                        multiply_narrow_row(x, start, 0, 1, panels, panel, lanes, deep, y, at, 0, start > 0)
+                    if not grouped:
+                        for r in range(rows):
+                            multiply_narrow_row(
+                                x, r * depth + start, 0, 1, panels, panel, lanes, deep, y, r * stride + at, 0, start > 0
+                            )
                         continue
                     for r in range(low, min(low + BLOCK, rows), ROWS):
                         multiply_tile(
