@@ -129,9 +129,13 @@ def _joined(runs: Iterable[Mapping[str, Any]], goals: tuple[Goal, ...]) -> list[
         if not isinstance(measured, Mapping) or not {"goals", "cases", "machine"} <= measured.keys():
             raise ValueError("these are not the numbers of a run: bench --all --json FILE writes them")
         kind = measured["machine"]["processor"], measured["kind"]
-        before = kinds.get(kind, {"cases": {}})
-        kinds[kind] = {**measured, "cases": {**before["cases"], **measured["cases"]}}
-    return [{**joined, "goals": judged(joined["cases"], goals)} for joined in kinds.values()]
+        before = kinds.get(kind, {"cases": {}, "rounds": []})
+        rounds = [*before["rounds"], measured["rounds"]]
+        kinds[kind] = {**measured, "cases": {**before["cases"], **measured["cases"]}, "rounds": rounds}
+    for joined in kinds.values():
+        joined["goals"] = judged(joined["cases"], goals)
+        joined["rounds"] = " to ".join(map(str, sorted({min(joined["rounds"]), max(joined["rounds"])})))
+    return list(kinds.values())
 
 
 def _heading(measured: Mapping[str, Any]) -> str:

@@ -59,11 +59,11 @@ def test_runs_of_different_processors_are_never_one_table(measured):
 
 
 def test_parts_of_a_run_are_one_table(measured):
-    first, second = measured(), measured()
+    first, second = measured(), {**measured(), "rounds": 5}
     second["cases"] = {"d": {**second["cases"]["c"], "title": "other"}, "c": {**second["cases"]["c"], "title": "again"}}
     text = markdown([first, second], (*measured.goals, Goal("d", "torch", 1.0)))
     assert text.count("| work | threads |") == 1 and "| other | 2 |" in text
-    assert "| again | 2 |" in text and "| work | 2 |" not in text
+    assert "| again | 2 |" in text and "| work | 2 |" not in text and "; 3 to 5 rounds, medians):" in text
 
 
 def test_the_page_keeps_what_stands_around_the_marks():
