@@ -88,11 +88,11 @@ def _sum(sums, i, step):
 
 
 @compiled(inline="always")
-def _close(y, high, low, s, offset, scale, least, m):
-    """y + scale · (s · (high + low / 2^15) + offset) + least · m, at the end of a block."""
-    both = vectors.add_product(high, low, vectors.spread(FINEST))
-    y = vectors.add_product(y, vectors.add_product(offset, both, s), scale)
-    return vectors.add_product(y, least, m)
+def _close(y, high, low, s, offset, scale, least, at, m, like):
+    """y + scale · (s · (high + low / 2^15) + offset) + least · m, at the end of a block: its numbers stand at `at`."""
+    both = vectors.add_product(vectors.as_numbers(high, like), vectors.as_numbers(low, like), vectors.spread(FINEST))
+    y = vectors.add_product(y, vectors.add_product(offset, both, s), vectors.load(scale, at))
+    return vectors.add_product(y, vectors.load(least, at), m)
 
 
 @compiled
@@ -114,52 +114,16 @@ def _nibbles(whole, scale, sums, codes, weight_scale, minimum, group, y, first, 
                 a, b = vectors.nibbles(w, 0), vectors.nibbles(w, 1)
                 h0, h1 = vectors.add_pairs(h0, a, whole, k), vectors.add_pairs(h1, b, whole, k)
                 l0, l1 = vectors.add_pairs(l0, a, whole, inputs + k), vectors.add_pairs(l1, b, whole, inputs + k)
-            y0 = _close(
-                y0,
-                vectors.as_numbers(h0, y),
-                vectors.as_numbers(l0, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at),
-                vectors.load(least, at),
-                m,
-            )
-            y1 = _close(
-                y1,
-                vectors.as_numbers(h1, y),
-                vectors.as_numbers(l1, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 16),
-                vectors.load(least, at + 16),
-                m,
-            )
+            y0 = _close(y0, h0, l0, s, offset, weight_scale, least, at, m, y)
+            y1 = _close(y1, h1, l1, s, offset, weight_scale, least, at + 16, m, y)
             h2 = h3 = l2 = l3 = vectors.whole(zero)
             for k in range(i, i + step, 2):
                 w = vectors.words(codes, (t * inputs + k) * 32)
                 a, b = vectors.nibbles(w, 2), vectors.nibbles(w, 3)
                 h2, h3 = vectors.add_pairs(h2, a, whole, k), vectors.add_pairs(h3, b, whole, k)
                 l2, l3 = vectors.add_pairs(l2, a, whole, inputs + k), vectors.add_pairs(l3, b, whole, inputs + k)
-            y2 = _close(
-                y2,
-                vectors.as_numbers(h2, y),
-                vectors.as_numbers(l2, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 32),
-                vectors.load(least, at + 32),
-                m,
-            )
-            y3 = _close(
-                y3,
-                vectors.as_numbers(h3, y),
-                vectors.as_numbers(l3, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 48),
-                vectors.load(least, at + 48),
-                m,
-            )
+            y2 = _close(y2, h2, l2, s, offset, weight_scale, least, at + 32, m, y)
+            y3 = _close(y3, h3, l3, s, offset, weight_scale, least, at + 48, m, y)
         _store(y, t, y0, y1, y2, y3)
 
 
@@ -182,52 +146,16 @@ def _bytes(whole, scale, sums, codes, weight_scale, minimum, group, y, first, la
                 a, b = vectors.signed_bytes(codes, pair), vectors.signed_bytes(codes, pair + 32)
                 h0, h1 = vectors.add_pairs(h0, a, whole, k), vectors.add_pairs(h1, b, whole, k)
                 l0, l1 = vectors.add_pairs(l0, a, whole, inputs + k), vectors.add_pairs(l1, b, whole, inputs + k)
-            y0 = _close(
-                y0,
-                vectors.as_numbers(h0, y),
-                vectors.as_numbers(l0, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at),
-                vectors.load(least, at),
-                m,
-            )
-            y1 = _close(
-                y1,
-                vectors.as_numbers(h1, y),
-                vectors.as_numbers(l1, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 16),
-                vectors.load(least, at + 16),
-                m,
-            )
+            y0 = _close(y0, h0, l0, s, offset, weight_scale, least, at, m, y)
+            y1 = _close(y1, h1, l1, s, offset, weight_scale, least, at + 16, m, y)
             h2 = h3 = l2 = l3 = vectors.whole(zero)
             for k in range(i, i + step, 2):
                 pair = (t * inputs + k) * TILE + 64
                 a, b = vectors.signed_bytes(codes, pair), vectors.signed_bytes(codes, pair + 32)
                 h2, h3 = vectors.add_pairs(h2, a, whole, k), vectors.add_pairs(h3, b, whole, k)
                 l2, l3 = vectors.add_pairs(l2, a, whole, inputs + k), vectors.add_pairs(l3, b, whole, inputs + k)
-            y2 = _close(
-                y2,
-                vectors.as_numbers(h2, y),
-                vectors.as_numbers(l2, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 32),
-                vectors.load(least, at + 32),
-                m,
-            )
-            y3 = _close(
-                y3,
-                vectors.as_numbers(h3, y),
-                vectors.as_numbers(l3, y),
-                s,
-                offset,
-                vectors.load(weight_scale, at + 48),
-                vectors.load(least, at + 48),
-                m,
-            )
+            y2 = _close(y2, h2, l2, s, offset, weight_scale, least, at + 32, m, y)
+            y3 = _close(y3, h3, l3, s, offset, weight_scale, least, at + 48, m, y)
         _store(y, t, y0, y1, y2, y3)
 
 
