@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from llm_from_scratch.book import execute, notebook, structure
-from llm_from_scratch.kernels import processor
 from llm_from_scratch.book.check import check, message
+from llm_from_scratch.kernels import processor
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
 TRAINING = [path for path in CHAPTERS if structure.trains(notebook.read(path))]
