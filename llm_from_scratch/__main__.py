@@ -9,7 +9,7 @@ import sys
 if __name__ == "__main__" and sys.path[:1] == [os.getcwd()]:
     sys.path.append(sys.path.pop(0))
 
-from .cli import main  # noqa: E402: only now
+from .cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,8 @@
 """Equal compute, other sizes: python chapters/results/14_scaling.py [FOLDER] [MINUTES] [rates]
 
 Trains LLaMAs of two layers, 6 to 270 thousand parameters, on tales: each budget of 6ND FLOPs with five widths and
-three seeds. A run is a line of 14_runs.jsonl, appended when it ends; the same command goes on where it stopped, and with
-MINUTES it stops by itself. FOLDER keeps the prepared text between calls. No run reads a tale twice.
+three seeds. A run is a line of 14_runs.jsonl, appended when it ends; the same command goes on where it stopped, and
+with MINUTES it stops by itself. FOLDER keeps the prepared text between calls. No run reads a tale twice.
 
 rates: only looks which learning rate suits which width, and appends to 14_rates.jsonl.
 """
