@@ -38,11 +38,12 @@ def message(differences: Sequence[Difference]) -> str:
     """All of them, where they are kept, and what to do; empty if there are none."""
     if not differences:
         return ""
+    name = differences[0].chapter
     return "\n".join(
         [
             *map(str, differences),
-            f"These differences are kept in {_file(differences[0].chapter)}. If the new output is right, and every "
-            "processor will find it: python -m llm_from_scratch.book run",
+            f"These differences are kept in {_file(name)}. If the new output is right, and every processor will find "
+            f"it: python -m llm_from_scratch.book run chapters/{name.partition(' on ')[0]}.ipynb",
         ]
     )
 

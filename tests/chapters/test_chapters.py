@@ -60,18 +60,22 @@ def lowered(request, pool, lesser):
     return begin(request, pool, test_outputs_repeat_on_a_lesser_processor, lesser)
 
 
+def agrees(checked):
+    differences, _ = checked
+    if differences:
+        pytest.fail(message(differences), pytrace=False)
+
+
 @pytest.mark.chapters
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_outputs_repeat(path, as_it_is):
-    differences, _ = as_it_is[path].result()
-    assert not differences, message(differences)
+    agrees(as_it_is[path].result())
 
 
 @pytest.mark.chapters
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
 def test_outputs_repeat_on_a_lesser_processor(path, lowered):
-    differences, _ = lowered[path].result()
-    assert not differences, message(differences)
+    agrees(lowered[path].result())
 
 
 @pytest.mark.chapters
