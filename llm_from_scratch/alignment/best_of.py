@@ -69,6 +69,7 @@ class BestOf:
 
     @property
     def best(self) -> np.ndarray:
+        """Which answer of each question scores highest, counted from 0."""
         return self.scores.argmax(axis=1)
 
     @property

@@ -94,6 +94,7 @@ class PPO:
         self.__name__ = "PPO"
 
     def count(self, batch: Batch) -> float:
+        """The tokens that are learned from."""
         return float(np.count_nonzero(batch["targets"] != IGNORE))
 
     def __call__(

@@ -58,6 +58,7 @@ class RewardPairs:
     __name__ = "RewardPairs"
 
     def count(self, batch: Batch) -> float:
+        """The comparisons in a batch."""
         return rows_of(batch)
 
     def __call__(
@@ -80,6 +81,7 @@ class RewardRankings:
         self.loss = losses[kind]
 
     def count(self, batch: Batch) -> float:
+        """The comparisons in a batch."""
         return rows_of(batch)
 
     def __call__(

@@ -86,6 +86,7 @@ class ExampleSampler:
 
     @property
     def batches_per_epoch(self) -> int:
+        """Full batches only: an epoch leaves out what fills no batch."""
         return len(self.examples) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:

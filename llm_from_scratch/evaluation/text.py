@@ -43,10 +43,12 @@ class BitsPerByte(Estimate):
 
     @property
     def token_perplexity(self) -> float:
+        """Per token, so only comparable between models of one tokenizer."""
         return _exp(self.nats / self.tokens)
 
     @property
     def byte_perplexity(self) -> float:
+        """Per byte of UTF-8: comparable between tokenizers."""
         return _exp(self.nats / self.bytes)
 
     @property

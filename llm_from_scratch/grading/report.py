@@ -112,6 +112,7 @@ def chapter_lines(report: ChapterReport, hint_steps: int = 0) -> list[str]:
 
 
 def total_line(reports: Sequence[ChapterReport]) -> str:
+    """The last line: points, and how many tasks passed, failed or were not begun."""
     tasks = [task for report in reports for task in report.tasks]
     points, out_of = round(sum(t.points for t in tasks), 1), sum(t.task.points for t in tasks)
     counts = {status: sum(t.status == status for t in tasks) for status in ("passed", "failed", "not started")}

@@ -47,6 +47,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
+        """Whether the check ran and found nothing wrong."""
         return self.status == "passed"
 
     def to_json(self) -> dict[str, Any]:

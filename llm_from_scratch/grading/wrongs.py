@@ -33,10 +33,12 @@ class Verdict:
 
     @property
     def failing(self) -> list[str]:
+        """Names of the checks that the mistake fails."""
         return [result.name for result in self.results if result.status == "failed"]
 
     @property
     def caught(self) -> bool:
+        """Whether the check that is meant for it is among them."""
         return self.meant_check in self.failing
 
     @property

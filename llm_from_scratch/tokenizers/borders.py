@@ -87,6 +87,7 @@ class Borders:
 
     @property
     def can_stream(self) -> bool:
+        """Whether a text may be cut into pieces at all: without borders only the whole text has its tokens."""
         return self.rule != "none"
 
     def split(self, text: str) -> Words:

@@ -26,6 +26,7 @@ class Passage:
 
     @property
     def title(self) -> str:
+        """Who, what and where: "Mia the fox and the lost key in the wood"."""
         facts = self.facts
         return f"{facts.hero} the {facts.kind} and the {facts.thing} {facts.where}"
 

@@ -68,10 +68,12 @@ class Task:
 
     @property
     def answer(self) -> str:
+        """The plain right answer."""
         return self.question.plain
 
     @property
     def answers(self) -> tuple[str, ...]:
+        """Every variant once, the best first."""
         different = dict.fromkeys(self.variants.values())
         return tuple(sorted(different, key=self.score, reverse=True))
 

@@ -38,6 +38,7 @@ class Dice:
         return (_scramble(self._state) * n) >> 64
 
     def choice(self, options: Sequence[T]) -> T:
+        """One of them, each as likely."""
         return options[self.below(len(options))]
 
     def flip(self, times: int = 1, out_of: int = 2) -> bool:
