@@ -242,7 +242,7 @@ class _Reader:
 
 
 def alignment_of(metadata: Mapping[str, Any]) -> int:
-    """What every tensor's offset is a multiple of, in bytes; 32 where the file does not say. ValueError if it cannot be."""
+    """What each tensor's offset is a multiple of, in bytes; 32 unless the file says it. ValueError if it cannot be."""
     value = metadata.get("general.alignment", ALIGNMENT)
     if isinstance(value, bool) or not isinstance(value, int) or not 8 <= value <= 1 << 20 or value & (value - 1):
         raise ValueError(
