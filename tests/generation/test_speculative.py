@@ -135,7 +135,7 @@ def words_left(model, **settings):
 
 
 def test_a_draft_that_runs_out_of_words_ends_nothing():
-    """Each of four words may come once; behind its end token, or where the model goes another way, it is all the same."""
+    """Each of four words may come once: behind an end, or where the model goes another way, that is all the same."""
     for seed in range(20):
         for stop in ([], [1], [2], [3, 2]):
             plain, guessed, went = words_left(Table(seed), stop_tokens=stop)
