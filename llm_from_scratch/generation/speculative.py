@@ -133,7 +133,8 @@ def check_draft(model: Any, draft: Any, prompts: Sequence[int], max_new_tokens: 
         if not getattr(weight, "rows_independent", True):
             raise ValueError(
                 f"{name} is {weight.kind} with outliers, which all tokens read together share: with a draft other "
-                "texts could come out than without. Generate without one, or quantise with threshold=0"
+                "texts could come out than without. Generate without one, quantise with threshold=0, or say "
+                "batch_invariant()"
             )
     longest = max(prompts) + max_new_tokens - 1  # the last token is chosen, never read
     limit = getattr(draft, "position_limit", None)
