@@ -167,7 +167,7 @@ class Conversation:
             del self.messages[start : start + 2]
 
     def _return_to(self, length: int) -> None:
-        """Let the memory hold the first `length` tokens, or none where a layer cannot go back so far: see `shortest`."""
+        """Let the memory hold the first `length` tokens, or none where a layer cannot go back so far."""
         column = length + self._memory.virtual if length else 0  # a learned prefix stands before them
         if column < min(self._memory.shortest, self._memory.length):
             column = length = 0
