@@ -6,6 +6,7 @@ bytes until the character is complete. Shown text is never taken back.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TextIO
@@ -14,7 +15,7 @@ from .stopping import StopStrings
 
 
 class Decodes(Protocol):
-    """What streaming asks of a tokenizer."""
+    """What streaming asks of a tokenizer. It may also have `vocab_size`: ids from there on stand for no text."""
 
     def stream_decoder(self) -> Any:
         """Something with `push(id) -> str`, the text complete after one more id, and `flush() -> str`, the rest."""
@@ -41,8 +42,9 @@ class TextStream:
     def __init__(self, tokenizer: Decodes, stop_strings: Iterable[str] = (), prompt: Sequence[int] = ()) -> None:
         self.stop = StopStrings(stop_strings)
         self._decoder = tokenizer.stream_decoder()
-        if len(prompt):
-            self._decoder.push(int(prompt[-1]))
+        self._size = getattr(tokenizer, "vocab_size", math.inf)
+        for token in [token for token in prompt if token < self._size][-1:]:
+            self._decoder.push(int(token))
         self._length = 0  # characters decoded so far
         self._ends: list[int] = []  # for each token, where its text ends
 
@@ -62,7 +64,7 @@ class TextStream:
         """Take the next token; return the text that may be shown now (often '', while something is held back)."""
         if self.stopped:
             return ""
-        piece = self._decoder.push(int(token))
+        piece = self._decoder.push(int(token)) if token < self._size else ""  # a row that a model has to spare
         self._length += len(piece)
         # A token without text of its own begins a character that is still to come, and belongs to it.
         self._ends.append(self._length + (piece == ""))
