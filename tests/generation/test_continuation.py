@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -146,3 +147,15 @@ def test_rows_that_a_model_has_to_spare_spell_nothing(kind):
         assert row.new == row.kept == said and row.text == "".join(shown) == plain and "red kite" in plain
         (row,) = continue_rows(Scripted(*said), [prompt], stop_strings=["kite"], max_new_tokens=len(said), **settings)
         assert row.text == plain[: plain.index("kite")] and row.kept == said[: len(row.kept)]
+
+
+def test_gaps_of_a_vocabulary_spell_nothing(tmp_path):
+    Tokenizer.train("the red kite", 264, special_tokens=["<end>"]).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    parts["added_tokens"].append({**parts["added_tokens"][0], "id": 300, "content": "<later>"})
+    path.write_text(json.dumps(parts), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    said = [*tokenizer.encode("red"), 280, *tokenizer.encode(" kite")]
+    settings = {"max_new_tokens": len(said), "temperature": 0.0, "stop_tokens": ()}
+    assert len(tokenizer) == 301 and generate_text(Scripted(*said), tokenizer, "x", **settings) == "red kite"
