@@ -72,27 +72,20 @@ class RowBatch:
         self._leave()
         self.waiting = deque(pair for pair in self.waiting if not pair[0].ended)
         new = list(itertools.islice(self.waiting, self.places - len(self.running)))
-        if new:  # first, since they may be too much: then nothing has changed
-            memory, first = read_prompts(self.model, [row for row, _ in new])
-        tokens = [row.new[-1] for row, _ in self.running]
-        logits = list(read_tokens(self.model, tokens, self._memory)) if tokens else []
-        if new:
-            if self.running:
-                join(self._memory, memory)
-            else:
-                self._memory = memory
-            logits, self.running = [*logits, *first], self.running + new
-        for _ in new:
-            self.waiting.popleft()
-        raised: BaseException | None = None
-        for (row, sampling), scores in zip(self.running, logits):
-            try:
-                _add_token(row, sampling, scores)
-            except BaseException as error:
-                row.ended, row.failure, raised = True, error, raised or error
+        # Prompts first, since they may be too much: then nothing has changed.
+        memory, logits = read_prompts(self.model, [row for row, _ in new]) if new else (None, [])
+        if self.running:
+            tokens = [row.new[-1] for row, _ in self.running]
+            logits = [*read_tokens(self.model, tokens, self._memory), *logits]
+        if self.running and new:
+            join(self._memory, memory)
+        elif new:
+            self._memory = memory
+        self.running = self.running + [self.waiting.popleft() for _ in new]
+        raised = [_add_token(*pair, scores) for pair, scores in zip(self.running, logits)]
         ended = self._leave()
-        if raised is not None:
-            raise raised
+        for error in filter(None, raised):
+            raise error
         return ended
 
     def _leave(self) -> list[Row]:
@@ -110,11 +103,19 @@ class RowBatch:
             self.step()
 
 
-def _add_token(row: Row, sampling: Sampling, scores: np.ndarray) -> None:
-    """One more token; where settings leave none, or scores are no numbers, this row alone ends, and says why."""
+def _add_token(row: Row, sampling: Sampling, scores: np.ndarray) -> BaseException | None:
+    """One more token; where settings leave none, or scores are no numbers, this row alone ends, and says why.
+
+    It also ends where its stream raises something, which is given back.
+    """
     try:
-        token = sampling.choose(scores, row.seen, row.rng)
-    except ValueError as error:
-        row.fail(error)
-    else:
-        row.add(token)
+        try:
+            token = sampling.choose(scores, row.seen, row.rng)
+        except ValueError as error:
+            row.fail(error)
+        else:
+            row.add(token)
+    except BaseException as error:
+        row.ended, row.failure = True, error
+        return error
+    return None
