@@ -73,11 +73,10 @@ class RowBatch:
         self.waiting = deque(pair for pair in self.waiting if not pair[0].ended)
         new = list(itertools.islice(self.waiting, self.places - len(self.running)))
         # Prompts first, since they may be too much: then nothing has changed.
-        memory, logits = read_prompts(self.model, [row for row, _ in new]) if new else (None, [])
-        if self.running:
-            tokens = [row.new[-1] for row, _ in self.running]
-            logits = [*read_tokens(self.model, tokens, self._memory), *logits]
-        if self.running and new:
+        memory, first = read_prompts(self.model, [row for row, _ in new]) if new else (None, np.empty(0))
+        tokens = [row.new[-1] for row, _ in self.running]
+        logits = [*(read_tokens(self.model, tokens, self._memory) if tokens else ()), *first]
+        if tokens and new:
             join(self._memory, memory)
         elif new:
             self._memory = memory
