@@ -8,6 +8,7 @@ from typing import Any
 from ..checkpoints import from_pretrained
 from ..generation import Speculation
 from ..generation.draft_speed import DraftSpeed, expected_tokens, seconds_per_token
+from ..generation.sampling import NoTokenLeft
 from ..tokenizers import Tokenizer
 
 GUESSES = 5
@@ -65,8 +66,10 @@ class Drafting:
         limits = [each.position_limit for each in (model, self.draft) if each.position_limit is not None]
         tokens = min([_CALIBRATION, *limits])
         room = min([len(ids), *(limit - tokens + 1 for limit in limits)])  # the last token is never read
-        about = {"tokens": tokens, **choice}
-        token, guess = (seconds_per_token(each, ids[:room], **about) for each in (model, self.draft))
+        try:
+            token, guess = self._seconds(model, ids[:room], tokens, **choice)
+        except NoTokenLeft:  # the text used up what a ban on repeats leaves
+            token, guess = self._seconds(model, ids[:room], tokens, **{**choice, "no_repeat_ngram_size": None})
         reading = max(0.0, (self.seconds - went.proposed * guess) / went.passes)
         speed, a = DraftSpeed(token, guess, reading, self.guesses), went.acceptance
         best = speed.best(a)
@@ -77,6 +80,11 @@ class Drafting:
             "speed_up": went.tokens_per_pass * went.passes * token / self.seconds,
             "best_guesses": best, "best_speed_up": speed.speed_up(a, best),
         }  # fmt: skip
+
+    def _seconds(self, model: Any, ids: list[int], tokens: int, **choice: Any) -> tuple[float, float]:
+        """What a token takes each of the two models."""
+        token, guess = (seconds_per_token(each, ids, tokens, **choice) for each in (model, self.draft))
+        return token, guess
 
 
 def told(account: dict[str, Any], greedy: bool) -> str:

@@ -129,6 +129,9 @@ class Conversation:
     def clear(self) -> None:
         """Forget the conversation (not the system message)."""
         self.messages = list(self._first)
+        self._forget()
+
+    def _forget(self) -> None:
         self._seen: list[int] = []  # what the memory holds
         self._memory = self.model.new_memory(1)
 
@@ -136,16 +139,16 @@ class Conversation:
         """The model's answer, also noted in `messages`. Ctrl-C ends it early and keeps what was said.
 
         When the conversation outgrows the model's context, its oldest turns are left out. Raises ValueError when a
-        single question does not fit.
+        single question does not fit. A question that gets no answer is not kept.
         """
         before = list(self.messages)
         self.messages.append({"role": "user", "content": text})
         try:
-            ids = self._fitting(max_new_tokens)
-        except ValueError:
+            answer = self._continue(self._fitting(max_new_tokens), max_new_tokens, stream)
+        except Exception:
             self.messages = before
+            self._forget()
             raise
-        answer = self._continue(ids, max_new_tokens, stream)
         self.messages.append({"role": "assistant", "content": answer})
         return answer
 
@@ -163,6 +166,14 @@ class Conversation:
                 )
             del self.messages[start : start + 2]
 
+    def _return_to(self, length: int) -> None:
+        """Let the memory hold the first `length` tokens, or none where a layer cannot go back so far."""
+        column = length + self._memory.virtual if length else 0  # a learned prefix stands before them
+        if column < min(self._memory.shortest, self._memory.length):
+            column = length = 0
+        self._memory.crop(column)
+        self._seen = self._seen[:length]
+
     def _continue(self, ids: list[int], max_new_tokens: int, stream: Any) -> str:
         from ..generation import TextStream
         from ..training.workers import one_blas_thread
@@ -171,8 +182,8 @@ class Conversation:
         common = 0
         while common < min(len(ids) - 1, len(self._seen)) and ids[common] == self._seen[common]:
             common += 1
-        self._memory.crop(common)
-        self._seen = ids[:common]
+        self._return_to(common)
+        common = len(self._seen)
         text, pieces, count = TextStream(self.tokenizer), [], 0
         began = decoding = time.perf_counter()
         try:
@@ -194,8 +205,8 @@ class Conversation:
                     self._seen.append(token)
         except KeyboardInterrupt:
             # A step may have been cut in the middle: some layers remember a token more than others.
-            self._memory.crop(min(len(self._seen), self._memory.length))
-            self._seen = self._seen[: self._memory.length]
+            held = 0 if self._memory.shortest else self._memory.length - self._memory.virtual
+            self._return_to(max(0, min(len(self._seen), held)))
         pieces.append(text.finish())
         if stream is not None and pieces[-1]:
             stream(pieces[-1])

@@ -23,7 +23,8 @@ def penalise_repetition(logits: np.ndarray, seen: Iterable[int], penalty: float)
     tokens = np.unique(_tokens(seen, logits.size))
     result = logits.copy()
     chosen = result[tokens]
-    result[tokens] = np.where(chosen < 0, chosen * penalty, chosen / penalty)
+    with np.errstate(all="ignore"):  # of the two sides only one is meant
+        result[tokens] = np.where(chosen < 0, chosen * penalty, chosen / penalty)
     return result
 
 

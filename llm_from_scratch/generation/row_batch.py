@@ -10,6 +10,7 @@ Source: Yu et al. 2022, Orca (OSDI), section 3, "iteration-level scheduling".
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -63,19 +64,31 @@ class RowBatch:
         return row
 
     def step(self) -> list[Row]:
-        """One more token for each row that has a place: the rows that ended with it, or failed for want of one."""
+        """One more token for each row that has a place: the rows that ended with it, or failed for want of one.
+
+        What a row's `stream` raises ends that row, and is raised when all others have their token. A row that was given
+        up meanwhile (`Row.fail`) has left its place.
+        """
+        self._leave()
+        self.waiting = deque(pair for pair in self.waiting if not pair[0].ended)
+        new = list(itertools.islice(self.waiting, self.places - len(self.running)))
+        # Prompts first, since they may be too much: then nothing has changed.
+        memory, first = read_prompts(self.model, [row for row, _ in new]) if new else (None, np.empty(0))
         tokens = [row.new[-1] for row, _ in self.running]
-        logits = list(read_tokens(self.model, tokens, self._memory)) if tokens else []
-        new = [self.waiting.popleft() for _ in range(min(len(self.waiting), self.places - len(self.running)))]
-        if new:
-            memory, first = read_prompts(self.model, [row for row, _ in new])
-            if self.running:
-                join(self._memory, memory)
-            else:
-                self._memory = memory
-            logits, self.running = [*logits, *first], self.running + new
-        for (row, sampling), scores in zip(self.running, logits):
-            _add_token(row, sampling, scores)
+        logits = [*(read_tokens(self.model, tokens, self._memory) if tokens else ()), *first]
+        if tokens and new:
+            join(self._memory, memory)
+        elif new:
+            self._memory = memory
+        self.running = self.running + [self.waiting.popleft() for _ in new]
+        raised = [_add_token(*pair, scores) for pair, scores in zip(self.running, logits)]
+        ended = self._leave()
+        for error in filter(None, raised):
+            raise error
+        return ended
+
+    def _leave(self) -> list[Row]:
+        """The rows that have ended give their places back."""
         going = [place for place, (row, _) in enumerate(self.running) if not row.ended]
         ended = [row for row, _ in self.running if row.ended]
         if ended and going:
@@ -89,11 +102,19 @@ class RowBatch:
             self.step()
 
 
-def _add_token(row: Row, sampling: Sampling, scores: np.ndarray) -> None:
-    """One more token; where settings leave none, or scores are no numbers, this row alone ends, and says why."""
+def _add_token(row: Row, sampling: Sampling, scores: np.ndarray) -> BaseException | None:
+    """One more token; where settings leave none, or scores are no numbers, this row alone ends, and says why.
+
+    It also ends where its stream raises something, which is given back.
+    """
     try:
-        token = sampling.choose(scores, row.seen, row.rng)
-    except ValueError as error:
-        row.fail(error)
-    else:
-        row.add(token)
+        try:
+            token = sampling.choose(scores, row.seen, row.rng)
+        except ValueError as error:
+            row.fail(error)
+        else:
+            row.add(token)
+    except BaseException as error:
+        row.ended, row.failure = True, error
+        return error
+    return None

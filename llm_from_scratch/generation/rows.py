@@ -20,7 +20,7 @@ class Row:
     rng: the row's own random numbers, so that its neighbours in a batch do not matter. stop_tokens: the first of these
     ends the row and is part of it. stop_strings (need `tokenizer`): the row ends where one becomes complete in its new
     text. stream: called with each piece of text (with a tokenizer) or each token; a stop token is not shown.
-    failure: why there was no next token, if that is what ended the row; None else.
+    failure: what ended the row before its time: that there was no next token, or what `stream` raised; None else.
 
     >>> row = Row([3, 4], max_new_tokens=5, stop_tokens=[9])
     >>> for token in (5, 9):
@@ -45,7 +45,7 @@ class Row:
         self.max_new_tokens, self.stop_tokens = max_new_tokens, stop_tokens
         self.rng = np.random.default_rng(0) if rng is None else rng
         self.ended = max_new_tokens == 0
-        self.failure: ValueError | None = None
+        self.failure: BaseException | None = None
         self.stream, self._tokenizer, self._strings = stream, tokenizer, list(stop_strings)
         self._text = self._reader()
 
@@ -66,8 +66,8 @@ class Row:
         if stopped or found or len(self.new) == self.max_new_tokens:
             self._end()
 
-    def fail(self, failure: ValueError) -> None:
-        """End the row, since no token can come next; what it has stays."""
+    def fail(self, failure: BaseException) -> None:
+        """End the row, since no token can come next, or shall; what it has stays."""
         self.failure = failure
         self._end()
 

@@ -77,13 +77,15 @@ class Sampling:
     def adjust(self, logits: np.ndarray, seen: Sequence[int]) -> np.ndarray:
         """The logits (V,) that the token is drawn from, after all steps; when greedy after those on repetition only.
 
-        ValueError if no token is left.
+        NoTokenLeft, a ValueError, if there is none.
         """
         logits = self.discourage(check_logits(logits), seen)
-        if self.no_repeat_ngram_size is not None and not (logits > -np.inf).any():
-            raise ValueError(
-                f"after {len(seen)} tokens every next one would repeat {self.no_repeat_ngram_size} in a row: ask for "
-                "fewer tokens, or for a larger no_repeat_ngram_size"
+        if logits.max() == -np.inf:
+            raise NoTokenLeft(
+                f"a repetition_penalty of {self.repetition_penalty} makes every token impossible: take one nearer to 1"
+                if self.no_repeat_ngram_size is None
+                else f"after {len(seen)} tokens every next one would repeat {self.no_repeat_ngram_size} in a row: ask "
+                "for fewer tokens, or for a larger no_repeat_ngram_size"
             )
         if self.temperature == 0:
             return logits
@@ -102,9 +104,17 @@ class Sampling:
         """The first part of the chain, on repetition; of scores (V,) that are logits or log-probabilities."""
         if self.repetition_penalty != 1.0:
             scores = penalise_repetition(scores, seen, self.repetition_penalty)
+            if not scores.max() < np.inf:
+                raise ValueError(
+                    f"a repetition_penalty of {self.repetition_penalty} makes scores infinite: take one nearer to 1"
+                )
         if self.no_repeat_ngram_size is not None:
             scores = forbid_repeated_ngrams(scores, seen, self.no_repeat_ngram_size)
         return scores
+
+
+class NoTokenLeft(ValueError):
+    """Settings forbid every next token."""
 
 
 def greedy(logits: np.ndarray) -> int:
@@ -122,9 +132,11 @@ def scale_by_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
     >>> scale_by_temperature(np.array([1.0, 2.0]), 0.5)
     array([2., 4.])
     """
+    if 1e-3 <= temperature <= 1e3:
+        return logits / temperature
     with np.errstate(over="ignore"):
-        # A tiny temperature may overflow; measured from the largest, only -inf can come of it.
-        return (logits - logits.max()) / logits.dtype.type(temperature) if temperature < 1e-3 else logits / temperature
+        # What overflows is measured from the largest, so that only -inf can come of it; and float32 has no 1e-50.
+        return ((logits - logits.max()).astype(np.float64) / temperature).astype(logits.dtype)
 
 
 def sample(logits: np.ndarray, rng: np.random.Generator) -> int:
@@ -150,8 +162,13 @@ def draw(weights: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def check_logits(logits: np.ndarray) -> np.ndarray:
-    """The row as an array; ValueError if it is empty, holds NaN or +inf, or allows no token at all."""
+    """The row as an array of float32 or float64, the latter for all other numbers.
+
+    ValueError if it is empty, holds NaN or +inf, or allows no token at all.
+    """
     logits = np.asarray(logits)
+    if logits.dtype not in (np.float32, np.float64):
+        logits = logits.astype(np.float64)
     if logits.ndim != 1 or logits.size == 0:
         raise ValueError(f"expected one row of logits (V,), got shape {logits.shape}")
     top = logits.max()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .rows import Row
-from .sampling import Sampling, draw, greedy
+from .sampling import NoTokenLeft, Sampling, draw, greedy
 from .stepping import vocabulary_size
 from .truncation import softmax
 
@@ -76,12 +76,21 @@ def add_speculated_tokens(
 
 
 def _guess(reader: _Reader, row: Row, sampling: Sampling, count: int) -> tuple[list[int], list[np.ndarray]]:
-    """Tokens that the draft draws one after the other, and the distribution that each was drawn from."""
+    """Tokens that the draft draws one after the other, and the distribution that each was drawn from.
+
+    Fewer than `count` where a text would end, or where the draft has no token left: the model may never come there.
+    """
     guesses: list[int] = []
     guessed_from: list[np.ndarray] = []
-    for _ in range(count):
+    while len(guesses) < count and not (guesses and guesses[-1] in row.stop_tokens):
         text = row.seen + guesses
-        guessed_from.append(distribution(reader.read(text, certain=len(row.seen)), text, sampling))
+        logits = reader.read(text, certain=len(row.seen))
+        try:
+            guessed_from.append(distribution(logits, text, sampling))
+        except NoTokenLeft:
+            break
+        except ValueError as error:
+            raise ValueError(f"the draft cannot guess: {error}") from error
         guesses.append(draw(guessed_from[-1], row.rng))
     return guesses, guessed_from
 
@@ -124,7 +133,8 @@ def check_draft(model: Any, draft: Any, prompts: Sequence[int], max_new_tokens: 
         if not getattr(weight, "rows_independent", True):
             raise ValueError(
                 f"{name} is {weight.kind} with outliers, which all tokens read together share: with a draft other "
-                "texts could come out than without. Generate without one, or quantise with threshold=0"
+                "texts could come out than without. Generate without one, quantise with threshold=0, or say "
+                "batch_invariant()"
             )
     longest = max(prompts) + max_new_tokens - 1  # the last token is chosen, never read
     limit = getattr(draft, "position_limit", None)

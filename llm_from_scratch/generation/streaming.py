@@ -17,7 +17,10 @@ class Decodes(Protocol):
     """What streaming asks of a tokenizer."""
 
     def stream_decoder(self) -> Any:
-        """Something with `push(id) -> str`, the text complete after one more id, and `flush() -> str`, the rest."""
+        """Something with `push(id) -> str`, the text complete after one more id, and `flush() -> str`, the rest.
+
+        ValueError for an id that is none of its tokens: a model may have rows to spare.
+        """
 
 
 class TextStream:
@@ -41,8 +44,7 @@ class TextStream:
     def __init__(self, tokenizer: Decodes, stop_strings: Iterable[str] = (), prompt: Sequence[int] = ()) -> None:
         self.stop = StopStrings(stop_strings)
         self._decoder = tokenizer.stream_decoder()
-        if len(prompt):
-            self._decoder.push(int(prompt[-1]))
+        any(self._spell(token) is not None for token in reversed(prompt))  # the last that has a text
         self._length = 0  # characters decoded so far
         self._ends: list[int] = []  # for each token, where its text ends
 
@@ -62,11 +64,18 @@ class TextStream:
         """Take the next token; return the text that may be shown now (often '', while something is held back)."""
         if self.stopped:
             return ""
-        piece = self._decoder.push(int(token))
+        piece = self._spell(token) or ""
         self._length += len(piece)
         # A token without text of its own begins a character that is still to come, and belongs to it.
         self._ends.append(self._length + (piece == ""))
         return self.stop.push(piece)
+
+    def _spell(self, token: int) -> str | None:
+        """What is complete with this token; None for one of the rows that a model has to spare."""
+        try:
+            return self._decoder.push(int(token))
+        except ValueError:
+            return None
 
     def finish(self) -> str:
         """The sequence has ended: show what was held back (an unfinished character as U+FFFD)."""

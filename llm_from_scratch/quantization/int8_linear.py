@@ -5,7 +5,7 @@ are rounded too, so that an output is a step function of its input; the backward
 stand for, straight through the rounding, as bitsandbytes does. Which inputs are outliers all rows of a call decide
 together, as there too: what a token gets depends, by an error of eight bits, on the tokens read with it. A text may
 therefore differ with the batch that it is written in or the pieces that it is read in, and no draft can guess for such
-a model; without outliers (a threshold of 0) every row is what it is alone.
+a model; without outliers (a threshold of 0), or under `batch_invariant`, every row is what it is alone.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Int8Weight(StoredWeight):
 
     @property
     def rows_independent(self) -> bool:
-        """Only without outliers: one row's are taken out of all."""
-        return self.threshold == 0
+        """Only without outliers, since one row's are taken out of all, or under `batch_invariant`."""
+        return self.threshold == 0 or is_batch_invariant()
 
     def expand(self, dtype: Any = np.float32) -> np.ndarray:
         """The numbers, (inputs, outputs)."""

@@ -59,8 +59,8 @@ def find_learning_rate(
     ends early at a loss of more than `worse` times the first, or one that is not finite. Weights and the sampler's
     position are afterwards as before, gradients are cleared, and the same model and seed give the same answer.
 
-    Raises ValueError for rates that do not rise, fewer than 10 steps, a `worse` of 1 or less; KeyboardInterrupt when it
-    was stopped.
+    Raises ValueError for rates that do not rise, fewer than 10 steps, a `worse` of 1 or less; Diverged, one too, where
+    the first loss is not finite; KeyboardInterrupt when it was stopped.
 
     Source: Smith 2017, arXiv:1506.01186, section 3.3 (there in a straight line); the exponential sweep is Gugger's.
     """
@@ -84,7 +84,7 @@ def find_learning_rate(
     def look(step: int, loss: float, model: Any) -> None:
         if step:
             losses.append(loss)
-        if step > 1 and loss > worse * losses[0]:
+        if step > 1 and loss - losses[0] > (worse - 1) * abs(losses[0]):  # which may be below 0
             raise _Enough
 
     broke_off: Exception | None = None
@@ -95,6 +95,8 @@ def find_learning_rate(
         if not outcome.finished:
             raise KeyboardInterrupt
     except (Diverged, _Enough) as error:
+        if not losses:
+            raise  # before any rate was tried
         broke_off = error  # what was seen until then is the answer
     finally:
         for name, p in model.named_parameters():
@@ -120,7 +122,7 @@ def _read(rates: list[float], losses: list[float], diverged: float | None, steps
     bottom = int(np.argmin(smoothed)) if smoothed else 0
     end = "" if diverged is None else f"; it broke off at {diverged:.2g}"
     # The first rates do nothing: what batches differ by is no fall.
-    if bottom < 2 or not start - smoothed[bottom] > max(_FALL * start, 3 * noise / math.sqrt(reach)):
+    if bottom < 2 or not start - smoothed[bottom] > max(_FALL * abs(start), 3 * noise / math.sqrt(reach)):
         reason = f"the loss of {start:.3f} does not fall at any rate that was tried{end}: begin lower, or end higher"
         return RangeTest(tuple(rates), tuple(after), tuple(smoothed), None, None, reason, diverged)
     slope = np.gradient(smoothed)[: bottom + 1]

@@ -217,6 +217,8 @@ class Run:
             raise ValueError(f"step {self.step + 1}: the batch has no target to learn from")
         rng = np.random.default_rng((settings.seed, self.step))  # made from the step: there is no state to save
         self.loss = 0.0
+        for param in self.params:
+            param.grad = None  # of whoever looked between the steps
         with together(observer.passing(self.step + 1, self.model) for observer in self.observers):
             parts = [self.exchange.rows(batch) if count else None for batch, count in zip(batches, counts)]
             parts = [part for part in parts if part and counted(self.objective, part)]

@@ -1,7 +1,8 @@
 """Learning rates over the course of a run: a linear warmup, then a cosine, a straight line, a constant factor
 or a constant.
 
-Each schedule is a plain function of the step, counted from 0: no state to save, none to restore.
+Each schedule is a plain function of the step, counted from 0: no state to save, none to restore. Where steps are unlike
+it may be a place between two of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def cosine_schedule(step: float, *, peak: float, warmup: int, total: int, final:
     """
     _check(step, peak, warmup, total, final)
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return peak * min(step + 1, warmup) / warmup
     return final + (peak - final) * 0.5 * (1.0 + math.cos(math.pi * _progress(step, warmup, total)))
 
 
@@ -36,7 +37,7 @@ def linear_schedule(step: float, *, peak: float, warmup: int, total: int, final:
     """
     _check(step, peak, warmup, total, final)
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return peak * min(step + 1, warmup) / warmup
     return final + (peak - final) * (1.0 - _progress(step, warmup, total))
 
 
@@ -47,7 +48,7 @@ def constant_schedule(step: float, *, peak: float, warmup: int = 0, total: int =
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     """
     _check(step, peak, warmup, max(total, warmup), final)
-    return peak * (step + 1) / warmup if step < warmup else peak
+    return peak * min(step + 1, warmup) / warmup if step < warmup else peak
 
 
 def exponential_schedule(step: float, *, peak: float, warmup: int = 0, total: int = 0, final: float = 0.0) -> float:
@@ -58,7 +59,7 @@ def exponential_schedule(step: float, *, peak: float, warmup: int = 0, total: in
     """
     _check(step, peak, warmup, total, final)
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return peak * min(step + 1, warmup) / warmup
     if not (peak > 0 and final > 0):
         raise ValueError(f"an exponential schedule goes between rates above 0, got {peak} and {final}")
     return peak * (final / peak) ** _progress(step, warmup, total)

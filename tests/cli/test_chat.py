@@ -13,6 +13,7 @@ from llm_from_scratch.cli import main
 from llm_from_scratch.cli.chat import Conversation, load
 from llm_from_scratch.files.download import ARTIFACTS, cache_directory, find_model
 from llm_from_scratch.generation import Sampling
+from llm_from_scratch.recipes.miniature import miniature
 
 TINY = Path(__file__).parents[1] / "families" / "fixtures" / "gguf" / "tied.gguf"
 GREEDY = Sampling(0.0)
@@ -92,6 +93,93 @@ def test_ctrl_c_ends_the_answer_and_the_conversation_goes_on(parts, when, monkey
     assert chat.ask("Two", 5) == fresh.ask("Two", 5)
     assert chat._memory.length == len(chat._seen)
     assert all(part["mixer"].length == len(chat._seen) for part in chat._memory.layers)
+
+
+REMEMBERING = {
+    "a window": ("mistral-7b", {"sliding_window": 16}),
+    "a state": ("mamba-2.8b", {}),
+    "filters": ("stripedhyena-7b", {}),
+    "a rising base": ("llama-2-70b", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}),
+    "a learned prefix": ("llama-2-70b", {}),
+    "a learned prompt": ("gpt2", {}),
+}
+
+
+def remembering(name, parts):
+    """A model that remembers in this way, not sure of anything, with the tiny one's tokenizer."""
+    release, changes = REMEMBERING[name]
+    sizes = {"layers": 2, "width": 32, "heads": 2, "context": 128, "vocabulary": len(parts[1])}
+    config = miniature(release, **sizes, changes=changes)
+    model = lfs.build(config.pop("model_type"), seed=1, dtype=np.float64, **config)
+    if "learned" in name:
+        (lfs.adapters.add_prefix if "prefix" in name else lfs.adapters.add_prompt)(model, 3)
+    rng = np.random.default_rng(2)
+    for _, p in model.named_parameters():
+        p.data = p.data + (0.2 if p.ndim > 1 else 0.0) * rng.normal(size=p.shape)
+    return (model, *parts[1:])
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_however_a_model_remembers_a_later_answer_is_that_of_a_fresh_conversation(parts, name):
+    """Answers read again are often other tokens than were said, and old turns are left out: memories go back."""
+    parts = remembering(name, parts)
+    chat = _chat(parts)
+    for number in range(5):
+        before = [dict(message) for message in chat.messages]
+        answer = chat.ask(f"Question {number}?", 20)
+        fresh = _chat(parts)
+        fresh.messages = before
+        assert fresh.ask(f"Question {number}?", 20) == answer and fresh._seen == chat._seen
+    assert name == "a state" or len(chat.messages) < 10  # some were left out, where there is a limit at all
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+@pytest.mark.parametrize("when", [0, 1, 3])
+def test_ctrl_c_in_the_middle_of_a_step_is_forgotten_by_every_memory(parts, name, when, monkeypatch):
+    parts = remembering(name, parts)
+    model, calls = parts[0], []
+    chat, step, layer = _chat(parts), model.step, model.layers[1]
+
+    class Interrupted:
+        def __call__(self, *args):
+            if len(calls) == 2 + when:
+                raise KeyboardInterrupt
+            return layer(*args)
+
+        def __getattr__(self, name):
+            return getattr(layer, name)
+
+    def counted(ids, memory):
+        calls.append(ids)
+        return step(ids, memory)
+
+    assert chat.ask("One", 1)
+    monkeypatch.setattr(model, "step", counted, raising=False)
+    calls.append("the turn before")
+    layers = list(model.layers)
+    model.layers[1] = Interrupted()
+    try:
+        chat.ask("Two", 20)
+    finally:
+        model.layers[:] = layers
+    assert chat.speed["tokens"] == when
+    fresh = _chat(parts)
+    fresh.messages = [dict(message) for message in chat.messages]
+    assert chat.ask("Three", 5) == fresh.ask("Three", 5)
+
+
+def test_a_question_that_is_not_answered_is_not_kept(parts, monkeypatch):
+    chat = _chat(parts)
+    chat.ask("One", 5)
+    before = list(chat.messages)
+    with monkeypatch.context() as patch:
+        patch.setattr(chat.model, "step", lambda *_: np.full((1, 262), np.nan), raising=False)
+        with pytest.raises(ValueError, match="cannot be sampled from"):
+            chat.ask("Two", 5)
+    assert chat.messages == before
+    fresh = _chat(parts)
+    fresh.messages = [dict(message) for message in before]
+    assert chat.ask("Three", 5) == fresh.ask("Three", 5)
 
 
 def test_old_turns_are_left_out_when_the_context_is_full(parts):

@@ -128,6 +128,17 @@ def test_models_with_few_positions_have_an_account_too():
     assert drafting.account(model, [1, 2], new.tolist())["speed_up"] > 0
 
 
+def test_the_account_of_a_text_that_used_up_all_words():
+    """Twenty more tokens, to measure what they cost, are more than a ban on repeats leaves."""
+    settings = {"n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 30}
+    model, draft = (lfs.build("gpt2", seed=seed, **settings) for seed in (0, 1))
+    drafting, choice = Drafting(draft, 3), {"no_repeat_ngram_size": 1, "temperature": 0.9}
+    new = model.generate([[1, 2]], max_new_tokens=28, stop_tokens=(), **choice, **drafting.settings(None))[0, 2:]
+    drafting.ended()
+    account = drafting.account(model, [1, 2], new.tolist(), **choice)
+    assert account["speed_up"] > 0 and "times as fast as without it" in told(account, greedy=False)
+
+
 def test_drafts_of_another_tokenizer_are_refused(model, tmp_path, capsys):
     other, fewer = tmp_path / "other", tmp_path / "fewer"
     more = [*DRAFT, "--steps", 1]

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
 
-from llm_from_scratch.generation import StopStrings, TextStream, generate, generate_text, print_stream
+from llm_from_scratch.generation import (
+    StopStrings,
+    TextStream,
+    continue_rows,
+    generate,
+    generate_text,
+    print_stream,
+)
+from llm_from_scratch.tokenizers import Tokenizer
 
 from .conftest import ByteTokenizer, PieceTokenizer, Scripted, Stepping
 
@@ -122,3 +131,31 @@ def test_an_empty_text_is_an_error():
 def test_a_setting_that_there_is_not_is_named():
     with pytest.raises(TypeError, match="generation has no setting 'beams'"):
         generate(Stepping(), [[1, 2]], max_new_tokens=3, beams=2)
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "sentencepiece"])
+def test_rows_that_a_model_has_to_spare_spell_nothing(kind):
+    """Many published models have more rows than their tokenizer has tokens, so that a matrix is of a round size."""
+    tokenizer = Tokenizer.train("the red fox saw the red kite in the forest", 280, kind=kind)
+    spare, (first, *rest) = len(tokenizer), tokenizer.encode("the red kite")
+    said, settings = [first, spare, *rest, spare + 7], {"temperature": 0.0, "stop_tokens": (), "tokenizer": tokenizer}
+    start = tokenizer.encode("x")
+    plain = continue_rows(Scripted(first, *rest), [start], max_new_tokens=1 + len(rest), **settings)[0].text
+    for prompt in (start, [*start, spare + 1]):
+        shown: list[str] = []
+        (row,) = continue_rows(Scripted(*said), [prompt], stream=shown.append, max_new_tokens=len(said), **settings)
+        assert row.new == row.kept == said and row.text == "".join(shown) == plain and "red kite" in plain
+        (row,) = continue_rows(Scripted(*said), [prompt], stop_strings=["kite"], max_new_tokens=len(said), **settings)
+        assert row.text == plain[: plain.index("kite")] and row.kept == said[: len(row.kept)]
+
+
+def test_gaps_of_a_vocabulary_spell_nothing(tmp_path):
+    Tokenizer.train("the red kite", 264, special_tokens=["<end>"]).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    parts["added_tokens"].append({**parts["added_tokens"][0], "id": 300, "content": "<later>"})
+    path.write_text(json.dumps(parts), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    said = [*tokenizer.encode("red"), 280, *tokenizer.encode(" kite")]
+    settings = {"max_new_tokens": len(said), "temperature": 0.0, "stop_tokens": ()}
+    assert len(tokenizer) == 301 and generate_text(Scripted(*said), tokenizer, "x", **settings) == "red kite"

@@ -159,6 +159,74 @@ def test_a_row_to_which_no_token_is_left_fails_alone():
         assert row.failure is None and row.new == alone(Stepping(vocabulary=3), prompt, settings)
 
 
+def test_who_stops_listening_ends_alone():
+    """What a stream raises is raised when all rows have their token: the others go on with nothing lost."""
+    for silent in (2, 4):
+        model, heard = Stepping(), []
+        joined(model)
+
+        def listen(token, silent=silent, heard=heard):
+            heard.append(token)
+            if len(heard) == silent:
+                raise ConnectionError("nobody is there")
+
+        batch = RowBatch(model, places=3)
+        settings = {"max_new_tokens": 4, "stop_tokens": ()}
+        rows = [batch.add([n], seed=n, **settings, **({"stream": listen} if n == 1 else {})) for n in range(5)]
+        with pytest.raises(ConnectionError, match="nobody is there") as caught:
+            batch.run()
+        assert rows[1].ended and len(rows[1].new) == silent == len(heard) and rows[1].failure is caught.value
+        batch.run()
+        for n, row in enumerate(rows):
+            assert row.new == alone(Stepping(), [n], {"seed": n, **settings})[: silent if n == 1 else 4]
+
+
+def test_a_prompt_that_cannot_be_read_costs_the_others_nothing():
+    model = Stepping()
+    joined(model)
+    step, full = model.step, True
+
+    def tight(ids, memory, mask=None):
+        if full and np.shape(ids)[1] > 3:
+            raise MemoryError("too long a prompt")
+        return step(ids, memory, mask)
+
+    model.step = tight
+    batch = RowBatch(model, places=2)
+    asked = [([n] * (7 if n == 2 else 1), {"seed": n, "max_new_tokens": 3 + n, "stop_tokens": ()}) for n in range(4)]
+    rows = [batch.add(prompt, **settings) for prompt, settings in asked]
+    with pytest.raises(MemoryError):
+        batch.run()
+    full = False
+    batch.run()
+    assert [row.new for row in rows] == [alone(Stepping(), *request) for request in asked]
+
+
+def test_a_request_may_be_given_up():
+    model = Stepping()
+    joined(model)
+    batch = RowBatch(model, places=2)
+    settings = {"max_new_tokens": 5, "stop_tokens": ()}
+    rows = [batch.add([n], seed=n, **settings) for n in range(5)]
+    batch.step()
+    given_up = ValueError("given up")
+    rows[0].fail(given_up)
+    rows[3].fail(given_up)  # which still waits
+    model.calls.clear()
+    ended = []
+    while batch.running or batch.waiting:
+        ended += batch.step()
+    assert ended == [rows[1], rows[2], rows[4]] and max(count for count, _ in model.calls) == 2
+    assert model.calls[:2] == [(1, 1), (1, 1)]  # the place that was left is given away at once
+    for n, row in enumerate(rows):
+        assert row.new == alone(Stepping(), [n], {"seed": n, **settings})[: {0: 1, 3: 0}.get(n, 5)]
+    rows = [batch.add([n], seed=n, **settings) for n in range(2)]
+    batch.step()
+    for row in rows:
+        row.fail(given_up)
+    assert batch.step() == [] and not batch.running
+
+
 @pytest.mark.parametrize(("places", "error"), [(0, ValueError), (-1, ValueError), (True, TypeError), (1.5, TypeError)])
 def test_impossible_numbers_of_places(places, error):
     with pytest.raises(error, match="place"):

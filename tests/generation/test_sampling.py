@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -109,6 +111,43 @@ def test_no_token_left_is_an_error_that_says_why():
     with pytest.raises(ValueError, match="after 3 tokens every next one would repeat 1 in a row"):
         Sampling(temperature=0.0, no_repeat_ngram_size=1).choose(logits, [0, 1, 2], rng())
     assert Sampling(no_repeat_ngram_size=1).choose(logits, [0, 2], rng()) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+@pytest.mark.parametrize("rule", [{}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.1}, {"typical_p": 0.9}], ids=str)
+def test_any_temperature_above_0_and_numbers_of_two_bytes(dtype, rule):
+    logits = np.array([60.0, 70.0, -np.inf, 69.0, -70.0]).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for temperature in (1e-3, 1e-7, 1e-30, 1e-46, 1e-300, 5e-324):
+            assert {Sampling(temperature, **rule).choose(logits, [], rng(k)) for k in range(10)} == {1}
+        for temperature in (1e3, 1e5, 1e30, 1e39, 1e300):
+            drawn = {Sampling(temperature, **rule).choose(logits, [], rng(k)) for k in range(60)}
+            assert drawn <= {0, 1, 3, 4} and (rule or drawn == {0, 1, 3, 4})
+
+
+def test_whole_numbers_are_logits_too():
+    logits = np.array([3, 7, 7, 1])
+    assert Sampling(temperature=0.0, no_repeat_ngram_size=1, repetition_penalty=1.2).choose(logits, [1], rng()) == 2
+    assert Sampling(top_k=1, min_p=0.5, typical_p=0.9).choose(logits, [], rng()) in (1, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_penalty_that_leaves_no_numbers_is_an_error_that_says_so(dtype, temperature):
+    logits = np.array([60.0, 70.0, -np.inf, 69.0, -70.0], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for penalty, seen in ((1e-320, [1]), (1e-320, [1, 2, 4])):
+            with pytest.raises(
+                ValueError, match=f"repetition_penalty of {penalty} makes scores infinite: .* nearer to 1"
+            ):
+                Sampling(temperature, repetition_penalty=penalty).choose(logits, seen, rng())
+        with pytest.raises(
+            ValueError, match=r"repetition_penalty of 1e\+308 makes every token impossible: .* nearer to 1"
+        ):
+            Sampling(temperature, repetition_penalty=1e308).choose(np.array([-9, -8, -7], dtype), [0, 1, 2], rng())
+        assert Sampling(temperature, repetition_penalty=1e308).choose(logits, [1, 2, 4], rng()) in (0, 3)
 
 
 def test_inputs_and_dtypes_are_kept():

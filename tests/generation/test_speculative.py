@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from llm_from_scratch.generation import Row, Sampling, speculative
+from llm_from_scratch.generation import Row, Sampling, generate, speculative
 from llm_from_scratch.generation.speculative import Speculation, add_speculated_tokens, distribution
+
+from .conftest import Letters
 
 V, PROMPT, LENGTH = 4, [1, 3], 4
 
@@ -118,3 +120,43 @@ def test_a_penalty_that_does_not_see_the_proposals_is_seen(monkeypatch):
         speculative, "distribution", lambda logits, seen, sampling: whole(logits, seen[: len(PROMPT)], sampling)
     )
     assert deviate(SETTINGS["penalty"], runs=2_000) > 6
+
+
+def words_left(model, **settings):
+    """What is told without and with a draft, its error if it is one, and how the draft did."""
+    told, went = [], Speculation()
+    settings = {"max_new_tokens": 6, "temperature": 0.0, "no_repeat_ngram_size": 1, **settings}
+    for more in ({}, {"draft_model": Table(2), "speculation": went}):
+        try:
+            told.append(generate(model, [[0]], **settings, **more).tolist())
+        except ValueError as error:
+            told.append(str(error))
+    return (*told, went)
+
+
+def test_a_draft_that_runs_out_of_words_ends_nothing():
+    """Each of four words may come once: behind an end, or where the model goes another way, that is all the same."""
+    for seed in range(20):
+        for stop in ([], [1], [2], [3, 2]):
+            plain, guessed, went = words_left(Table(seed), stop_tokens=stop)
+            assert plain == guessed and isinstance(plain, str) == (not stop)
+            assert went.tested <= went.proposed <= 3
+        plain, guessed, _ = words_left(Table(seed), stop_strings=["d"], tokenizer=Letters())
+        assert plain == guessed and isinstance(plain, list)
+
+
+def test_nothing_is_guessed_behind_the_end_of_a_text():
+    model = Table(5)
+    told = generate(model, [PROMPT], max_new_tokens=9, temperature=0.0)[0, 2:].tolist()
+    went, settings = Speculation(), {"max_new_tokens": 9, "temperature": 0.0, "num_assistant_tokens": 8}
+    stop = told[3]
+    out = generate(model, [PROMPT], draft_model=model, stop_tokens=[stop], speculation=went, **settings)
+    expected = told[: told.index(stop) + 1]
+    assert out[0, 2:].tolist() == expected and went.proposed == went.tested == went.accepted == len(expected) - 1
+
+
+def test_a_draft_that_gives_no_numbers_is_an_error():
+    draft = Table(1)
+    draft.table[:] = np.nan
+    with pytest.raises(ValueError, match="draft.* cannot be sampled from"):
+        generate(Table(1), [PROMPT], max_new_tokens=5, draft_model=draft)

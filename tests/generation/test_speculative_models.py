@@ -12,6 +12,7 @@ from llm_from_scratch import adapters
 from llm_from_scratch.families import all_families
 from llm_from_scratch.generation import Speculation, continue_rows, generate, generate_blank
 from llm_from_scratch.generation.speculative import _Reader
+from llm_from_scratch.kernels.dispatch import backend
 from llm_from_scratch.quantization import to_int8
 from llm_from_scratch.recipes.miniature import miniature
 
@@ -211,6 +212,17 @@ def test_int8_is_refused_where_tokens_read_together_decide_on_outliers():
     to_int8(model, threshold=0)
     plain, guessed, went = both(model, small(dtype=np.float32, noise=0.05))
     assert plain == guessed and 0 < went.accepted < went.tested
+
+
+@pytest.mark.skipif(backend() == "numpy", reason="the switch needs the compiled kernels")
+def test_int8_with_outliers_may_be_guessed_for_where_each_row_has_its_own():
+    model, draft = (small(dtype=np.float32, noise=noise) for noise in (0.0, 0.05))
+    to_int8(model, threshold=1.0)
+    with lfs.batch_invariant():
+        plain, guessed, went = both(model, draft)
+    assert plain == guessed and 0 < went.accepted < went.tested
+    with pytest.raises(ValueError, match=r"threshold=0, or say batch_invariant\(\)"):
+        both(model, draft)
 
 
 def test_blanks_are_not_guessed():

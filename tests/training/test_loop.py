@@ -8,6 +8,7 @@ import pytest
 from standin import StandIn, open_stand_in, sampler, validation
 
 from llm_from_scratch.training import (
+    AdamW,
     Outcome,
     TrainingSettings,
     accumulate_gradients,
@@ -210,3 +211,29 @@ def test_what_is_measured_beside_the_loss_is_logged_and_resumed(tmp_path):
 def test_a_measure_that_is_no_number_is_named(tmp_path):
     with pytest.raises(ValueError, match="after step 0 reward was measured as nan"):
         run(tmp_path / "run", short(evaluate_every=2), measures=lambda model: {"reward": float("nan")})
+
+
+def test_gradients_of_somebody_else_are_no_part_of_a_step():
+    """Neither those that were there before, nor what is left by a look between steps or has no optimiser."""
+
+    def weights(dirty):
+        model, settings = StandIn(seed=2), TrainingSettings(steps=4, threads=1)
+
+        def leave(step, loss, model):
+            for _, p in model.named_parameters():
+                p.grad = np.full_like(p.data, 100.0) if dirty else None
+
+        train(model, sampler(), settings, on_step=leave, progress=False, report=lambda text: None)
+        return [p.data for _, p in model.named_parameters()]
+
+    for clean, dirty in zip(weights(False), weights(True)):
+        np.testing.assert_array_equal(clean, dirty)
+
+
+def test_what_an_optimiser_leaves_out_does_not_pile_up(tmp_path):
+    model = StandIn(seed=2)
+    settings = TrainingSettings(steps=30, threads=1, learning_rate=1e-9)
+    train(model, sampler(), settings, optimizer=lambda groups: AdamW(groups[1:], lr=1.0), directory=tmp_path,
+          progress=False, report=lambda text: None)  # fmt: skip
+    norms = [entry["grad_norm"] for entry in read_log(tmp_path)]
+    assert max(norms) < 2 * min(norms)

@@ -53,10 +53,11 @@ def test_tokens_and_rates_follow_the_plan(tmp_path):
     assert [entry["stage"] for entry in steps] == [1] * 3 + [2] * 3 + [3] * 4
     before = np.concatenate([[0], np.cumsum(sizes)[:-1]]) / sum(sizes) * STEPS  # in steps of average size
     expected = [
-        0.02 * (at + 1) / 2 if at < 2 else 0.002 + 0.018 * (1 + np.cos(np.pi * (at - 2) / (STEPS - 2))) / 2
+        0.02 * min(at + 1, 2) / 2 if at < 2 else 0.002 + 0.018 * (1 + np.cos(np.pi * (at - 2) / (STEPS - 2))) / 2
         for at in before
     ]
     assert [entry["lr"] for entry in steps] == pytest.approx(expected, rel=1e-12)
+    assert max(entry["lr"] for entry in steps) == 0.02  # which is called the highest
 
 
 @pytest.mark.parametrize("last", [2, 3, 5, 6, 7])  # inside each stage, and exactly between two

@@ -12,6 +12,7 @@ from standin import StandIn, sampler
 from llm_from_scratch.autograd import Tensor
 from llm_from_scratch.layers.module import Module
 from llm_from_scratch.training import AdamW, TrainingSettings, accumulate_gradients, decay_groups, objective, store
+from llm_from_scratch.training.divergence import Diverged
 from llm_from_scratch.training.range_test import centred, find_learning_rate, plot_range_test
 
 SETTINGS = TrainingSettings(steps=7, threads=1, clip=0.0, weight_decay=0.1, seed=4)
@@ -126,6 +127,32 @@ def test_a_loss_that_is_no_number_ends_it():
     found = find_learning_rate(model, Nothing(), plain, objective=cliff, lowest=1e-4, highest=1e9, steps=40)
     assert np.isfinite(found.losses).all() and len(found.rates) == len(found.losses) == len(found.smoothed)
     assert found.diverged > found.rates[-1] and "broke off" in found.reason and model.x.data[0] == 1.0
+
+
+def test_a_loss_that_is_no_number_before_any_rate_was_tried_says_so():
+    @objective(count=lambda batch: 1)
+    def nothing(model, batch, *, normaliser, rng=None):
+        return height(model, batch, normaliser=normaliser) * math.nan
+
+    model = Bowl()
+    with pytest.raises(Diverged, match="step 1: .*nan"):
+        find_learning_rate(model, Nothing(), SETTINGS, objective=nothing, steps=20)
+    assert model.x.data[0] == 1.0 and model.x.grad is None
+
+
+def test_a_loss_below_0_is_read_like_any_other():
+    """Ten less everywhere: the same rates are seen, up to the same overshoot."""
+
+    @objective(count=lambda batch: 1)
+    def deep(model, batch, *, normaliser, rng=None):
+        return height(model, batch, normaliser=normaliser) - 10.0
+
+    plain = dataclasses.replace(SETTINGS, optimizer="sgd", betas=(0.0, 0.0), weight_decay=0.0)
+    about = {"lowest": 1e-4, "highest": 10.0, "steps": 60}
+    above = find_learning_rate(Bowl(), Nothing(), plain, objective=height, **about)
+    below = find_learning_rate(Bowl(), Nothing(), plain, objective=deep, **about)
+    assert below.suggestion == above.suggestion and below.lowest == above.lowest and below.rates == above.rates
+    assert np.subtract(above.losses, below.losses) == pytest.approx(10.0)
 
 
 def test_a_loss_that_does_not_fall_gives_no_suggestion():

@@ -16,6 +16,16 @@ def test_schedules_rise_to_the_peak_and_never_pass_it(schedule):
     assert all(a >= b for a, b in zip(rates[9:], rates[10:]))
 
 
+@pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule, constant_schedule, exponential_schedule])
+@pytest.mark.parametrize("warmup", [1, 2, 10])
+def test_nor_do_they_between_two_steps(schedule, warmup):
+    """A run whose steps are unlike is somewhere between: by its tokens."""
+    rates = [schedule(s / 7, peak=2.0, warmup=warmup, total=100, final=0.5) for s in range(700)]
+    assert max(rates) == 2.0 and rates[7 * (warmup - 1) : 7 * warmup] == [2.0] * 7
+    assert all(a >= b for a, b in zip(rates[7 * warmup :], rates[7 * warmup + 1 :]))
+    assert all(a < b for a, b in zip(rates, rates[1 : 7 * (warmup - 1) + 1]))
+
+
 @pytest.mark.parametrize("schedule", [cosine_schedule, linear_schedule])
 def test_decaying_schedules_end_at_the_final_rate(schedule):
     assert schedule(55, peak=2.0, warmup=10, total=100, final=0.5) == pytest.approx(1.25)  # half way
