@@ -67,6 +67,11 @@ def clean(
     if out.suffix not in ("", ".jsonl"):  # by its name it would be read as text, braces and all
         raise ValueError(f"{out}: what is written is JSON lines, so let its name end in .jsonl")
     partial = out.with_name(out.name + ".partial")
+    if partial.is_file():
+        raise ValueError(
+            f"{partial} is a file, where a directory of unfinished work would stand: "
+            "write to another name, or move it away"
+        )
     try:
         with sole_writer(partial):
             run = _Run(inputs, out, partial, chain, restart)
@@ -80,10 +85,12 @@ def clean(
 
 
 def place_to_write(out: Path, inputs: Inputs) -> Path:
-    """Where to write: no directory, and not where is read; ValueError."""
+    """Where to write: no directory and no device, and not where is read; ValueError."""
     out = Path(os.path.realpath(out))
     if out.is_dir():
         raise ValueError(f"{out} is a directory: name the file to write, such as {out / 'clean.jsonl'}")
+    if out.exists() and not out.is_file():  # a device or a pipe: the finished file would take its place
+        raise ValueError(f"{out} is neither a file nor a folder: name the file to write, such as clean.jsonl")
     for name in inputs.names:
         source = Path(os.path.realpath(name))
         if source == out or source in out.parents and source.is_dir():

@@ -9,7 +9,7 @@ import pytest
 
 from llm_from_scratch.data.curation import reading
 from llm_from_scratch.data.curation.reading import START, Inputs
-from llm_from_scratch.data.curation.records import Record, Skipped
+from llm_from_scratch.data.curation.records import JSON, Record, Skipped, decoded
 
 
 def read(*names, after=START, **settings):
@@ -142,6 +142,17 @@ def test_kinds_by_name_and_by_content(tmp_path):
     assert [item.kind for item in read(tmp_path)] == ["html", "html", "json", "text", "json"]
 
 
+@pytest.mark.parametrize("blank", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n", b" \n\t"])
+def test_what_is_blank_is_no_document(tmp_path, blank):
+    assert not read(write(tmp_path / "a.txt", blank)) and not read(write(tmp_path / "a.jsonl", blank))
+
+
+@pytest.mark.parametrize("row", ['{"text": "a"}', '{ "text": "a" }', '\ufeff{"text": "a"}', '\ufeff{\t"text": "a"}'])
+def test_rows_are_known_by_their_beginning(tmp_path, row):
+    (item,) = read(write(tmp_path / "rows", row + "\n"))
+    assert item.kind == JSON and decoded(item).text == "a"
+
+
 def test_what_is_no_text_is_skipped_with_its_reason(tmp_path):
     write(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n\0\0")
     write(tmp_path / "b.txt", "abc".encode("utf-16"))
@@ -163,13 +174,14 @@ def test_what_is_no_text_is_skipped_with_its_reason(tmp_path):
         ("empty.txt", "is empty: there is no text"),
         ("folder", "no files in the folder"),
         ("tales:x", "tales:x is not understood"),
+        ("", "the name of an input is empty: name a file, a folder, or one of tales, pydoc, shakespeare"),
     ],
 )
 def test_inputs_that_cannot_be(tmp_path, name, message):
     write(tmp_path / "empty.txt", b"")
     write(tmp_path / "folder/.hidden", b"x")
     with pytest.raises(ValueError, match=message):
-        Inputs([name if ":" in name else str(tmp_path / name)])
+        Inputs([str(tmp_path / name) if name and ":" not in name else name])
 
 
 @pytest.mark.parametrize(
