@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 
 import numpy as np
 import regex
 
-from .pieces import UNSPACED
+from .pieces import UNSPACED, unicode_form
 
 _ASCII = re.compile(r"\w+", re.ASCII)
 _LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
@@ -100,9 +99,7 @@ def _runs(text: str, ngram: int) -> np.ndarray:
 
 
 def _plain(word: str) -> str:
-    return (
-        word.lower() if word.isascii() else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).lower())
-    )
+    return word.lower() if word.isascii() else unicode_form("NFKC", unicode_form("NFKC", word).lower())
 
 
 class _Hashes(dict[str, int]):

@@ -35,3 +35,11 @@ def test_once_is_enough_and_letters_stay(text):
     assert rule(once) == once
     letters = [c for c in unicodedata.normalize("NFC", text) if c not in " \n\t\x07\u00a0\u00ad\u3000"]
     assert [c for c in once if c not in " \n\t\u00a0\u3000"] == letters or "\u0308" in text
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 10**6 + "x \ny", "x" + " \u00a0" * 10**6 + "x\u00a0\n", "a" + "\u0301\u0316" * 10**6]
+)
+def test_one_enormous_line_takes_bounded_time(text):
+    once = Normalise()(text)
+    assert len(once) >= len(text) - 2 and Normalise()(once) == once

@@ -72,6 +72,11 @@ def test_pages_are_known_by_their_beginning(page):
     assert not is_markup("about " + page) and not is_markup("<htmlx>")
 
 
+def test_many_comments_before_the_markup_are_passed_once():
+    comments = "<!-- a -->\n" * 40 + "<!---->" * 500
+    assert is_markup(comments[:4000] + "<html>") and not is_markup(comments[:4000] + "words")
+
+
 def test_rows_that_can_be_read_and_not_be_written():
     kinds = set()
     for depth in range(100, 3000, 50):
