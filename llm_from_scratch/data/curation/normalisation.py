@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from .pieces import unicode_form
 
+_BREAKS = str.maketrans("\x0b\x0c\x1c\x1d\x1e\x1f\x85", "\n\n\n\n\n  ")  # of lines, pages, records and units
+_BREAK = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # Besides, what takes no place and stands in no word: soft hyphen, zero-width space, word joiner, byte-order mark.
 # The joiners U+200C and U+200D stay: Persian and many emoji are written with them.
@@ -29,6 +31,8 @@ class Normalise:
     does: ClassVar[str] = "writes Unicode in form NFC, takes out control characters, spaces at line ends, empty lines"
 
     def __call__(self, text: str) -> str:
+        if _BREAK.search(text):
+            text = text.translate(_BREAKS)
         if text.isascii():  # most texts, several times as fast
             text = _ASCII_CONTROL.sub("", text)
         else:

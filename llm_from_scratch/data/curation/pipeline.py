@@ -123,6 +123,8 @@ class _Run:
     def work(self, workers: int, strict: bool, progress: Callable[[int], object]) -> None:
         """Read, clean and write what is left to do. A mistake in the input or a rule leaves nothing behind."""
         try:
+            for reason, entry in self.tally.numbers["skipped"].items() if strict else ():
+                _refuse(entry["examples"][0]["place"], reason, entry["examples"][0]["detail"])
             self._work(workers, strict, progress)
         except ValueError:
             self.written.unlink(missing_ok=True)
@@ -142,7 +144,7 @@ class _Run:
             committed = time.monotonic()
             for outcome in apply(self.inputs.read(self.cursor)):
                 if strict and outcome.skipped is not None:
-                    raise ValueError(f"{outcome.place}: {': '.join(outcome.skipped)} (without --strict it is skipped)")
+                    _refuse(outcome.place, *outcome.skipped)
                 self._take(outcome, file)
                 progress(outcome.size)
                 if time.monotonic() - committed >= _COMMIT_SECONDS:
@@ -248,6 +250,10 @@ class _Run:
             for number, keys in enumerate(apply.keys(iter(lambda: file.readline(), b""))):
                 for _ in self.memory.place(number, keys):
                     pass
+
+
+def _refuse(place: str, reason: str, detail: str) -> None:
+    raise ValueError(f"{place}: {reason}: {detail} (without --strict it is skipped)")
 
 
 def _digest(state: dict[str, Any]) -> str:

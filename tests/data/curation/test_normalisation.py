@@ -17,6 +17,9 @@ from llm_from_scratch.data.curation.normalisation import Normalise
         ("soft\u00adware\u200b \ufeffis", "software is"),
         ("bell\x07 tab\tstays", "bell tab\tstays"),
         ("one  \ntwo\t\u00a0\n three", "one\ntwo\n three"),
+        ("end\x0cNext page", "end\nNext page"),  # what parts words becomes what parts words
+        ("end\n\x0c\nNext page", "end\n\n\nNext page"),
+        ("one\x0btwo\x1fthree\x85four", "one\ntwo three four"),
         ("a\n\n\nb\n\n\n\n\n\nc", "a\n\n\nb\n\n\nc"),
         ("\n\n  verse\n\n", "  verse"),
         ("a \n \n \n \n \nb", "a\n\n\nb"),

@@ -289,6 +289,13 @@ def test_strict_stops_at_the_first(tmp_path):
     assert os.listdir(tmp_path) == ["in"]
 
 
+def test_strict_stops_at_what_was_skipped_before(tmp_path, monkeypatch):
+    corpus(tmp_path / "in")
+    stopped(tmp_path / "in", tmp_path / "out.jsonl", monkeypatch)  # behind the line that is none
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 11: not JSON"):
+        clean(Inputs([str(tmp_path / "in")]), tmp_path / "out.jsonl", RULES, strict=True)
+
+
 def test_output_that_would_be_read_again(tmp_path):
     inputs = corpus(tmp_path / "in")
     for out in (tmp_path / "in" / "out.jsonl", tmp_path / "in" / "a" / "out.jsonl"):
