@@ -238,12 +238,19 @@ def _kind(head: bytes) -> str:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files in a folder and below, sorted, hidden ones left out; links to folders are not followed."""
+    """All files in a folder and below, sorted, hidden ones left out; links to folders are not followed.
+
+    OSError for a folder that cannot be listed: what is in it would be missed without a word.
+    """
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted((path for path in found if path.is_file()), key=lambda path: path.parts)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _described(path: Path, folder: Path | None) -> File:

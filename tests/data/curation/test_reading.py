@@ -124,6 +124,21 @@ def test_files_of_a_folder_in_order_without_hidden_ones(tmp_path):
     assert [item.origin for item in found] == [str(tmp_path / "a"), str(tmp_path / "*.txt"), str(tmp_path / "*.txt")]
 
 
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    write(tmp_path / "a.txt", "a")
+    write(tmp_path / "shut" / "b.txt", "b")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="shut"):
+        Inputs([tmp_path])
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
 def test_names_that_are_no_text(tmp_path):
     name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
