@@ -23,7 +23,8 @@ SURROUNDINGS = (
 )  # fmt: skip
 HEADERS = "header:not(article header)"  # an article's own header holds its title
 _MOST_HEADERS = 1000  # to look for an article around each takes time with the depth of the page
-HIDDEN = ("[hidden]", "[aria-hidden=true]", "[style*='display:none']", "[style*='display: none']")
+_NONE = tuple(f"[style*='display{colon}none' i]" for colon in (":", ": ", " :", " : "))
+HIDDEN = ("[hidden]", "[aria-hidden=true]", *_NONE)
 # A tag with its attributes; what is in quotes may hold any sign. It never fails after two signs: linear in the page.
 _TAG = regex.compile(r"""<([a-zA-Z][^\s/>]*+)(?:=\s*+"[^"]*+"?|=\s*+'[^']*+'?|[^<>=]++|=)*+>?""")
 _MISSING = "to read HTML, pip install resiliparse (or llm_from_scratch[curation])"

@@ -41,6 +41,12 @@ def test_surroundings_can_be_kept_and_hidden_parts_still_go():
     assert "dden" not in text and "var x" not in text
 
 
+@pytest.mark.parametrize("style", ["display:none", "DISPLAY: None;", "color:red; display :none", "display : none"])
+def test_hidden_is_hidden_however_it_is_written(style):
+    assert extract_text(f'<p>one</p><div style="{style}">hidden</div><p>two</p>') == "one\n\ntwo"
+    assert extract_text('<p style="display:block">one</p>') == "one"
+
+
 def test_lists_are_part_of_the_content():  # which the library's own setting for main content loses
     assert "point nine" in extract_text("<main><p>There are:</p><ul><li>point nine of the list</ul></main>")
 
