@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     for rule in chain.rules:
         if isinstance(rule, Decontamination) and rule.ignored:
             names = ", ".join(rule.ignored[:3]) + (", …" if len(rule.ignored) > 3 else "")
-            short = f"{counted(len(rule.ignored), 'evaluation text')} of {len(rule.items):,} too short to be looked for"
+            short = f"{counted(len(rule.ignored), 'evaluation text')} too short to be looked for"
             print(f"{short} (fewer than {min(rule.shortest, rule.ngram)} words): {names}", file=sys.stderr)
     workers = min(8, available_cores()) if args.workers is None else args.workers
     with contextlib.ExitStack() as stack:
