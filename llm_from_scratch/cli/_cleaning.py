@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from ..data.curation.chain import Chain
 from ..data.curation.choosing import PRESETS, choose, listed
+from ..data.curation.decontamination import Decontamination
 from ..data.curation.pipeline import NothingLeft, clean, place_to_write
 from ..data.curation.reading import LONGEST, SPLITS, Inputs
 from ..data.curation.report import PAGE, complete, write_report
-from ..data.curation.wording import share, summary, typed
+from ..data.curation.wording import counted, share, summary, typed
 from ..files.lock import sole_writer
 from ..training.workers import available_cores
 
@@ -78,6 +79,11 @@ def run(args: argparse.Namespace) -> int:
     known = importlib.util.find_spec("py3langid") is not None
     chain = dataclasses.replace(chain, languages=args.report is not None and known)
     inputs = Inputs(names, split=args.split, longest=args.longest, seed=args.seed)
+    for rule in chain.rules:
+        if isinstance(rule, Decontamination) and rule.ignored:
+            names = ", ".join(rule.ignored[:3]) + (", …" if len(rule.ignored) > 3 else "")
+            short = f"{counted(len(rule.ignored), 'evaluation text')} too short to be looked for"
+            print(f"{short} (fewer than {min(rule.shortest, rule.ngram)} words): {names}", file=sys.stderr)
     workers = min(8, available_cores()) if args.workers is None else args.workers
     with contextlib.ExitStack() as stack:
         if args.report is not None:

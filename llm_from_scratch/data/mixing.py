@@ -40,7 +40,7 @@ def mixing_weights(sizes: Mapping[str, float], *, temperature: float = 1.0) -> d
     """
     if not isinstance(sizes, Mapping) or not sizes:
         raise ValueError(f"a mixture needs sources, as {{name: size}}; got {sizes!r}")
-    _number("the temperature", temperature, above=0.0, infinite=True)
+    temperature = _number("the temperature", temperature, above=0.0, infinite=True)
     for name, size in sizes.items():
         _number(f"the size of {name}", size, above=0.0)
     if temperature == 1:
@@ -74,7 +74,7 @@ def checked_weights(weights: Mapping[str, float], sources: Any, *, normalize: bo
         raise ValueError(f"the weights {told or 'given'} leave no source to read: at least one must be above 0")
     if abs(total - 1) > _EXACT and not normalize:
         raise ValueError(f"the weights must sum to 1: {told} is {total:g}; change them, or ask for normalizing")
-    return {name: weights.get(name, 0.0) / total for name in sources}
+    return {name: float(weights.get(name, 0.0)) / total for name in sources}
 
 
 def next_source(weights: np.ndarray, counts: np.ndarray) -> int:
@@ -263,9 +263,14 @@ class MixtureSampler:
 
 def _number(
     what: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, infinite: bool = False
-) -> None:
+) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{what} must be a number, got {value!r}")
     bounds = f"above {above:g}" if above > -math.inf else f"of at least {least:g}"
+    try:
+        value = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        value = math.inf if value > 0 else -math.inf
     if math.isnan(value) or (math.isinf(value) and not infinite) or value <= above or value < least:
-        raise ValueError(f"{what} must be a {'' if infinite else 'finite '}number {bounds}, got {value}")
+        raise ValueError(f"{what} must be a {'' if infinite else 'finite '}number {bounds}, got {value:g}")
+    return value

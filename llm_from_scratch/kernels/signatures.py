@@ -1,4 +1,5 @@
-"""The smallest value that each of many random linear functions takes on a set of numbers, modulo a prime.
+"""Signatures: the smallest value that each of many random linear functions takes on a set of numbers, modulo a prime,
+and how many entries of one signature are those of others.
 
 h(x) = (a x + b) mod p with p = 2**61 - 1, a Mersenne prime: as 2**61 = 1 (mod p), a remainder is an addition of high
 bits to low ones. The product of two 61-bit numbers does not fit 64 bits, so both factors are cut at bit 31 and no
@@ -54,3 +55,27 @@ def _(rng):
     for n, k in ((300, 7), (9, 128), (1, 1), (0, 5), (17, 0)):
         yield tuple(rng.integers(0, PRIME, size, dtype=np.uint64) for size in (n, k, k)), {}
     yield (edges, np.repeat(edges, 9), np.tile(edges, 9)), {}
+
+
+@kernel
+def equal_entries(signatures: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """How many entries of each signature are those of one: (n, k) and (k,), both uint16 -> (n,) int64.
+
+    >>> equal_entries(np.array([[1, 2, 3], [1, 0, 3]], np.uint16), np.array([1, 2, 3], np.uint16)).tolist()
+    [3, 2]
+    """
+    return (signatures == one).sum(axis=-1, dtype=np.int64)
+
+
+@equal_entries.check
+def _(signatures, one):
+    if not all(isinstance(array, np.ndarray) and array.dtype == np.uint16 for array in (signatures, one)):
+        raise TypeError("equal_entries: signatures are arrays of uint16")
+    if signatures.ndim != 2 or one.shape != signatures.shape[1:]:
+        raise ValueError(f"equal_entries: (n, k) and (k,) are compared, got {signatures.shape} and {one.shape}")
+
+
+@equal_entries.example
+def _(rng):
+    for n, k in ((300, 128), (1, 1), (0, 5), (7, 0), (33, 70)):
+        yield (rng.integers(0, 3, (n, k), dtype=np.uint16), rng.integers(0, 3, k, dtype=np.uint16)), {}

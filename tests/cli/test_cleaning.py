@@ -74,6 +74,15 @@ def test_settings_reach_the_rules(tmp_path, capsys):
     assert json.loads(out.read_text(encoding="utf-8"))["text"] == "To be"
 
 
+def test_evaluation_texts_that_are_too_short_are_named(tmp_path, capsys):
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"q": "What walks on four legs in the morning and on two at noon?"}\n{"q": "2 + 2?"}\n', "utf-8")
+    (tmp_path / "in.txt").write_text(PROSE, encoding="utf-8")
+    assert clean(tmp_path / "in.txt", tmp_path / "out.jsonl", "--preset", "light", "--evaluation", items) == 0
+    told = capsys.readouterr().err
+    assert f"1 evaluation text too short to be looked for (fewer than 8 words): {items}, line 2" in told
+
+
 def test_a_corpus_filtered_away(tmp_path, capsys):
     source, out, report = tmp_path / "a.txt", tmp_path / "out.jsonl", tmp_path / "report"
     source.write_text("To be, or not to be", encoding="utf-8")

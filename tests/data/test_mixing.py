@@ -39,6 +39,14 @@ def test_weights_by_size_and_temperature():
     assert sum(mixing_weights({str(n): n + 1 for n in range(50)}, temperature=2.5).values()) == pytest.approx(1)
 
 
+def test_numbers_of_numpy_make_plain_ones():
+    """That a position can be written as JSON."""
+    shares = mixing_weights({"a": np.int64(900), "b": np.float32(100)}, temperature=np.float32(2))
+    assert shares == mixing_weights({"a": 900, "b": 100}, temperature=2) and {*map(type, shares.values())} == {float}
+    shares = checked_weights({"a": np.float32(0.25), "b": np.float64(0.75)}, ["a", "b"])
+    assert {*map(type, shares.values())} == {float}
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_no_source_is_ever_a_row_away_from_its_share(seed):
     rng = np.random.default_rng(seed)
@@ -214,6 +222,10 @@ def test_bad_shapes_are_refused(shape):
 
 
 def test_sizes_that_cannot_be():
+    for sizes, temperature in (({"a": 10**400}, 1), ({"a": 1}, -(10**400))):
+        with pytest.raises(ValueError, match="must be a (finite )?number above 0, got -?inf"):
+            mixing_weights(sizes, temperature=temperature)
+    assert mixing_weights({"a": 1, "b": 3}, temperature=10**400) == {"a": 0.5, "b": 0.5}
     for sizes, message in (
         ({}, "needs sources"),
         ({"a": 0}, "size of a"),

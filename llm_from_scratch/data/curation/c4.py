@@ -127,7 +127,9 @@ def _pattern(listed: tuple[str, ...]) -> regex.Pattern[str]:
     phrases = [r"\s+".join(map(regex.escape, word.split())) for word in listed if " " in word]
     single = [word for word in listed if " " not in word]
     choices = [r"\L<single>"] * bool(single) + phrases
-    return regex.compile(rf"(?<![\p{{L}}\p{{M}}])(?:{'|'.join(choices)})(?![\p{{L}}\p{{M}}])", single=single)
+    return regex.compile(
+        rf"(?<![\p{{L}}\p{{M}}])(?:{'|'.join(choices)})(?![\p{{L}}\p{{M}}])", ignore_unused=True, single=single
+    )
 
 
 def _read_list(file: str | Path) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ digest with a chance of one in 3,700.
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from array import array
 
 import numpy as np
 
+from .pieces import unicode_form
 from .signatures import positive
 
 
@@ -24,7 +24,7 @@ def digest(text: str) -> int:
     """
     if not isinstance(text, str):
         raise TypeError(f"a digest is of a text, a str; got {type(text).__name__}")
-    plain = " ".join(unicodedata.normalize("NFC", text).split())
+    plain = " ".join(unicode_form("NFC", text).split())
     return int.from_bytes(hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 

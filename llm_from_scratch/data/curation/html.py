@@ -19,10 +19,12 @@ from .rule import Removed
 MOST = 8_000_000  # characters of a page that are looked at; crawlers cut pages off earlier
 SURROUNDINGS = (
     "nav", "aside", "footer", "form", "button", "select", "textarea", "dialog", "template", "svg", "canvas", "iframe",
-    "header:not(article header)",  # an article's own header holds its title
     "[role=navigation]", "[role=banner]", "[role=contentinfo]", "[role=search]", "[role=dialog]",
 )  # fmt: skip
-HIDDEN = ("[hidden]", "[aria-hidden=true]", "[style*='display:none']", "[style*='display: none']")
+HEADERS = "header:not(article header)"  # an article's own header holds its title
+_MOST_HEADERS = 1000  # to look for an article around each takes time with the depth of the page
+_NONE = tuple(f"[style*='display{colon}none' i]" for colon in (":", ": ", " :", " : "))
+HIDDEN = ("[hidden]", "[aria-hidden=true]", *_NONE)
 # A tag with its attributes; what is in quotes may hold any sign. It never fails after two signs: linear in the page.
 _TAG = regex.compile(r"""<([a-zA-Z][^\s/>]*+)(?:=\s*+"[^"]*+"?|=\s*+'[^']*+'?|[^<>=]++|=)*+>?""")
 _MISSING = "to read HTML, pip install resiliparse (or llm_from_scratch[curation])"
@@ -68,7 +70,9 @@ def extract_text(html: bytes | str, *, surroundings: bool = False) -> str:
     except ImportError:
         raise ImportError(_MISSING) from None
     page = _TAG.sub(_shorter, page[:MOST].encode("utf-8", "replace").decode("utf-8"))  # lone surrogates: ?
-    skipped = list(HIDDEN if surroundings else HIDDEN + SURROUNDINGS)
+    skipped = list(HIDDEN)
+    if not surroundings:
+        skipped += [*SURROUNDINGS, HEADERS if page.lower().count("<header") <= _MOST_HEADERS else "header"]
     text: str = extract_plain_text(page, preserve_formatting=True, alt_texts=False, skip_elements=skipped)
     return "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).strip("\n")
 

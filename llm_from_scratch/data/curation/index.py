@@ -12,10 +12,12 @@ from array import array
 
 import numpy as np
 
+from ...kernels.signatures import equal_entries
 from .bands import band_keys, check_threshold, choose_bands
 from .signatures import positive
 
 _END = -1
+_FEW = 100  # entries of buckets, which are always looked at one by one
 
 
 class DuplicateIndex:
@@ -56,7 +58,7 @@ class DuplicateIndex:
         """The number of the remembered text most like this one, the earliest of equals; None: it is remembered."""
         short = self._short(signature)
         keys = band_keys(short[None], self.bands, self.rows)[0].tolist()
-        texts, estimates = self._candidates(short, keys)
+        texts, estimates = self._candidates(short, keys, self.threshold)
         if len(texts) and estimates.max() >= self.threshold:
             return self._numbers[texts[estimates.argmax()]]
         self._remember(number, short, keys)
@@ -92,19 +94,34 @@ class DuplicateIndex:
             )
         return signature.astype(np.uint16)  # the low bits
 
-    def _candidates(self, short: np.ndarray, keys: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def _candidates(self, short: np.ndarray, keys: list[int], least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Texts that share a band, and estimates; where buckets are full, only those that reach `least`."""
+        texts = self._chained(keys)
+        if texts is None:
+            shares = equal_entries(self._rows(self._signatures), short) / self.permutations
+            texts = np.flatnonzero(shares >= least)
+        same = self._rows(self._signatures)[texts] == short
+        inside = same[:, : self.bands * self.rows].reshape(-1, self.bands, self.rows)
+        real = inside.all(-1).any(-1)  # a bucket may hold other keys as well
+        return texts[real], same[real].mean(-1)
+
+    def _chained(self, keys: list[int]) -> np.ndarray | None:
+        """The texts in the buckets of these keys, in order; None where looking at all texts is quicker.
+
+        As with pages of one template, most of which share a band with most others.
+        """
         found: set[int] = set()
+        left = _FEW + len(self) // 20
         for band, key in enumerate(keys):
             entry = self._last[key % len(self._last)]
             while entry != _END:
                 if entry % self.bands == band:
                     found.add(entry // self.bands)
                 entry = self._before[entry]
-        texts = np.array(sorted(found), np.int64)
-        same = self._rows(self._signatures)[texts] == short
-        inside = same[:, : self.bands * self.rows].reshape(-1, self.bands, self.rows)
-        real = inside.all(-1).any(-1)  # a bucket may hold other keys as well
-        return texts[real], same[real].mean(-1)
+                left -= 1
+                if not left:
+                    return None
+        return np.array(sorted(found), np.int64)
 
     def _remember(self, number: int, short: np.ndarray, keys: list[int]) -> None:
         self._numbers.append(number)

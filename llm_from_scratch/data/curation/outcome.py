@@ -121,6 +121,8 @@ class Treatment:
                 f"the rule {rule.name} failed on {outcome.place} ({type(error).__name__}: {error}): "
                 f"go on without it (--without {rule.name}), or without that document"
             ) from error
+        if isinstance(result, str) and result != text and not result.strip():
+            result = Removed("nothing is left of it", text[:200])
         if isinstance(result, Removed):
             outcome.removed = (rule.name, result.reason)
             if (order := self.wanted(rule.name, "removed", outcome.place)) is not None:

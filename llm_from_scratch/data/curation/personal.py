@@ -20,33 +20,55 @@ from .pieces import check_text
 
 EMAIL, IP, PHONE = "|||EMAIL_ADDRESS|||", "|||IP_ADDRESS|||", "|||PHONE_NUMBER|||"
 
-_DOMAIN = regex.compile(r"@(?:\w(?:[\w-]{0,62}\w)?\.)+(?:xn--[\w-]{1,59}|[^\W\d_]{2,63})(?![\w@])")
+_DOMAIN = regex.compile(r"@(?:\w(?:[\w-]{0,62}\w)?\.){1,127}(?:xn--[\w-]{1,59}|[^\W\d_]{2,63})(?!_*[^\W_]|@)")
 _LOCAL_BACKWARDS = regex.compile(r"[\w.+%'-]{0,63}[\w+]")  # it is read from the @ to the left
+_SPACE, _HYPHEN = re.compile("[\u00a0\u2007\u2009\u202f]"), re.compile("(?<=[0-9)])[\u2010-\u2013](?=[0-9])")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,3}[0-9]){6}")
 _PASSES = 8
 _SAFE = re.compile(r"[|<>\[\]{}*\s]+[A-Za-z_ ]*[|<>\[\]{}*\s]+")
+# Neither before nor after a letter or digit; underscores in between are a name's (_x), around it they are emphasis.
+_NO_WORD_BEFORE, _NO_WORD_AFTER = r"(?<![^\W_]_{0,3})", r"(?!_{0,3}[^\W_])"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
+_FOUR = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
+# After a hyphen only as the end of a range; before a comma and a digit unless it is a number with points for thousands.
 _IPV4 = regex.compile(
-    r"(?=\d)(?<![\w-]|\d[.,:]|[A-Za-z]/|\b(?:version|ver|release|build|section|chapter|v)[.:]?\s{0,2})"
-    rf"(?>(?:{_OCTET}\.){{3}}{_OCTET})(?![\w-]|[.,]\d)",
+    rf"(?=\d){_NO_WORD_BEFORE}(?<!\d\.|(?<!{_FOUR})-|[A-Za-z]/"
+    r"|\b(?:versions?|ver|releases?|builds?|sections?|chapters?|v)[.:=]?\s{0,2})"
+    rf"(?>{_FOUR}){_NO_WORD_AFTER}(?!-(?!{_FOUR})|\.\d|(?<=(?:\.\d{{3}}){{3}}),\d)",
     regex.IGNORECASE | regex.ASCII,
 )
-_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]+(?![\w:])", re.ASCII)
+# After a colon only if that ends a label ("IPv6:"); not as an index in brackets.
+_IPV6 = regex.compile(
+    rf"{_NO_WORD_BEFORE}(?<![.]|[\w\])]\[|(?<![G-Zg-z]\w{{0,15}}):)(?=[0-9A-Fa-f]{{0,4}}:)"
+    rf"[0-9A-Fa-f:.]+(?!:){_NO_WORD_AFTER}",
+    regex.ASCII,
+)
+_NO_IPV6 = re.compile(r"(?:\w\w:){7}\w\w|\d{0,3}::(?!1$)\d{1,3}")  # a long hardware address; a slice of code
 # Not after a letter, a currency, part of a number or of an address, unless that was masked just now (\G); not before
 # more of a number.
-_BEFORE = r"(?:(?=[+(\d])(?<![\w$€£¥/=#+@-]|\d[.,:\s]|\b(?:ISBN|ISSN|DOI|No)(?:-1[03])?[.:]?\s{0,2})|\G(?P<gap>\s?))"
-_AFTER = r"(?![\w%€£¥@]|[.,:/-]\d)"
+_BEFORE = (
+    rf"(?:(?=[+(\d]){_NO_WORD_BEFORE}(?<![$€£¥=#+@-]|(?<![ .)-]\d{{4}})/|\d[.:\s]|\d,(?![+(]|\d{{3}}[.-]\d{{3}}[.-])"
+    r"|\b(?:ISBN|ISSN|DOI|(?<!\b(?:phone|telephone|tel|mobile|cell|fax|contact)\.?\s)No)(?:-1[03])?[.:]?\s{0,2})"
+    r"|\G(?P<gap>\s?))"
+)
+_AFTER = rf"{_NO_WORD_AFTER}(?![%€£¥@]|[.:-]\d|(?<![ .)-]\d{{4}})[,/]\d)"
 _PHONE = regex.compile(
     _BEFORE
     + r"""(?>
+      (?!\+\s?\d{1,3}(?:[ .]000)+(?!\d))                                # +1 000 000
       \+\s?[1-9]\d{0,2}(?:[ ./-]?\(\d{1,5}\)|)(?:[ ./-]{0,2}\d){6,13}  # +49 30 1234567, +44 (0)20 7946 0958
-    | 00[1-9]\d{0,2}[ /-](?:[ ./-]?\d){7,12}                            # 0049 30 1234567
+    | (?:00|011[ -])[1-9]\d{0,2}[ /-](?:[ ./-]?\d){7,12}                # 0049 30 1234567, 011 44 20 7946 0958
     | (?:1[ .-]?)?\([2-9]\d\d\)[ .-]?\d{3}[ .-]?\d{4}                   # (283) 182-3829, (283)-182-3829
     | \([2-9]\d\d\)[ .-]?\d{3}[ .-]?\d{4}
     | (?:1[ .-])?[2-9]\d\d(?P<s>[ .-])\d{3}(?P=s)\d{4}                  # 1-283-182-3829
     | [2-9]\d{9}(?<!0000)                                               # 2831823829, but no round number
     | \(0\d{1,4}\)[ ]?\d{2,4}(?:[ -]?\d{2,4}){1,2}                      # (020) 7946 0958
-    | (?=(?:\D?\d){9,12}(?!\d))0\d{1,4}(?P<t>[ /-])\d{2,8}(?:(?P=t)\d{2,4}){0,4}  # 01 23 45 67 89, 030/1234567
+    | 0[1-9](?:\.\d\d){4}                                               # 01.23.45.67.89
+    | (?!\d\d(?:[ /-]\d\d){5}|\d{5}-\d{4}(?!\d))                         # no hardware address, no ZIP code
+      (?!\d\d(?P<d>[ /-])\d\d(?P=d)(?:19|20)\d\d(?!\d))                 # no date
+      (?:0[1-9]\d{0,3}(?P<t>[ /-])\d{2,8}(?:(?P=t)\d{2,4}){0,4}         # 01 23 45 67 89, 030/1234567
+      | 0[1-9]\d{1,3}/\d{2,4}(?:[ -]\d{2,4}){1,3})                      # 030/123 45 67
+      (?<=(?<!\d[ /-]?)0(?:[ /-]?\d){8,11})
     )(?:\s?(?:x|ext\.?|extension)\s?\d{1,5})?"""
     + _AFTER,
     regex.VERBOSE | regex.IGNORECASE | regex.ASCII,
@@ -86,7 +108,7 @@ def mask_ips(text: str, placeholder: str = IP) -> tuple[str, int]:
 def _ips(text: str, placeholder: str) -> tuple[str, int]:
     count = 0
 
-    def of_six(found: re.Match[str]) -> str:
+    def of_six(found: regex.Match[str]) -> str:
         nonlocal count
         address = found[0].rstrip(".")
         if address.endswith(":") and not address.endswith("::"):
@@ -113,7 +135,14 @@ def mask_phones(text: str, placeholder: str = PHONE) -> tuple[str, int]:
 def _phones(text: str, placeholder: str) -> tuple[str, int]:
     if not _SEVEN_DIGITS.search(text):  # as in most texts: told at once
         return text, 0
-    return _PHONE.subn(lambda found: (found["gap"] or "") + placeholder, text)
+    pieces: list[str] = []
+    done = count = 0
+    plain = text if text.isascii() else _HYPHEN.sub("-", _SPACE.sub(" ", text))  # of the same length
+    for found in _PHONE.finditer(plain):
+        begin = found.end("gap") if found["gap"] else found.start()
+        pieces += [text[done:begin], placeholder]
+        done, count = found.end(), count + 1
+    return "".join([*pieces, text[done:]]), count
 
 
 def _until_none(mask: Callable[[str, str], tuple[str, int]], text: str, placeholder: str) -> tuple[str, int]:
@@ -129,6 +158,8 @@ def _until_none(mask: Callable[[str, str], tuple[str, int]], text: str, placehol
 
 def _is_ipv6(address: str) -> bool:
     if not 3 <= len(address) <= 45 or not any(map(str.isdigit, address)):  # "::" and "a::b" are code
+        return False
+    if _NO_IPV6.fullmatch(address):
         return False
     try:
         ipaddress.IPv6Address(address)

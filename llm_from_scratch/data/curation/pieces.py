@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 
 import regex
 
@@ -19,6 +20,8 @@ SPACE = r"\s\x1c-\x1f"  # what str.split takes for white space
 UNSPACED = re.compile(f"[{_BLOCKS}]")
 WORD = rf"[{_BLOCKS}]\p{{M}}*|[^{SPACE}{_BLOCKS}]+"
 _WORD = regex.compile(WORD)
+_MANY = 100
+_MARKS = regex.compile(rf"([\p{{M}}\uff9e\uff9f]{{{_MANY},}}+)")  # in NFKC those two are marks as well
 
 
 def words(text: str) -> list[str]:
@@ -30,6 +33,20 @@ def words(text: str) -> list[str]:
     ['他', '走', '了', 'home']
     """
     return text.split() if text.isascii() or not UNSPACED.search(text) else _WORD.findall(text)
+
+
+def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """A text in a form of Unicode. A run of a hundred marks or more, which no language has, stays as it is.
+
+    Marks are sorted, and that takes time with the square of the run: a run of a million would take hours.
+
+    >>> unicode_form("NFC", "cafe\u0301")
+    'caf\xe9'
+    """
+    if len(text) < _MANY or not _MARKS.search(text):
+        return unicodedata.normalize(form, text)
+    parts = _MARKS.split(text)  # every second is a run
+    return "".join(part if place % 2 else unicodedata.normalize(form, part) for place, part in enumerate(parts))
 
 
 def check_number(rule: str, name: str, value: Any, low: float = 0, high: float = math.inf, whole: bool = False) -> None:

@@ -67,6 +67,11 @@ def clean(
     if out.suffix not in ("", ".jsonl"):  # by its name it would be read as text, braces and all
         raise ValueError(f"{out}: what is written is JSON lines, so let its name end in .jsonl")
     partial = out.with_name(out.name + ".partial")
+    if partial.is_file():
+        raise ValueError(
+            f"{partial} is a file, where a directory of unfinished work would stand: "
+            "write to another name, or move it away"
+        )
     try:
         with sole_writer(partial):
             run = _Run(inputs, out, partial, chain, restart)
@@ -80,10 +85,12 @@ def clean(
 
 
 def place_to_write(out: Path, inputs: Inputs) -> Path:
-    """Where to write: no directory, and not where is read; ValueError."""
+    """Where to write: no directory and no device, and not where is read; ValueError."""
     out = Path(os.path.realpath(out))
     if out.is_dir():
         raise ValueError(f"{out} is a directory: name the file to write, such as {out / 'clean.jsonl'}")
+    if out.exists() and not out.is_file():  # a device or a pipe: the finished file would take its place
+        raise ValueError(f"{out} is neither a file nor a folder: name the file to write, such as clean.jsonl")
     for name in inputs.names:
         source = Path(os.path.realpath(name))
         if source == out or source in out.parents and source.is_dir():
@@ -116,6 +123,8 @@ class _Run:
     def work(self, workers: int, strict: bool, progress: Callable[[int], object]) -> None:
         """Read, clean and write what is left to do. A mistake in the input or a rule leaves nothing behind."""
         try:
+            for reason, entry in self.tally.numbers["skipped"].items() if strict else ():
+                _refuse(entry["examples"][0]["place"], reason, entry["examples"][0]["detail"])
             self._work(workers, strict, progress)
         except ValueError:
             self.written.unlink(missing_ok=True)
@@ -135,7 +144,7 @@ class _Run:
             committed = time.monotonic()
             for outcome in apply(self.inputs.read(self.cursor)):
                 if strict and outcome.skipped is not None:
-                    raise ValueError(f"{outcome.place}: {': '.join(outcome.skipped)} (without --strict it is skipped)")
+                    _refuse(outcome.place, *outcome.skipped)
                 self._take(outcome, file)
                 progress(outcome.size)
                 if time.monotonic() - committed >= _COMMIT_SECONDS:
@@ -241,6 +250,10 @@ class _Run:
             for number, keys in enumerate(apply.keys(iter(lambda: file.readline(), b""))):
                 for _ in self.memory.place(number, keys):
                     pass
+
+
+def _refuse(place: str, reason: str, detail: str) -> None:
+    raise ValueError(f"{place}: {reason}: {detail} (without --strict it is skipped)")
 
 
 def _digest(state: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ START: Cursor = (0, 0, 0, 0)
 _REACH = 64
 SPLITS = {"document": re.escape(DELIMITER), "paragraph": r"\n[ \t\r]{0,60}\n", "line": r"\n"}
 _KINDS = {".jsonl": JSON, ".ndjson": JSON, ".html": HTML, ".htm": HTML, ".xhtml": HTML, ".txt": TEXT, ".md": TEXT}
+_BLANK, _ROW = re.compile(rb"(?:\xef\xbb\xbf)?\s*"), re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"')
 _BLOCK, _LOOK = 1 << 20, 8192
 
 
@@ -99,6 +100,8 @@ class Inputs:
         if name in NAMED or name.startswith("tales:"):
             next(documents(name, seed=self.seed))  # a slip of the finger is told now
             return name
+        if not name:  # Path("") is the folder where one stands
+            raise ValueError(f"the name of an input is empty: name a file, a folder, or one of {', '.join(NAMED)}")
         path = Path(name)
         if path.is_dir():
             found = _below(path)
@@ -172,7 +175,7 @@ class Inputs:
             if data is None:
                 size = end - begin
                 yield Skipped(name, file.origin, *self._too_long("line", size), size, cursor)
-            elif data and not data.isspace():
+            elif not _BLANK.fullmatch(data):
                 yield Record(name, file.origin, kind, data, begin, cursor)
 
     def _too_long(self, what: str, size: int) -> tuple[str, str]:
@@ -231,16 +234,23 @@ def _open(path: Path) -> IO[bytes]:
 def _kind(head: bytes) -> str:
     if is_markup(head.decode("utf-8", "replace").removeprefix("\ufeff")):
         return HTML
-    return JSON if head.lstrip().startswith(b'{"') else TEXT
+    return JSON if _ROW.match(head) else TEXT
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files in a folder and below, sorted, hidden ones left out; links to folders are not followed."""
+    """All files in a folder and below, sorted, hidden ones left out; links to folders are not followed.
+
+    OSError for a folder that cannot be listed: what is in it would be missed without a word.
+    """
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted((path for path in found if path.is_file()), key=lambda path: path.parts)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _described(path: Path, folder: Path | None) -> File:

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
+
+import regex
 
 from .html import decode_html
 
@@ -16,9 +19,10 @@ TEXT, HTML, JSON = "text", "html", "json"
 Cursor = tuple[int, int, int, int]
 """Where reading goes on: number of the input, of its file, byte in that file, documents of that file before it."""
 
-_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"%PDF": "PDF", b"PK\x03\x04": "a zip archive"}
-_MARKUP = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
+_ENCODINGS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16",
+              b"%PDF": "PDF", b"PK\x03\x04": "a zip archive"}  # fmt: skip
+_MARKUP = regex.compile(  # a comment ends at its first end: else there were twice as many ways with each comment
+    r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s+html|html[\s>])", regex.IGNORECASE | regex.DOTALL
 )
 _NESTED = 300
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -97,7 +101,7 @@ def no_text(data: bytes, offset: int = 0, *, zeros: bool = True) -> tuple[str, s
     """Reason and detail, if these bytes are no text in any encoding that is read; else None. zeros: look for them."""
     for begin, what in _ENCODINGS.items():
         if offset == 0 and data.startswith(begin):
-            return "binary", f"{what}, not text" + (": convert it to UTF-8" if what == "UTF-16" else "")
+            return "binary", f"{what}, not text" + (": convert it to UTF-8" if "UTF" in what else "")
     zero = data.find(b"\0") if zeros else -1
     return None if zero < 0 else ("binary", f"byte 0x00 at offset {offset + zero}")
 
@@ -109,7 +113,7 @@ def is_markup(text: str) -> bool:
 
 def _from_json(record: Record) -> Decoded | tuple[str, str]:
     try:
-        row = json.loads(record.data.decode("utf-8"), parse_constant=_refuse)
+        row = json.loads(record.data.decode("utf-8-sig"), parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
         return _not_utf8(error, record.offset)
     except json.JSONDecodeError as error:
@@ -129,6 +133,8 @@ def _from_json(record: Record) -> Decoded | tuple[str, str]:
             return "not JSON", "nested too deeply"
     if b"\\u" in record.data and _SURROGATE.search(json.dumps(row, ensure_ascii=False)):
         return "not UTF-8", "half a character (a lone surrogate)"
+    if not text or text.isspace():
+        return "no text", "it is empty" if not text else "it is white space alone"
     return Decoded(text, is_markup(text), row)
 
 
@@ -138,3 +144,10 @@ def _not_utf8(error: UnicodeDecodeError, offset: int) -> tuple[str, str]:
 
 def _refuse(name: str) -> float:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # as would be written as Infinity, which is no JSON
+        raise ValueError(f"the number {digits:.40} is too large")
+    return number

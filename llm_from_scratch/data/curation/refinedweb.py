@@ -35,7 +35,7 @@ _EDITS = (
     regex.compile(rf"(?:\b(?:{_phrases(AT_THE_END)})\s*(?:\.\.\.|…|[»›>→.:]*)\s*)+$", regex.IGNORECASE),
     regex.compile(rf"(?:\d+\s)?\b(?:{_phrases(ANYWHERE)})\b", regex.IGNORECASE),
 )
-_COUNTER = regex.compile(rf"\W*\d[\d.,]*\s*[kmb]?\+?\s+(?:{'|'.join(COUNTED)})s?\W*", regex.IGNORECASE)
+_COUNTER = regex.compile(rf"\W*+\d[\d.,]*+(?:\s*+[kmb]\+?|\s*+\+)?\s++(?:{'|'.join(COUNTED)})s?\W*+", regex.IGNORECASE)
 
 
 def flaw(line: str, most_uppercase: float = 0.5) -> str:

@@ -89,6 +89,8 @@ def changed_identity(key: str, old: Any, new: Any) -> str:
     if key == "rules":
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         return f"other rules or settings ({', '.join(changed) or 'in another order'})"
+    if key == "languages":  # they are found out for the report
+        return "a --report, now without" if old else "no --report, now with one"
     return f"{key} {old}, now {new}"
 
 

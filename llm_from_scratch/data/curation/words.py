@@ -1,26 +1,27 @@
 """The words of a text and its shingles: the sets by which duplicates and contamination are found.
 
-A word is a run of letters, marks, digits and underscores, lower-cased, so that punctuation, spacing and the way in
-which accents and ligatures are encoded make no difference. Scripts that put no spaces between words (Chinese,
-Japanese, Thai, Lao, Burmese, Khmer) give a word a character. A shingle is a run of n words. Words and shingles are
-worked with as 64-bit hashes, the same on every machine: two of a billion different ones collide with a chance of 3 %.
+A word is a run of letters, marks and digits, lower-cased, so that punctuation, spacing and the way in which accents and
+ligatures are encoded make no difference; underscores inside a word are part of it, around it they are emphasis. Scripts
+that put no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer) give a word a character. A shingle is a
+run of n words. Words and shingles are worked with as 64-bit hashes, the same on every machine: two of a billion
+different ones collide with a chance of 3 %.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 
 import numpy as np
 import regex
 
-from .pieces import UNSPACED
+from .pieces import UNSPACED, unicode_form
 
-_ASCII = re.compile(r"\w+", re.ASCII)
-_LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+_ASCII = re.compile(r"[^\W_]\w*(?<!_)", re.ASCII)
+_LETTERS = regex.compile(r"[\p{L}\p{M}\p{N}][\p{L}\p{M}\p{N}_]*(?<!_)")
 _CHARACTERS = regex.compile(
-    rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}_]--{UNSPACED.pattern}]+|[[\p{{L}}\p{{N}}]&&{UNSPACED.pattern}]\p{{M}}*"
+    rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--{UNSPACED.pattern}][[\p{{L}}\p{{M}}\p{{N}}_]--{UNSPACED.pattern}]*(?<!_)"
+    rf"|[[\p{{L}}\p{{N}}]&&{UNSPACED.pattern}]\p{{M}}*"
 )
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: no word of a shingle is multiplied away
 _MOST = 1 << 18  # words whose hashes are kept: about 50 MB
@@ -100,9 +101,7 @@ def _runs(text: str, ngram: int) -> np.ndarray:
 
 
 def _plain(word: str) -> str:
-    return (
-        word.lower() if word.isascii() else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).lower())
-    )
+    return word.lower() if word.isascii() else unicode_form("NFKC", unicode_form("NFKC", word).lower())
 
 
 class _Hashes(dict[str, int]):

@@ -29,3 +29,18 @@ def _least_values(high, low, factors, offsets, least):
             value = value - PRIME if value >= PRIME else value
             smallest = min(value, smallest)
         least[k] = smallest
+
+
+def equal_entries(signatures, one):
+    counts = np.empty(len(signatures), np.int64)
+    _equal_entries(signatures, one, counts)
+    return counts
+
+
+@compiled
+def _equal_entries(signatures, one, counts):
+    for row in range(signatures.shape[0]):
+        count = 0
+        for k in range(one.size):
+            count += signatures[row, k] == one[k]
+        counts[row] = count

@@ -28,6 +28,11 @@ def test_listed_words_are_found_as_words_wherever_they_stand(word, hit):
     assert isinstance(C4()(f"{PAGE}\n{word}"), str)  # there is no list but the user's
 
 
+def test_a_list_may_be_of_phrases_alone():
+    assert isinstance(C4(bad_words=("dead end", "so long"))(f"{PAGE}\nA dead\nend."), Removed)
+    assert isinstance(C4(bad_words=("dead end",))(PAGE), str)
+
+
 def test_the_list_may_be_a_file(tmp_path):
     file = tmp_path / "words.txt"
     file.write_text("rubbish\n\n dead end \n", encoding="utf-8")
@@ -91,9 +96,10 @@ def test_once_more_changes_nothing_and_lines_become_no_more(lines):
         assert once.count("\n") <= text.count("\n")
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "x" * 1_000_000, ". " * 500_000, "[" * 1_000_000, "[1]" * 300_000])
+@pytest.mark.parametrize("text", ["", " \n ", "x" * 1_000_000, ". " * 500_000, "[" * 1_000_000, "[1]" * 300_000,
+                                  "dead" + " " * 500_000, "dead " * 200_000])  # fmt: skip
 def test_texts_without_sentences_are_removed_in_bounded_time(text):
-    assert isinstance(C4()(text), (str, Removed))
+    assert isinstance(C4(bad_words=("dead end",))(text), (str, Removed))
     assert isinstance(C4(least_sentences=0)(text[:5]), Removed)
 
 

@@ -41,6 +41,12 @@ def test_surroundings_can_be_kept_and_hidden_parts_still_go():
     assert "dden" not in text and "var x" not in text
 
 
+@pytest.mark.parametrize("style", ["display:none", "DISPLAY: None;", "color:red; display :none", "display : none"])
+def test_hidden_is_hidden_however_it_is_written(style):
+    assert extract_text(f'<p>one</p><div style="{style}">hidden</div><p>two</p>') == "one\n\ntwo"
+    assert extract_text('<p style="display:block">one</p>') == "one"
+
+
 def test_lists_are_part_of_the_content():  # which the library's own setting for main content loses
     assert "point nine" in extract_text("<main><p>There are:</p><ul><li>point nine of the list</ul></main>")
 
@@ -78,6 +84,7 @@ def test_a_page_without_text_is_empty_and_the_rule_removes_it(page):
     [
         ("<div>" * 100_000 + "x" + "</div>" * 100_000, "x"),
         ("<b>" * 20_000 + "x", "x"),
+        ("<div>" * 50_000 + "<HEADER>y</HEADER>" * 50_000 + "x", "x"),
         ("<table>" * 5_000 + "x", "x"),
         ("<p>a\0b", "ab"),
         ('<p title="' + "a" * 2_000_000 + '">x', "x"),
@@ -87,7 +94,7 @@ def test_a_page_without_text_is_empty_and_the_rule_removes_it(page):
         ("<a b='" + "y" * 10_000, ""),
         ("<p>" + "word " * 1_000_000, "word " * 999_999 + "word"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_hostile_markup_is_read_in_bounded_time(page, expected):
     assert extract_text(page) == expected

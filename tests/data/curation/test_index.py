@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llm_from_scratch.data.curation import index as module
 from llm_from_scratch.data.curation.index import DuplicateIndex
 from llm_from_scratch.data.curation.signatures import estimated_jaccard, minhash
+from llm_from_scratch.kernels.signatures import equal_entries
 
 # A stretch of one endless text: how many shingles two of them share is their distance.
 WORDS = [f"w{i}" for i in range(40_000)]
@@ -49,6 +51,31 @@ def test_what_a_search_through_all_finds(threshold):
     # What was kept is not like anything else that was kept; all of it is found again, at itself.
     assert [index.place(-1, signatures[number]) for number in kept] == kept
     assert len(index) == len(kept)
+
+
+@pytest.mark.parametrize(("threshold", "permutations"), [(0.55, 100), (0.8, 128)])
+def test_full_buckets_change_nothing_but_the_time(threshold, permutations, monkeypatch):
+    """Pages of one template: more than half of the entries are those of the others."""
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 1 << 61, (400, permutations), dtype=np.uint64)
+    template = rng.random(pages.shape) < rng.uniform(0.4, 0.9, (400, 1))
+    pages[template] = np.broadcast_to(pages[0], pages.shape)[template]
+    said = []
+    for few in (1, 10**9):  # entries that are looked at one by one
+        monkeypatch.setattr(module, "_FEW", few)
+        index = DuplicateIndex(threshold=threshold, permutations=permutations)
+        said.append([index.place(number, page) for number, page in enumerate(pages)])
+        assert len(index.candidates(pages[0])[0]) > 10
+    assert said[0] == said[1] == by_looking_at_all(pages, threshold, index.bands, index.rows)[0]
+
+
+def test_full_buckets_are_not_walked(monkeypatch):
+    pages = np.zeros((2000, 128), np.uint64)
+    pages[:, 6:] = np.random.default_rng(0).integers(0, 1 << 61, (2000, 122), dtype=np.uint64)  # one band in common
+    index, looked = DuplicateIndex(), []
+    monkeypatch.setattr(module, "equal_entries", lambda *both: looked.append(1) or equal_entries(*both))
+    assert all(index.place(number, page) is None for number, page in enumerate(pages))
+    assert len(looked) > 1800
 
 
 def test_it_goes_on_from_its_state():

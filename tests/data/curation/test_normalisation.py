@@ -17,6 +17,9 @@ from llm_from_scratch.data.curation.normalisation import Normalise
         ("soft\u00adware\u200b \ufeffis", "software is"),
         ("bell\x07 tab\tstays", "bell tab\tstays"),
         ("one  \ntwo\t\u00a0\n three", "one\ntwo\n three"),
+        ("end\x0cNext page", "end\nNext page"),  # what parts words becomes what parts words
+        ("end\n\x0c\nNext page", "end\n\n\nNext page"),
+        ("one\x0btwo\x1fthree\x85four", "one\ntwo three four"),
         ("a\n\n\nb\n\n\n\n\n\nc", "a\n\n\nb\n\n\nc"),
         ("\n\n  verse\n\n", "  verse"),
         ("a \n \n \n \n \nb", "a\n\n\nb"),
@@ -35,3 +38,11 @@ def test_once_is_enough_and_letters_stay(text):
     assert rule(once) == once
     letters = [c for c in unicodedata.normalize("NFC", text) if c not in " \n\t\x07\u00a0\u00ad\u3000"]
     assert [c for c in once if c not in " \n\t\u00a0\u3000"] == letters or "\u0308" in text
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 10**6 + "x \ny", "x" + " \u00a0" * 10**6 + "x\u00a0\n", "a" + "\u0301\u0316" * 10**6]
+)
+def test_one_enormous_line_takes_bounded_time(text):
+    once = Normalise()(text)
+    assert len(once) >= len(text) - 2 and Normalise()(once) == once

@@ -150,3 +150,9 @@ def test_measures():
     assert measured("two words\nhere")[:5] == (14, 3, 2, 12, 14) and measured("é")[4] == 2
     assert measured("他走了 home")[1:4] == (4, 1, 7)  # words as the rules of quality count them
     assert measured("")[:4] == (0, 0, 1, 0)
+
+
+def test_a_text_of_which_a_rule_leaves_nothing_is_removed():
+    outcome = Treatment([Replace("x", " "), Replace("y", "z", name="never")])(record("x x"))
+    assert outcome.removed == ("replace", "nothing is left of it") and not outcome.line
+    assert outcome.passed == ["replace"] and outcome.examples[0][3]["beginning"] == "x x"

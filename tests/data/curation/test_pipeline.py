@@ -289,6 +289,13 @@ def test_strict_stops_at_the_first(tmp_path):
     assert os.listdir(tmp_path) == ["in"]
 
 
+def test_strict_stops_at_what_was_skipped_before(tmp_path, monkeypatch):
+    corpus(tmp_path / "in")
+    stopped(tmp_path / "in", tmp_path / "out.jsonl", monkeypatch)  # behind the line that is none
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 11: not JSON"):
+        clean(Inputs([str(tmp_path / "in")]), tmp_path / "out.jsonl", RULES, strict=True)
+
+
 def test_output_that_would_be_read_again(tmp_path):
     inputs = corpus(tmp_path / "in")
     for out in (tmp_path / "in" / "out.jsonl", tmp_path / "in" / "a" / "out.jsonl"):
@@ -306,3 +313,21 @@ def test_output_that_would_be_read_again(tmp_path):
     for workers in (0, True, 1.5):
         with pytest.raises(ValueError, match="workers is a number of processes"):
             clean(inputs, tmp_path / "out.jsonl", RULES, workers=workers)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_what_is_no_file_is_not_written_over(tmp_path):
+    inputs = corpus(tmp_path / "in")
+    os.mkfifo(tmp_path / "pipe")  # as /dev/null and other devices, which a move would have replaced by a file
+    with pytest.raises(ValueError, match=r"pipe is neither a file nor a folder: name the file to write"):
+        clean(inputs, tmp_path / "pipe", RULES)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_where_the_unfinished_work_stands_is_left_alone(tmp_path):
+    corpus(tmp_path / "in")
+    rows = tmp_path / "out.jsonl.partial"
+    rows.write_text('{"text": "a"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"out\.jsonl\.partial is a file.*write to another name, or move it away"):
+        clean(Inputs([str(rows)]), tmp_path / "out.jsonl", RULES)
+    assert sorted(os.listdir(tmp_path)) == ["in", "out.jsonl.partial"]

@@ -9,7 +9,7 @@ import pytest
 
 from llm_from_scratch.data.curation import reading
 from llm_from_scratch.data.curation.reading import START, Inputs
-from llm_from_scratch.data.curation.records import Record, Skipped
+from llm_from_scratch.data.curation.records import JSON, Record, Skipped, decoded
 
 
 def read(*names, after=START, **settings):
@@ -124,6 +124,21 @@ def test_files_of_a_folder_in_order_without_hidden_ones(tmp_path):
     assert [item.origin for item in found] == [str(tmp_path / "a"), str(tmp_path / "*.txt"), str(tmp_path / "*.txt")]
 
 
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    write(tmp_path / "a.txt", "a")
+    write(tmp_path / "shut" / "b.txt", "b")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="shut"):
+        Inputs([tmp_path])
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
 def test_names_that_are_no_text(tmp_path):
     name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
@@ -140,6 +155,17 @@ def test_kinds_by_name_and_by_content(tmp_path):
     write(tmp_path / "d.md", "a < b")
     write(tmp_path / "e.jsonl.gz", gzip.compress(b'{"text": "x"}\n'))
     assert [item.kind for item in read(tmp_path)] == ["html", "html", "json", "text", "json"]
+
+
+@pytest.mark.parametrize("blank", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n", b" \n\t"])
+def test_what_is_blank_is_no_document(tmp_path, blank):
+    assert not read(write(tmp_path / "a.txt", blank)) and not read(write(tmp_path / "a.jsonl", blank))
+
+
+@pytest.mark.parametrize("row", ['{"text": "a"}', '{ "text": "a" }', '\ufeff{"text": "a"}', '\ufeff{\t"text": "a"}'])
+def test_rows_are_known_by_their_beginning(tmp_path, row):
+    (item,) = read(write(tmp_path / "rows", row + "\n"))
+    assert item.kind == JSON and decoded(item).text == "a"
 
 
 def test_what_is_no_text_is_skipped_with_its_reason(tmp_path):
@@ -163,13 +189,14 @@ def test_what_is_no_text_is_skipped_with_its_reason(tmp_path):
         ("empty.txt", "is empty: there is no text"),
         ("folder", "no files in the folder"),
         ("tales:x", "tales:x is not understood"),
+        ("", "the name of an input is empty: name a file, a folder, or one of tales, pydoc, shakespeare"),
     ],
 )
 def test_inputs_that_cannot_be(tmp_path, name, message):
     write(tmp_path / "empty.txt", b"")
     write(tmp_path / "folder/.hidden", b"x")
     with pytest.raises(ValueError, match=message):
-        Inputs([name if ":" in name else str(tmp_path / name)])
+        Inputs([str(tmp_path / name) if name and ":" not in name else name])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ def test_a_row_keeps_its_other_entries():
         (b'{"text": 5}', JSON, ("no text", 'expected a text in the entry "text", found 5')),
         (b'{"content": "a", "id": 1}', JSON, ("no text", 'expected a text in the entry "text", found content, id')),
         (b"{}", JSON, ("no text", 'expected a text in the entry "text", found an empty object')),
+        (b'{"text": "a", "b": -1e999}', JSON, ("not JSON", "the number -1e999 is too large")),
+        (b'{"text": ""}', JSON, ("no text", "it is empty")),
+        (b'{"text": " \\n\\u00a0"}', JSON, ("no text", "it is white space alone")),
         (b"<p>\0", HTML, ("binary", "a zero in a page of HTML")),
     ],
 )
@@ -43,6 +46,16 @@ def test_what_is_no_text(data, kind, expected):
     pytest.importorskip("resiliparse") if kind == HTML else None
     found = of(data, kind, offset=100)
     assert isinstance(found, tuple) and (found[0] == "not JSON" if expected is None else found == expected)
+
+
+def test_encodings_are_told_by_their_marks():
+    for encoding in ("UTF-16", "UTF-32"):
+        data = "abc".encode(encoding)
+        assert decoded(Record("a", "a", TEXT, data, 0, (0, 0, 0, 1)))[1] == f"{encoding}, not text: convert it to UTF-8"
+
+
+def test_rows_may_begin_with_a_byte_order_mark():
+    assert of(b'\xef\xbb\xbf{"text": "a"}', JSON) == Decoded("a", False, {"text": "a"})
 
 
 def test_a_page_is_read_in_the_encoding_it_names():
@@ -57,6 +70,11 @@ def test_a_page_is_read_in_the_encoding_it_names():
 def test_pages_are_known_by_their_beginning(page):
     assert is_markup(page)
     assert not is_markup("about " + page) and not is_markup("<htmlx>")
+
+
+def test_many_comments_before_the_markup_are_passed_once():
+    comments = "<!-- a -->\n" * 40 + "<!---->" * 500
+    assert is_markup(comments[:4000] + "<html>") and not is_markup(comments[:4000] + "words")
 
 
 def test_rows_that_can_be_read_and_not_be_written():

@@ -90,7 +90,8 @@ def test_once_more_changes_nothing_and_lines_become_no_more(text):
     assert len(once.splitlines()) <= len(text.splitlines()) and once.count("\n") <= text.count("\n")
 
 
-@pytest.mark.parametrize("text", ["1," * 500_000 + " likes", "sign-in-" * 100_000, "read more " * 100_000, "W" * 10**6])
+@pytest.mark.parametrize("text", ["1," * 500_000 + " likes", "sign-in-" * 100_000, "read more " * 100_000, "W" * 10**6,
+                                  "1" + " " * 10**6 + "x", "1 " + "b " * 10**5])  # fmt: skip
 def test_one_enormous_line_takes_bounded_time(text):
     assert isinstance(RefinedWebLines(most_flagged=1)(text), str)
 

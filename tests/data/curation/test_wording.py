@@ -44,6 +44,11 @@ def test_shares_never_round_to_all_or_nothing(part, whole, text):
     assert share(part, whole) == text
 
 
+def test_a_report_that_was_asked_for_or_not_is_named():
+    assert changed_identity("languages", False, True) == "no --report, now with one"
+    assert changed_identity("languages", True, False) == "a --report, now without"
+
+
 def test_settings_and_changes():
     assert typed(False) == "off" and typed(["a", "b"]) == "a,b"
     assert changed_identity("split", "line", "document") == "split line, now document"

@@ -32,6 +32,7 @@ def by_hand(text, ngram):
         ("한국어 단어", ["한국어", "단어"]),
         ("हिन्दी शब्द", ["हिन्दी", "शब्द"]),
         ("snake_case a1", ["snake_case", "a1"]),
+        ("so _very_ __odd__ a__b _ __init__", ["so", "very", "odd", "a__b", "init"]),
         ("\ud800 lone", ["lone"]),
     ],
 )
@@ -40,7 +41,7 @@ def test_words(text, found):
 
 
 def test_the_three_patterns_find_the_same_words():
-    text = "It was the best of times, it was the worst of times; snake_case 12"
+    text = "It was the best of times, it was the _worst_ of times; snake_case __12__ _"
     alone = W.words(text)
     assert W.words(text + " é")[:-1] == alone
     assert W.words(text + " 字")[:-1] == alone
