@@ -217,6 +217,7 @@ def sizes(in_words, rng):
     check_close("widening", said(in_words, config, "widening"), expected, 1e-9, {
         "the other way round": round(heads * width / config["intermediate_size"], 2),
         "rounded down to a whole number": config["intermediate_size"] // (heads * width),
+        "cut off after two digits, not rounded": 100 * config["intermediate_size"] // (heads * width) / 100,
     })  # fmt: skip
 
 

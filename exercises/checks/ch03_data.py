@@ -398,9 +398,7 @@ def a_row_that_just_fills(pack):
 def empty_ones(pack):
     """a document of nothing is a separator, and no documents are no rows"""
     documents = [[5, 6], [], [], [7, 8]]  # 0 5 6 0 0 0 7 8
-    for name, got, expected in zip(
-        ("ids", "targets", "mask"), pack(documents, 3, 0), packed_by_hand(documents, 3, 0)
-    ):
+    for name, got, expected in zip(("ids", "targets", "mask"), pack(documents, 3, 0), packed_by_hand(documents, 3, 0)):
         check_equal(name, got, expected)
     check_equal("the shapes, no documents", [np.shape(part) for part in pack([], 3, 0)], [(0, 3), (0, 3), (0, 3, 3)])
 

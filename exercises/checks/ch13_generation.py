@@ -194,7 +194,12 @@ def padding(cached_step, rng):
     one_by_one = list(zip(q, k, v, keys, values, real))
     expected = np.array([one_text(*row) for row in one_by_one])
     seen = np.array([one_text(*row[:5], np.ones(5, bool)) for row in one_by_one])
-    causes = {"padding is seen": seen, "the values of padding are 0, but it has a weight": expected * 0}
+    loud = np.where(np.arange(4)[:, None] == 2, 1000.0, expected)
+    causes = {
+        "padding is seen": seen,
+        "the values of padding are 0, but it has a weight": expected * 0,
+        "padding is seen where what is real scores less than the mask: it must be -inf, not a large number": loud,
+    }
     check_close("y", y, expected, 1e-7, causes)
     check_equal("the shape of keys", new_keys.shape, (4, 6, 6))
 
@@ -358,7 +363,8 @@ def forbidden(beam_step):
     got = beam_step(np.array([0.0, -1.0]), table, 0, 4)
     check_equal("open and ended", tuple(list(part) for part in got), ([(0, 1, -1.0), (1, 2, -3.0)], []))
     got = beam_step(np.array([-1.0, -np.inf]), np.full((2, 2), -0.5), 0, 4)
-    check_equal("with a dead beam", tuple(list(part) for part in got), ([(0, 1, -1.5)], [(0, 0, -1.5)]))
+    causes = {"dead beams go on": ([(0, 1, -1.5), (1, 1, -np.inf)], [(0, 0, -1.5), (1, 0, -np.inf)])}
+    check_equal("with a dead beam", tuple(list(part) for part in got), ([(0, 1, -1.5)], [(0, 0, -1.5)]), causes)
 
 
 @check("beam_step")

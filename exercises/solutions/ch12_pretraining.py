@@ -19,7 +19,7 @@ from llm_from_scratch.grading import task
         "by_hand_loss: places without a target were counted": "Divide by how many targets are not -100.",
         "by_hand_loss: the mean of the rows' means": "One sum over all rows, one division at the end.",
         "far_apart: RuntimeWarning": "Subtract each place's largest logit before np.exp.",
-        "far_apart": "The loss of a target 2,000 below the largest logit is 2,000: stay with logarithms, no log(p + ε).",
+        "far_apart": "A target 2,000 below the largest logit has a loss of 2,000: stay with logarithms, no log(p + ε).",
         "no_target: ZeroDivisionError": "With a normaliser given, a batch without targets has a loss of 0.",
         "by_hand_loss: IndexError": "-100 is no row of the logits: pick by targets only where there are some.",
     },

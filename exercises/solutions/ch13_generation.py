@@ -26,7 +26,7 @@ from llm_from_scratch.grading import task
         "equal_tokens": "Of equally probable ones the first comes first: a stable sort.",
         "far_apart: RuntimeWarning": "np.exp(1000) is inf: subtract the largest logit before the exponential.",
         "one_is_always_left": "Even where p is tiny the most probable token is kept.",
-        "exactly_p": "Where those kept hold exactly p it is reached: before < p, not before <= p, and nothing added to p.",
+        "exactly_p": "Where those kept hold exactly p it is reached: before < p, not <= p, and nothing added to p.",
     },
     why="""Top-k keeps a fixed number of tokens: too many where the model is sure, too few where it is not. Top-p asks
     for a share of the probability and takes as many as that needs: from one step to the next the number kept goes from

@@ -175,7 +175,7 @@ def one_forward_one_backward(stages: int, micro_batches: int) -> list[list[str]]
     hints={
         "unequal: the mean of the ranks' means": "Weigh each rank by its targets: a mean of means is another mean.",
         "a_rank_without_targets: NaN": "A mean over nothing is NaN, and NaN times 0 is NaN: leave that rank out.",
-        "a_rank_that_broke": "Ask the counts which ranks to leave out, not the numbers: np.nan_to_num hides a real NaN.",
+        "a_rank_that_broke": "Ask the counts which ranks to leave out, not the numbers: nan_to_num hides a real NaN.",
         "nothing_at_all: no error": "If no rank has a target there is no gradient: raise ValueError.",
     },
     why="""Padding, packing and loss masks make the numbers of targets unequal, and the mean of means then depends on

@@ -121,7 +121,7 @@ WRONGS = {
     },
     "memory_to_load": {
         "bits for bytes": ("bits / 8", "bits", "weights_alone"),
-        "whole bytes": ("bits / 8", "bits // 8", "weights_alone"),
+        "rounded down to bytes": ("bits / 8", "bits // 8", "weights_alone"),
         "always 16 bits": ("parameters * bits / 8", "parameters * 2.0", "weights_alone"),
         "an int": ("    return float(", "    return int(", "weights_alone"),
         "no values": ("2 * 2 * layers", "2 * layers", "with_texts"),

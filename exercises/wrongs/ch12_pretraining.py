@@ -82,7 +82,8 @@ WRONGS = {
         ),
         "no numbers are zeros": (
             "return float(shares @ losses[kept]), (shares @ gradients[kept])",
-            "return float(shares @ np.nan_to_num(losses[kept], posinf=0)), (shares @ np.nan_to_num(gradients[kept], posinf=0))",
+            "right = np.nan_to_num\n"
+            "    return float(shares @ right(losses[kept], posinf=0)), (shares @ right(gradients[kept], posinf=0))",
             "a_part_that_broke",
         ),
         "by the number of parts": (

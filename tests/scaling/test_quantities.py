@@ -26,8 +26,27 @@ def test_what_is_understood(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "B", "-1", "1e", "nan", "inf", "seven", "1.2.3", "3X", "1e999", "0", "0B", "1e21 1e22", "1,5e21", "1,4T", "10,00",
-     "1000,000", "1,000,00", ",5"],
+    [
+        "",
+        "B",
+        "-1",
+        "1e",
+        "nan",
+        "inf",
+        "seven",
+        "1.2.3",
+        "3X",
+        "1e999",
+        "0",
+        "0B",
+        "1e21 1e22",
+        "1,5e21",
+        "1,4T",
+        "10,00",
+        "1000,000",
+        "1,000,00",
+        ",5",
+    ],
 )
 def test_what_is_not(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number such as|must be more than 0"):
