@@ -77,7 +77,7 @@ def _layer(path: str) -> int:
 
 
 def _is_place(value: Any, count: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < count
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(0 <= value < count)
 
 
 def _mixer(model: Any, layer: Any) -> tuple[str, int]:

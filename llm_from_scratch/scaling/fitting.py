@@ -114,7 +114,8 @@ def bootstrap(
         raise ValueError(f"draws must be a whole number of at least 2, got {draws!r}")
     data = _checked(parameters, tokens, losses)
     whole = _best(data, number("huber_delta", huber_delta), _grid_starts(data, huber_delta, 60))
-    law, found = _law(whole), []
+    law = _law(whole)
+    found: list[Law] = []
     while len(found) < draws:
         drawn = data[:, rng.integers(data.shape[1], size=data.shape[1])]
         if min(len(np.unique(row)) for row in drawn[:2]) >= 3:
