@@ -26,7 +26,7 @@ def count_parameters(config: dict[str, Any]) -> int:
     does not say; a head is head_dim wide, hidden_size // num_attention_heads where the config does not say), three of
     feed-forward between hidden_size and intermediate_size, and two norms of hidden_size; a last norm follows.
 
-    config: the entries named above; others may be there and do not matter
+    config: the entries named above; one that is None says nothing; others may be there and do not matter
     returns: a Python int
 
     >>> count_parameters({"vocab_size": 10, "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1,
@@ -77,7 +77,7 @@ def memory_to_load(
     layers, key_value_heads, head_width: each token of a text leaves in every layer one key and one value a key-value
     head, of head_width numbers in 16 bits
     tokens, texts: so many tokens in each of so many texts (0 tokens: the weights alone)
-    returns: bytes, a Python float
+    returns: bytes, a Python float, not rounded
 
     >>> memory_to_load(1000, 4, layers=2, key_value_heads=1, head_width=8, tokens=10)               # 500 + 640
     1140.0

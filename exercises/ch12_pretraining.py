@@ -33,7 +33,8 @@ def accumulate(losses: np.ndarray, gradients: np.ndarray, counts: np.ndarray) ->
     """Loss and gradient of one large batch, from those of its parts.
 
     losses: (N,), the mean loss of each part; gradients: (N, D), of these means; counts: (N,) integers, each part's
-    targets. A part without targets has count 0, and NaN for its mean: it must not count. At least one has some.
+    targets. A part without targets has count 0, and NaN for its mean: it must not count. At least one has some. What is
+    no number in a part *with* targets is a run that broke: it stays one in the result.
     returns: the mean loss over all targets, and its gradient (D,), of the dtype of gradients
 
     >>> accumulate(np.array([2.0, 6.0]), np.array([[1.0], [5.0]]), np.array([3, 1]))

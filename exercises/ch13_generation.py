@@ -84,7 +84,8 @@ def beam_step(
 ) -> tuple[list[tuple[int, int, float]], list[tuple[int, int, float]]]:
     """One step of beam search: the continuations that stay open, and those that have ended.
 
-    scores: (K,), of the beams so far; log_probabilities: (K, V), of the next token in each, -inf for a forbidden one
+    scores: (K,), of the beams so far, -inf for one that is dead; K may be larger than `beams`
+    log_probabilities: (K, V), of the next token in each, -inf for a forbidden one
     returns: two lists of (beam, token, score), best first, a score being the beam's plus the token's. The first: the
     best `beams` continuations by another token than `end`. The second: those by `end` that are among the best `beams`
     of all continuations. Of equal scores the smaller beam comes first, then the smaller token; -inf is in no list

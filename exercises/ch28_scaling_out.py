@@ -91,7 +91,8 @@ def mean_gradient(gradients: list[dict[str, np.ndarray]], counts: list[int]) -> 
     """The gradient of the mean loss over the targets of all ranks.
 
     gradients: for each rank, by name, the gradient of the mean loss over its own targets
-    counts: how many targets each rank has; where it is 0, its gradients have no meaning (mostly NaN)
+    counts: how many targets each rank has; where it is 0, its gradients have no meaning (mostly NaN); what is no number
+    where there are targets is a run that broke, and stays one in the result
     returns: by name, arrays of the same shapes and dtype; ValueError if there is no target at all
 
     >>> mean_gradient([{"w": np.array([1.0])}, {"w": np.array([5.0])}], [3, 1])

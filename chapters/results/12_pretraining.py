@@ -37,8 +37,8 @@ CHANGED = {
     "constant, rate 0.01": {"schedule": "constant", "learning_rate": 1e-2},
     **{
         f"{rows} rows, rate {rate:g}": {"rows": rows, "learning_rate": rate}
-        for rows in (4, 64)
-        for rate in (3e-3, 1e-2)
+        for rows, rates in {4: (1e-3, 3e-3, 1e-2), 64: (3e-3, 1e-2, 3e-2)}.items()
+        for rate in rates
     },
 }
 LENGTHS = {

@@ -85,7 +85,7 @@ def main(folder, minutes=1e9, only=""):
     corpus = prepare_corpus(recipe, folder)
     begun, path = time.monotonic(), HERE / ("14_rates.jsonl" if only == "rates" else "14_runs.jsonl")
     if only == "rates":
-        wanted = [(4e10, width, 0, lr) for width, rates in RATES.items() for lr in rates]
+        wanted = [(4e10, width, seed, lr) for seed in SEEDS for width, rates in RATES.items() for lr in rates]
     else:
         wanted = [(b, width, seed, rate(width)) for seed in SEEDS for b, widths in WIDTHS.items() for width in widths]
     keys = ("budget", "width", "seed", "learning_rate")

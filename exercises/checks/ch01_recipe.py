@@ -101,6 +101,8 @@ def wide_heads(count_parameters, rng):
         )
     }
     expect("parameters", an_int(count_parameters(config)), n, causes)
+    silent = config | {"head_dim": None}  # as many a published config has it
+    expect("with head_dim None", an_int(count_parameters(silent)), built(config | {"head_dim": 8}), {})
 
 
 @check("count_parameters")
@@ -215,6 +217,7 @@ def sizes(in_words, rng):
     check_close("widening", said(in_words, config, "widening"), expected, 1e-9, {
         "the other way round": round(heads * width / config["intermediate_size"], 2),
         "rounded down to a whole number": config["intermediate_size"] // (heads * width),
+        "cut off after two digits, not rounded": 100 * config["intermediate_size"] // (heads * width) / 100,
     })  # fmt: skip
 
 
@@ -235,9 +238,10 @@ def the_head(in_words):
 @check("memory_to_load")
 def weights_alone(memory_to_load):
     """no text yet"""
-    for parameters, bits in ((7_000_000, 16), (7_000_000, 4.5), (100_000_000_000, 8)):
+    for parameters, bits in ((7_000_000, 16), (7_000_000, 4.5), (7_000_001, 4.5), (100_000_000_000, 8)):
         expected = parameters * bits / 8
         causes = {"bits were taken for bytes": parameters * bits, "16 bits were taken for all": parameters * 2.0}
+        causes["rounded down to whole bytes"] = float(parameters * bits // 8)
         causes = {name: value for name, value in causes.items() if value != expected}
         got = memory_to_load(parameters, bits, 3, 2, 16, 0)
         check_that(type(got) is float, f"the result must be a Python float, got {type(got).__name__}.")
@@ -325,6 +329,11 @@ def to_the_end(next_token_batch):
         "a negative start", ValueError, next_token_batch, stream, np.array([-5, 0]), 4,
         cause="a negative start counts from the end in NumPy",
     )  # fmt: skip
+    for starts in ([0, 40, 1], [2, -5, 0]):
+        check_raises(
+            f"starts {starts}", ValueError, next_token_batch, stream, np.array(starts), 4,
+            cause="the starts come in any order",
+        )  # fmt: skip
 
 
 inputs_stay_unchanged("count_parameters", "in_words", "next_token_batch")

@@ -268,6 +268,26 @@ def what_is_left_over(candidate_pairs):
 
 
 @check("candidate_pairs")
+def alike_when_written(candidate_pairs):
+    """bands that read alike without the gaps, and numbers that are one as floats"""
+    signatures = np.array([[1, 12], [11, 2], [2**60, 5], [2**60 + 1, 5], [12, 1]])
+    causes = {
+        "the numbers were joined without a gap: 1 and 12 read like 11 and 2": {(0, 1)},
+        "the numbers went through float64, which has 53 bits": {(2, 3)},
+        "the order in a band was lost": {(0, 4)},
+    }
+    check_equal("the pairs", candidate_pairs(signatures, 1, 2), set(), causes)
+
+
+@check("candidate_pairs")
+def many_texts(candidate_pairs, rng):
+    """twenty thousand texts, of which two are alike"""
+    signatures = np.arange(80_000).reshape(20_000, 4)[rng.permutation(20_000)]
+    signatures[19_321, 2:] = signatures[77, 2:]
+    check_equal("the pairs", candidate_pairs(signatures, 2, 2), {(77, 19_321)})
+
+
+@check("candidate_pairs")
 def drawn_signatures(candidate_pairs, rng):
     """drawn signatures with few values, and values beyond 2**32"""
     for bands, rows in ((6, 2), (2, 6), (3, 4)):
@@ -375,6 +395,15 @@ def a_row_that_just_fills(pack):
 
 
 @check("pack")
+def empty_ones(pack):
+    """a document of nothing is a separator, and no documents are no rows"""
+    documents = [[5, 6], [], [], [7, 8]]  # 0 5 6 0 0 0 7 8
+    for name, got, expected in zip(("ids", "targets", "mask"), pack(documents, 3, 0), packed_by_hand(documents, 3, 0)):
+        check_equal(name, got, expected)
+    check_equal("the shapes, no documents", [np.shape(part) for part in pack([], 3, 0)], [(0, 3), (0, 3), (0, 3, 3)])
+
+
+@check("pack")
 def documents_of_arrays(pack):
     """documents as arrays; int64 comes back"""
     ids, targets, _ = pack([np.array([1, 2, 3], np.uint16), np.array([4, 5], np.uint16)], 3, 0)
@@ -422,6 +451,21 @@ def extremes(mixing_weights):
             bool(np.isfinite(got).all()), f"at {temperature} the weights are not all finite: inf or nan", "inf or nan."
         )
         check_close(f"at {temperature}", got, np.array([1 / (1 + exact), exact / (1 + exact), 0.0]), 1e-9)
+
+
+@check("mixing_weights")
+def extremes_in_any_order(mixing_weights):
+    """the largest in the middle, and sizes that are all alike"""
+    for temperature in (0.001, 0.05):
+        exact = 0.4 ** (1 / temperature)
+        got = mixing_weights(np.array([2e9, 4e14, 1e15, 4e14]), temperature)
+        expected = np.array([0.0, exact, 1.0, exact]) / (1 + 2 * exact)
+        with np.errstate(all="ignore"):
+            check_that(bool(np.isfinite(got).all()), f"at {temperature} the weights are {got}", "inf or nan.")
+        check_close(f"at {temperature}, the largest in the middle", got, expected, 1e-9)
+    alike = mixing_weights(np.full(20, 3e12), 0.001)
+    check_that(bool(np.isfinite(alike).all()), f"of 20 equal sources the weights are {alike[:2]}, …", "inf or nan.")
+    check_close("of 20 equal sources at 0.001", alike, np.full(20, 0.05), 1e-12)
 
 
 @check("mixing_weights")

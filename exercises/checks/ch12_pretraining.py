@@ -91,6 +91,9 @@ def far_apart(masked_loss):
     targets = np.array([[0, 1], [0, -100]])
     total, count = one_by_one(logits, targets)
     check_close("the loss", masked_loss(logits, targets), total / count, 1e-9)
+    for target, expected in ((2, 2001 + math.log1p(math.exp(-1))), (0, 1 + math.log1p(math.exp(-1)))):
+        got = masked_loss(logits[:1, :1], np.array([[target]]))
+        check_close(f"the loss of target {target} of {logits[0, 0].tolist()}", got, expected, 1e-9)
 
 
 @check("masked_loss")
@@ -145,6 +148,20 @@ def an_empty_part(accumulate):
     loss, gradient = accumulate(losses, gradients, counts)
     check_close("the loss", loss, 5.0, 1e-12, {"an empty part counts as one of three": 3.0})
     check_close("the gradient", gradient, np.array([10.0, 40.0]), 1e-12)
+
+
+@check("accumulate")
+def a_part_that_broke(accumulate):
+    """a loss or a gradient that is no number, in a part with targets, is not hidden"""
+    losses, gradients, counts = np.array([2.0, 4.0]), np.array([[3.0, 6.0], [9.0, 0.0]]), np.array([1, 2])
+    hidden = "what is no number in a part with targets was left out: a broken run would look well."
+    for bad in (np.nan, np.inf):
+        broken = accumulate(np.array([bad, 4.0]), gradients, counts)
+        check_that(not np.isfinite(broken[0]), f"with a loss of {bad} the mean is {broken[0]}", hidden)
+        check_close("the gradient", broken[1], np.array([7.0, 2.0]), 1e-12)
+        broken = accumulate(losses, np.array([[bad, 6.0], [9.0, 0.0]]), counts)
+        check_that(not np.isfinite(broken[1][0]), f"with {bad} in a gradient it is {broken[1]}", hidden)
+        check_close("the loss", broken[0], 10 / 3, 1e-12)
 
 
 @check("accumulate")
@@ -220,6 +237,8 @@ def any_step_alone(batch_rows):
     there = [[int(row) for row in batch_rows(13, 4, 9, step)] for step in range(60)]
     for step in (57, 0, 58, 31, 57):
         check_equal(f"batch {step}, asked again", [int(row) for row in batch_rows(13, 4, 9, step)], there[step])
+    late = [int(row) for row in np.random.default_rng((9, 10**9)).permutation(13)[4:8]]
+    check_equal("batch 1 of epoch 10⁹", [int(row) for row in batch_rows(13, 4, 9, 3 * 10**9 + 1)], late)
 
 
 # --- deal ---
@@ -285,8 +304,10 @@ def row_by_row(deal, rng):
 @check("deal")
 def integers(deal):
     """an array of integers, to pick sources with"""
-    got = deal(np.array([0.75, 0.25]), 4)
-    check_that(isinstance(got, np.ndarray) and got.dtype.kind in "iu", f"expected an array of integers, got {got!r}")
+    for rows in (4, 0):
+        got = deal(np.array([0.75, 0.25]), rows)
+        kind = isinstance(got, np.ndarray) and got.dtype.kind in "iu" and got.shape == (rows,)
+        check_that(kind, f"expected an array of {rows} integers, got {got!r}")
 
 
 # --- stage_at ---
@@ -405,6 +426,17 @@ def momentum_is_not_clipped(repaired_step):
     causes = {"the momentum was clipped": long * 10 / np.hypot(*long), "nothing was clipped": long}
     check_close("the momentum", got[1], np.array([280.0, 360.0]), 1e-9, causes)
     check_close("the weights", got[0], np.array([1 - 2.8, 2 - 3.6]), 1e-9)
+
+
+@check("repaired_step")
+def no_gradient(repaired_step):
+    """a gradient of 0, in one part and in two that cancel: only the momentum moves"""
+    weights, momentum = np.array([5.0, 6.0]), np.array([30.0, -40.0])
+    for gradients, counts in ((np.zeros((1, 2)), [3]), (np.array([[7.0, 1.0], [-7.0, -1.0]]), [4, 4])):
+        with np.errstate(all="raise"):
+            got = repaired_step(weights, momentum, gradients, np.array(counts), lr=0.1, beta=0.5, clip=1.0)
+        check_close("the momentum", got[1], np.array([15.0, -20.0]), 1e-12)
+        check_close("the weights", got[0], np.array([3.5, 8.0]), 1e-12)
 
 
 @check("repaired_step")

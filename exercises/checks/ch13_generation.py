@@ -39,6 +39,14 @@ def one_is_always_left(top_p):
 
 
 @check("top_p")
+def exactly_p(top_p):
+    """two of four equal tokens hold exactly a half; a millionth more takes a third one"""
+    half, three = np.array([0.5, 0.5, 0, 0]), np.array([1, 1, 1, 0]) / 3
+    check_close("with p = 0.5", top_p(np.zeros(4), 0.5), half, 1e-9, {"one more than p needs was kept": three})
+    check_close("with p = 0.5 + 1e-7", top_p(np.zeros(4), 0.5 + 1e-7), three, 1e-9, {"p is not reached": half})
+
+
+@check("top_p")
 def equal_tokens(top_p):
     """forty tokens of equal probability, and more probable ones among them: the first of equal ones are kept"""
     logits = np.zeros(40)
@@ -181,11 +189,17 @@ def padding(cached_step, rng):
         real[row, :missing] = False
         keys[row, :missing], values[row, :missing] = 1e4 * q[row], 1000.0
     keys[3, 3:], k[3] = keys[3, 3:] - 1e5 * q[3], k[3] - 1e5 * q[3]  # and what is real may score little
+    k[2] = -1e12 * q[2]  # the only real one of its text
     y, new_keys, _ = cached_step(q, k, v, keys, values, real)
     one_by_one = list(zip(q, k, v, keys, values, real))
     expected = np.array([one_text(*row) for row in one_by_one])
     seen = np.array([one_text(*row[:5], np.ones(5, bool)) for row in one_by_one])
-    causes = {"padding is seen": seen, "the values of padding are 0, but it has a weight": expected * 0}
+    loud = np.where(np.arange(4)[:, None] == 2, 1000.0, expected)
+    causes = {
+        "padding is seen": seen,
+        "the values of padding are 0, but it has a weight": expected * 0,
+        "padding is seen where what is real scores less than the mask: it must be -inf, not a large number": loud,
+    }
     check_close("y", y, expected, 1e-7, causes)
     check_equal("the shape of keys", new_keys.shape, (4, 6, 6))
 
@@ -322,6 +336,18 @@ def ended_ones_take_no_place(beam_step):
 
 
 @check("beam_step")
+def more_beams_than_wanted(beam_step):
+    """six beams of which the five best all end, for two"""
+    scores = np.array([0.0, -0.5, -1.0, -1.5, -2.0, -9.0])
+    table = np.full((6, 4), -20.0)
+    table[:, 3], table[5] = -0.25, [-1.0, -2.0, -3.0, -4.0]
+    got = beam_step(scores, table, 3, 2)
+    expected = [(5, 0, -10.0), (5, 1, -11.0)], [(0, 3, -0.25), (1, 3, -0.75)]
+    causes = {"only twice as many as were wanted were looked at": ([], expected[1])}
+    check_equal("open and ended", tuple(list(part) for part in got), expected, causes)
+
+
+@check("beam_step")
 def late_ends(beam_step):
     """an end in third place is none for two beams"""
     table = np.array([[-3.0, -1.0, -2.0, -4.0]])
@@ -336,6 +362,9 @@ def forbidden(beam_step):
     table = np.array([[-np.inf, -1.0, -np.inf], [-np.inf, -np.inf, -2.0]])
     got = beam_step(np.array([0.0, -1.0]), table, 0, 4)
     check_equal("open and ended", tuple(list(part) for part in got), ([(0, 1, -1.0), (1, 2, -3.0)], []))
+    got = beam_step(np.array([-1.0, -np.inf]), np.full((2, 2), -0.5), 0, 4)
+    causes = {"dead beams go on": ([(0, 1, -1.5), (1, 1, -np.inf)], [(0, 0, -1.5), (1, 0, -np.inf)])}
+    check_equal("with a dead beam", tuple(list(part) for part in got), ([(0, 1, -1.5)], [(0, 0, -1.5)]), causes)
 
 
 @check("beam_step")

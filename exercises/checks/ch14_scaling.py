@@ -82,10 +82,10 @@ def longer_texts(training_flops, rng):
 
 @check("training_flops")
 def a_real_one(training_flops):
-    """LLaMA-2 7B at 4,096 tokens"""
+    """LLaMA-2 7B at 4,095 tokens"""
     config = config_of(4096, 11008, 32, 32, 32, 32000)
-    expected = 3.0 * 4096 * (2 * (32 * (4 * 4096**2 + 3 * 4096 * 11008) + 32000 * 4096) + 32 * 4096 * 2 * 4097)
-    check_close("the FLOPs", training_flops(config, 4096), expected, 1e-6 * expected)
+    expected = 3.0 * 4095 * (2 * (32 * (4 * 4096**2 + 3 * 4096 * 11008) + 32000 * 4096) + 32 * 4096 * 2 * 4096)
+    check_close("the FLOPs", training_flops(config, 4095), expected, 1e-12 * expected)
 
 
 # --- load_bytes ---

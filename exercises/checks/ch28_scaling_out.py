@@ -485,6 +485,19 @@ def a_rank_without_targets(mean_gradient, rng):
 
 
 @check("mean_gradient")
+def a_rank_that_broke(mean_gradient, rng):
+    """what is no number on a rank with targets is not hidden"""
+    for bad in (np.nan, np.inf):
+        gradients = by_name(rng, 3)
+        gradients[1]["w"][0, 2] = bad
+        got = mean_gradient(gradients, [4, 2, 0])
+        hidden = "what is no number on a rank with targets was left out: a broken run would look well."
+        check_that(not np.isfinite(got["w"][0, 2]), f"with {bad} on rank 1 the mean is {got['w'][0, 2]}", hidden)
+        whole = {"b": weighted([{"b": g["b"]} for g in gradients], [4, 2, 0])["b"]}
+        check_close("the gradient of b", got["b"], whole["b"], 1e-9)
+
+
+@check("mean_gradient")
 def nothing_at_all(mean_gradient, rng):
     """no target anywhere: an error, not NaN"""
     check_raises("no rank has a target", ValueError, mean_gradient, by_name(rng, 2), [0, 0])
@@ -562,8 +575,8 @@ def far_apart(repaired_loss):
     """rows near 1,000 and near -1,000; words that lie 2,000 apart, on two ranks and on one: nothing overflows"""
     near = np.array([0.0, 1.0, -1.0, 2.0])
     apart, inside = [-1000.0, -999.0, 1000.0, 1001.0], [-1000.0, 1000.0, -999.0, -1001.0]
-    rows = np.array([near + 1e3, near - 1e3, apart, inside])
-    for targets in ([0, 1, 2, 1], [3, 3, 3, 0], [1, 0, 0, 2]):
+    rows = np.array([near + 1e3, near - 1e3, apart, inside, near - 1e6])
+    for targets in ([0, 1, 2, 1, 0], [3, 3, 3, 0, 3], [1, 0, 0, 2, 1]):
         compare_losses(repaired_loss, np.split(rows, 2, axis=1), np.array(targets), 1e-7)
 
 

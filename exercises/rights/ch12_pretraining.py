@@ -11,7 +11,7 @@ import numpy as np
 
 
 def masked_loss(logits, targets, normaliser=None):
-    flat, ids = np.float64(logits).reshape(-1, logits.shape[-1]), targets.reshape(-1)
+    flat, ids = logits.astype(np.float64).reshape(-1, logits.shape[-1]), targets.reshape(-1)
     total = count = 0
     for scores, target in zip(flat, ids):
         if target >= 0:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def top_p(logits, p):
-    wide = np.float64(logits)
+    wide = logits.astype(np.float64)
     share = np.exp(wide - wide.max())
     share /= share.sum()
     held, kept = 0.0, []

@@ -34,6 +34,7 @@ from llm_from_scratch.grading import task
         "wide_heads: the width of a head is hidden_size // num_attention_heads only if head_dim is not given": (
             "head = config.get('head_dim') or hidden_size // num_attention_heads."
         ),
+        "wide_heads: TypeError": "head_dim may stand there and be None: config.get('head_dim') or …",
     },
     why="""Every number of a model stands in one of a few matrices, and the config says how large they are. So one
     counts before one builds, and knows what will fit; and a count that does not come out tells that an architecture
@@ -48,7 +49,7 @@ def count_parameters(config: dict[str, Any]) -> int:
     does not say; a head is head_dim wide, hidden_size // num_attention_heads where the config does not say), three of
     feed-forward between hidden_size and intermediate_size, and two norms of hidden_size; a last norm follows.
 
-    config: the entries named above; others may be there and do not matter
+    config: the entries named above; one that is None says nothing; others may be there and do not matter
     returns: a Python int
 
     >>> count_parameters({"vocab_size": 10, "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1,
@@ -165,7 +166,7 @@ def memory_to_load(
     layers, key_value_heads, head_width: each token of a text leaves in every layer one key and one value a key-value
     head, of head_width numbers in 16 bits
     tokens, texts: so many tokens in each of so many texts (0 tokens: the weights alone)
-    returns: bytes, a Python float
+    returns: bytes, a Python float, not rounded
 
     >>> memory_to_load(1000, 4, layers=2, key_value_heads=1, head_width=8, tokens=10)               # 500 + 640
     1140.0
@@ -189,6 +190,7 @@ def memory_to_load(
             "NumPy cuts a slice at the end without a word; check starts before anything is cut."
         ),
         "to_the_end: a negative start counts from the end in NumPy": "Check that starts are not negative, too.",
+        "to_the_end: the starts come in any order": "Check all of them, not the first and the last.",
     },
     why="""A model that may read the answer has it right at once: the loss falls to nearly zero, everything looks
     splendid, and it writes nonsense, since when it writes there is no answer to be read. A loss that is too good is a

@@ -19,6 +19,7 @@ from llm_from_scratch.grading import task
         "by_hand_loss: places without a target were counted": "Divide by how many targets are not -100.",
         "by_hand_loss: the mean of the rows' means": "One sum over all rows, one division at the end.",
         "far_apart: RuntimeWarning": "Subtract each place's largest logit before np.exp.",
+        "far_apart": "A target 2,000 below the largest logit has a loss of 2,000: stay with logarithms, no log(p + ε).",
         "no_target: ZeroDivisionError": "With a normaliser given, a batch without targets has a loss of 0.",
         "by_hand_loss: IndexError": "-100 is no row of the logits: pick by targets only where there are some.",
     },
@@ -54,6 +55,7 @@ def masked_loss(logits: np.ndarray, targets: np.ndarray, normaliser: float | Non
         "by_hand_step: the mean of the means": "A mean of 2 targets must not weigh as much as one of 6.",
         "by_hand_step: the sums were added and never divided": "The result is a mean again: divide by all targets.",
         "an_empty_part": "0 targets have no mean: what stands there (NaN) must not be touched, not even times 0.",
+        "a_part_that_broke": "Ask the counts which parts to leave out, not the numbers: np.nansum hides a real NaN.",
         "keeps_float32_step": "Weights made of integer counts are float64; .astype(gradients.dtype) at the end.",
     },
     why="""A large batch is cut into parts that fit into memory. If every part has as many targets the mean of their
@@ -64,7 +66,8 @@ def accumulate(losses: np.ndarray, gradients: np.ndarray, counts: np.ndarray) ->
     """Loss and gradient of one large batch, from those of its parts.
 
     losses: (N,), the mean loss of each part; gradients: (N, D), of these means; counts: (N,) integers, each part's
-    targets. A part without targets has count 0, and NaN for its mean: it must not count. At least one has some.
+    targets. A part without targets has count 0, and NaN for its mean: it must not count. At least one has some. What is
+    no number in a part *with* targets is a run that broke: it stays one in the result.
     returns: the mean loss over all targets, and its gradient (D,), of the dtype of gradients
 
     >>> accumulate(np.array([2.0, 6.0]), np.array([[1.0], [5.0]]), np.array([3, 1]))
@@ -190,6 +193,7 @@ def somebodys_step(weights, momentum, gradients, counts, *, lr, beta, clip):
         "parts_that_cancel: the bug is still there": "Whose length is limited? Look at two parts that point apart.",
         "below_the_limit": "A gradient that is short enough must not be changed at all.",
         "momentum_is_not_clipped: the momentum was clipped": "Clip what comes in, not what has been collected.",
+        "no_gradient": "A gradient of 0 has the length 0: divide only where it is longer than clip.",
         "one_part": "With a single part the script was right: compare yours with it.",
     },
     why="""The gradients of parts are long and point apart; their mean is short. Clipped one by one they lose the

@@ -26,6 +26,7 @@ from llm_from_scratch.grading import task
         "equal_tokens": "Of equally probable ones the first comes first: a stable sort.",
         "far_apart: RuntimeWarning": "np.exp(1000) is inf: subtract the largest logit before the exponential.",
         "one_is_always_left": "Even where p is tiny the most probable token is kept.",
+        "exactly_p": "Where those kept hold exactly p it is reached: before < p, not <= p, and nothing added to p.",
     },
     why="""Top-k keeps a fixed number of tokens: too many where the model is sure, too few where it is not. Top-p asks
     for a share of the probability and takes as many as that needs: from one step to the next the number kept goes from
@@ -173,6 +174,7 @@ def shown(pieces: Sequence[str], stops: Sequence[str]) -> list[str]:
         "by_hand_beams: the best of each beam was taken": "All continuations of all beams compete: flatten the table.",
         "by_hand_beams: what has ended went on": "A continuation by the end token is complete: it is no open beam.",
         "ended_ones_take_no_place": "Go on until there are as many open ones as asked for.",
+        "more_beams_than_wanted": "All of them may end: look at all continuations, not at twice as many as are wanted.",
         "late_ends": "An end that is not among the best `beams` continuations would not have become a beam: drop it.",
         "forbidden": "A score of -inf is impossible, not merely bad.",
     },
@@ -185,7 +187,8 @@ def beam_step(
 ) -> tuple[list[tuple[int, int, float]], list[tuple[int, int, float]]]:
     """One step of beam search: the continuations that stay open, and those that have ended.
 
-    scores: (K,), of the beams so far; log_probabilities: (K, V), of the next token in each, -inf for a forbidden one
+    scores: (K,), of the beams so far, -inf for one that is dead; K may be larger than `beams`
+    log_probabilities: (K, V), of the next token in each, -inf for a forbidden one
     returns: two lists of (beam, token, score), best first, a score being the beam's plus the token's. The first: the
     best `beams` continuations by another token than `end`. The second: those by `end` that are among the best `beams`
     of all continuations. Of equal scores the smaller beam comes first, then the smaller token; -inf is in no list

@@ -175,6 +175,7 @@ def one_forward_one_backward(stages: int, micro_batches: int) -> list[list[str]]
     hints={
         "unequal: the mean of the ranks' means": "Weigh each rank by its targets: a mean of means is another mean.",
         "a_rank_without_targets: NaN": "A mean over nothing is NaN, and NaN times 0 is NaN: leave that rank out.",
+        "a_rank_that_broke": "Ask the counts which ranks to leave out, not the numbers: nan_to_num hides a real NaN.",
         "nothing_at_all: no error": "If no rank has a target there is no gradient: raise ValueError.",
     },
     why="""Padding, packing and loss masks make the numbers of targets unequal, and the mean of means then depends on
@@ -185,7 +186,8 @@ def mean_gradient(gradients: list[dict[str, np.ndarray]], counts: list[int]) -> 
     """The gradient of the mean loss over the targets of all ranks.
 
     gradients: for each rank, by name, the gradient of the mean loss over its own targets
-    counts: how many targets each rank has; where it is 0, its gradients have no meaning (mostly NaN)
+    counts: how many targets each rank has; where it is 0, its gradients have no meaning (mostly NaN); what is no number
+    where there are targets is a run that broke, and stays one in the result
     returns: by name, arrays of the same shapes and dtype; ValueError if there is no target at all
 
     >>> mean_gradient([{"w": np.array([1.0])}, {"w": np.array([5.0])}], [3, 1])

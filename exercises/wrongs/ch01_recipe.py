@@ -29,6 +29,11 @@ WRONGS = {
             "grouped",
         ),
         "heads never wider": ('config.get("head_dim") or width // heads', "width // heads", "wide_heads"),
+        "a width of None": (
+            'config.get("head_dim") or width // heads',
+            'config.get("head_dim", width // heads)',
+            "wide_heads",
+        ),
         "biases": ('["intermediate_size"] + 2 * width', '["intermediate_size"] + 6 * width', "by_hand"),
         "a float": ("    return tables", "    return 1.0 * tables", "by_hand"),
         "zero": ("    return tables", "    return 0 * tables", "by_hand"),
@@ -116,6 +121,7 @@ WRONGS = {
     },
     "memory_to_load": {
         "bits for bytes": ("bits / 8", "bits", "weights_alone"),
+        "rounded down to bytes": ("bits / 8", "bits // 8", "weights_alone"),
         "always 16 bits": ("parameters * bits / 8", "parameters * 2.0", "weights_alone"),
         "an int": ("    return float(", "    return int(", "weights_alone"),
         "no values": ("2 * 2 * layers", "2 * layers", "with_texts"),
@@ -150,6 +156,16 @@ WRONGS = {
             "to_the_end",
         ),
         "only the end": ("(starts < 0).any() or ", "", "to_the_end"),
+        "the first and the last": (
+            "    if (starts < 0).any() or (starts + context >= len(stream)).any():",
+            "    ends = starts[[0, -1]]; stream = stream[:]\n"
+            "    inside = np.arange(context + 1)\n"
+            "    if (ends >= 0).all() and (ends + context < len(stream)).all():\n"
+            "        windows = stream.take(starts[:, None] + inside, mode='wrap')\n"
+            "        return windows[:, :-1], windows[:, 1:]\n"
+            "    else:",
+            "to_the_end",
+        ),
         "wraps round": (
             "(starts < 0).any() or (starts + context >= len(stream)).any()",
             "len(stream) <= context",

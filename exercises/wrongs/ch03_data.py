@@ -82,6 +82,17 @@ WRONGS = {
         "in place": ("    if not len", "    numbers.sort()\n    if not len", "inputs_unchanged"),
     },
     "candidate_pairs": {
+        "joined without gaps": (
+            "tuple(signature[k * rows : (k + 1) * rows].tolist())",
+            '"".join(map(str, signature[k * rows : (k + 1) * rows].tolist()))',
+            "alike_when_written",
+        ),
+        "as floats": (
+            "tuple(signature[k * rows : (k + 1) * rows].tolist())",
+            "tuple(signature[k * rows : (k + 1) * rows].astype(float).tolist())",
+            "alike_when_written",
+        ),
+        "in 16 bits": ("pairs |= {(i, j) for i in bucket}", "pairs |= {(i, j % 2**14) for i in bucket}", "many_texts"),
         "bands and rows exchanged": (
             "for k in range(bands):",
             "bands, rows = rows, bands\n    for k in range(bands):",
@@ -140,6 +151,16 @@ WRONGS = {
         "in place": ("for k in range(bands):", "signatures += 1\n    for k in range(bands):", "inputs_unchanged"),
     },
     "pack": {
+        "empty documents skipped": (
+            "for document in documents for i in",
+            "for document in documents if len(document) for i in",
+            "empty_ones",
+        ),
+        "never without documents": (
+            "np.array([i for document in documents for i in (separator, *document)], np.int64)",
+            "np.concatenate([np.array([separator, *document], np.int64) for document in documents])",
+            "empty_ones",
+        ),
         "the separator closes": ("(separator, *document)", "(*document, separator)", "by_hand_packed"),
         "no separator": ("(separator, *document)", "document", "by_hand_packed"),
         "no overlap": (
@@ -222,6 +243,8 @@ WRONGS = {
         "the square of the sum": ("powers.sum()", "powers.sum() ** 2", "by_hand_weights"),
         "by the largest": ("powers / powers.sum()", "powers / powers.max()", "by_hand_weights"),
         "overflows": ("(sizes / sizes.max())", "sizes", "extremes"),
+        "by the first": ("sizes / sizes.max()", "sizes / sizes[0]", "extremes_in_any_order"),
+        "shares first": ("sizes / sizes.max()", "sizes / sizes.sum()", "extremes_in_any_order"),
         "an epsilon": ("powers.sum()", "(powers.sum() + 1e-6)", "by_hand_weights"),
         "sorted": ("sizes / sizes.max()", "np.sort(sizes)[::-1] / sizes.max()", "by_hand_weights"),
         "T at least 1": ("1 / temperature", "1 / max(1.0, temperature)", "temperature_one"),

@@ -44,6 +44,11 @@ WRONGS = {
             "return 0.0",
             "no_target",
         ),
+        "a small number added": (
+            "np.log(np.exp(rows).sum(axis=-1)) - rows[np.arange(count), targets[kept]]",
+            "-np.log(np.exp(rows[np.arange(count), targets[kept]]) / np.exp(rows).sum(axis=-1) + 1e-14)",
+            "far_apart",
+        ),
         "no maximum": ("rows -= rows.max(axis=-1, keepdims=True, initial=-np.inf)", "pass", "far_apart"),
         "one maximum for all": ("rows.max(axis=-1, keepdims=True, initial=-np.inf)", "logits.max()", "far_apart"),
         "float32 inside": ("logits[kept].astype(np.float64)", "logits[kept]", "computed_in_float64"),
@@ -70,6 +75,17 @@ WRONGS = {
             "by_hand_step",
         ),
         "at least one each": ("counts > 0", "np.ones(len(counts), bool)", "an_empty_part"),
+        "left out by its numbers": (
+            "counts > 0",
+            "(counts > 0) & np.isfinite(losses) & np.isfinite(gradients).all(axis=1)",
+            "a_part_that_broke",
+        ),
+        "no numbers are zeros": (
+            "return float(shares @ losses[kept]), (shares @ gradients[kept])",
+            "right = np.nan_to_num\n"
+            "    return float(shares @ right(losses[kept], posinf=0)), (shares @ right(gradients[kept], posinf=0))",
+            "a_part_that_broke",
+        ),
         "by the number of parts": (
             "counts[kept] / counts[kept].sum()",
             "counts[kept] / (counts.mean() * len(counts[counts > 1]))",
@@ -142,6 +158,7 @@ WRONGS = {
         "never counts": ("had[turn] += 1", "had[turn] += 0", "by_hand_deal"),
         "a list": ("return np.array(order, dtype=np.int64)", "return order", "integers"),
         "floats": ("dtype=np.int64", "dtype=np.float64", "integers"),
+        "floats if there are none": (", dtype=np.int64", "", "integers"),
         "of zero weight": (
             "had[turn] += 1",
             "turn = turn if row % 20 else int(np.argmin(weights))\n        had[turn] += 1",
@@ -198,6 +215,11 @@ WRONGS = {
             "parts_that_cancel",
         ),
         "always made that long": ("if norm > clip:", "if True:", "below_the_limit"),
+        "divided in any case": (
+            "    if norm > clip:",
+            "    total = total * min(1.0, clip / float(norm))\n    if False:",
+            "no_gradient",
+        ),
         "from 0.9 of the limit": ("if norm > clip:", "if norm > 0.9 * clip:", "below_the_limit"),
         "norm + 1e-6": ("total = total * (clip / norm)", "total = total * (clip / (norm + 1e-6))", "below_the_limit"),
         "entry by entry": ("total = total * (clip / norm)", "total = np.clip(total, -clip, clip)", "parts_that_cancel"),

@@ -8,6 +8,8 @@ WRONGS = {
         "not scaled to 1": (" / probability[kept].sum()", "", "by_hand_top_p"),
         "the least probable": ("np.argsort(-logits, ", "np.argsort(logits, ", "by_hand_top_p"),
         "nothing cut": ("before < p", "before < 2", "by_hand_top_p"),
+        "one more than enough": ("before < p", "before <= p", "exactly_p"),
+        "a little less than p": ("before < p", "before < p - 1e-6", "exactly_p"),
         "the best alone": ("before < p", "before < 0", "by_hand_top_p"),
         "sorted anyhow": ('np.argsort(-logits, kind="stable")', "np.argsort(logits)[::-1]", "equal_tokens"),
         "all that equal the last": (
@@ -71,6 +73,7 @@ WRONGS = {
             "scores = np.where(seen, scores, -np.inf)", "values = np.where(seen[:, :, None], values, 0)", "padding",
         ),
         "a mask of -100": ("-np.inf", "-100.0", "padding"),
+        "a mask of -1e9": ("-np.inf", "q.dtype.type(-1e9)", "padding"),
         "the mask from the other end": ("np.concatenate([real,", "np.concatenate([real[:, ::-1],", "padding"),
         "one maximum for all": ("scores.max(axis=1, keepdims=True)", "scores.max()", "far_apart_rows"),
         "no maximum": (" - scores.max(axis=1, keepdims=True)", "", "far_apart_rows"),
@@ -124,6 +127,9 @@ WRONGS = {
         "ended ones take a place": ("for entry in best if entry[1] != end][:beams]",
                                     "for entry in best[:beams] if entry[1] != end]", "ended_ones_take_no_place"),
         "every end": ("for entry in best[:beams] if", "for entry in best if", "late_ends"),
+        "of twice as many": ("for entry in best if entry", "for entry in best[: 2 * beams] if entry",
+                             "more_beams_than_wanted"),
+        "dead beams go on": ("if totals[place] > -np.inf", "if log_probabilities.flat[place] > -np.inf", "forbidden"),
         "ends of twice as many": ("for entry in best[:beams] if", "for entry in best[: 2 * beams] if", "late_ends"),
         "the worst": ("np.argsort(-totals", "np.argsort(totals", "by_hand_beams"),
         "a best one of each beam": (

@@ -22,6 +22,7 @@ WRONGS = {
         "the embedding, too": ('+ d * config["vocab_size"]', '+ 2 * d * config["vocab_size"]', "by_hand_flops"),
         "two matrices": ('3 * d * config["intermediate_size"]', '2 * d * config["intermediate_size"]', "by_hand_flops"),
         "one layer": ("layers * layer + d", "layer + d", "a_real_one"),
+        "float32": ("return 3 * forward", "return float(np.float32(3 * forward))", "a_real_one"),
         "always 4 times the width": ('config["intermediate_size"]', "4 * d", "by_hand_flops"),
         "in place": ("return 3 * forward", 'config["hidden_size"] = 0; return 3 * forward', "inputs_unchanged"),
     },

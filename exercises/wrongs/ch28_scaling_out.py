@@ -178,6 +178,11 @@ WRONGS = {
             "        if not count: break\n        if count:",
             "a_rank_without_targets",
         ),
+        "left out by its numbers": (
+            "        if count:",
+            "        if count and all(np.isfinite(array).all() for array in own.values()):",
+            "a_rank_that_broke",
+        ),
         "an empty rank counts": (
             "total = sum(counts)",
             "total = sum(max(1, c) for c in counts) if any(counts) else 0",
@@ -216,6 +221,11 @@ WRONGS = {
         ),
         "the first rank's maximum": (TOP, "top = shards[0].max(axis=1)", "far_apart"),
         "the first rank's maximum, again": (TOP, "top = shards[0].max(axis=1)", "a_rank_without_a_chance"),
+        "no less than -10,000": (
+            TOP,
+            "shards = [np.maximum(logits, shards[0].dtype.type(-1e4)) for logits in shards]; " + TOP,
+            "far_apart",
+        ),
         "the smallest of the maxima": (
             TOP,
             "top = np.min([logits.max(axis=1) for logits in shards], axis=0)",

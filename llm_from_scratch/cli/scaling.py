@@ -136,7 +136,7 @@ def _shown(found: Plan, args: argparse.Namespace) -> list[str]:
         "time": f"{used.gpu_hours:,.4g} GPU hours ({ACCELERATORS[found.gpu].name} at {args.utilisation:.0%}): "
         f"{_days(found.days)} on {found.gpus:,}",
         "energy": f"{used.kilowatt_hours / 1000:,.3g} MWh, {used.kilograms / 1000:,.3g} t CO2 (PUE 1.1, 0.385 kg/kWh)",
-        "price": f"{found.price:,.0f} dollars at {args.price:g} an hour",
+        "price": f"{_rounded(found.price)} dollars at {args.price:g} an hour",
     }
     if found.serving_flops:
         rows["FLOPs of serving"] = f"{found.serving_flops:.3g} for {in_letters(_quantity(args, 'serve') or 0)} tokens"
@@ -274,7 +274,12 @@ def _section(title: str, rows: dict[str, str]) -> list[str]:
     return ["", title, *(f"  {name:<14} {text}" for name, text in rows.items())]
 
 
+def _rounded(value: float) -> str:
+    """Without digits that nobody knows."""
+    return f"{value:,.0f}" if value < 1e12 else f"{value:.3g}"
+
+
 def _days(days: float) -> str:
     if days >= 1:
-        return f"{days:,.0f} days"
+        return f"{_rounded(days)} days"
     return f"{24 * days:.3g} hours" if days * 24 >= 1 else f"{24 * 60 * days:.3g} minutes"

@@ -33,11 +33,14 @@ def ablate_heads(
     Raises ValueError for a layer or head that there is not, and a layer whose mixer has no heads (it is named).
     """
     wanted: dict[str, list[int]] = {}
-    for layer, head in heads:
+    for pair in heads:
+        if np.shape(pair) != (2,):
+            raise ValueError(f"a head is a pair (layer, head), not {pair!r}")
+        layer, head = pair
         path, count = _mixer(model, layer)
-        if not 0 <= head < count:
-            raise ValueError(f"layer {layer} has heads 0..{count - 1}, not {head}")
-        wanted.setdefault(path, []).append(head)
+        if not _is_place(head, count):
+            raise ValueError(f"layer {layer} has heads 0..{count - 1}, not {head!r}")
+        wanted.setdefault(path, []).append(int(head))
     changes = {path: _without(model, path, gone, means) for path, gone in wanted.items()}
     with ExitStack() as stack:
         for path, change in changes.items():
@@ -49,11 +52,9 @@ def head_means(model: Any, ids: Any) -> dict[int, np.ndarray]:
     """What each head puts out on the average over all tokens of ids (B, T): layer -> (heads, width of a head)."""
     mixers = with_heads(model)
     with no_grad(), watched(model, [f"{path}.output" for path in mixers]) as seen:
-        model(ids)
-    return {
-        _layer(path): seen[f"{path}.output"][0].data.mean(axis=(0, 1)).reshape(head_count(mixer), -1)
-        for path, mixer in mixers.items()
-    }
+        length = model(ids).shape[1]
+    read = {path: seen[f"{path}.output"][0].data[:, -length:] for path in mixers}  # behind a learned prompt
+    return {_layer(path): x.mean(axis=(0, 1)).reshape(head_count(mixers[path]), -1) for path, x in read.items()}
 
 
 def _without(model: Any, path: str, gone: list[int], means: Mapping[int, np.ndarray] | None) -> Any:
@@ -75,9 +76,13 @@ def _layer(path: str) -> int:
     return int(path.split(".")[1])
 
 
+def _is_place(value: Any, count: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(0 <= value < count)
+
+
 def _mixer(model: Any, layer: Any) -> tuple[str, int]:
     """The path of what has heads in a layer, and how many."""
-    if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or not 0 <= layer < len(model.layers):
+    if not _is_place(layer, len(model.layers)):
         raise ValueError(f"the model has layers 0..{len(model.layers) - 1}, not {layer!r}")
     for path, mixer in with_heads(model).items():
         if _layer(path) == layer:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from .stream import stream_parts
+from .stream import rounding, stream_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ def direct_logit_attribution(
 
     tokens: None for the whole vocabulary. The difference of two columns says who prefers one token to the other, in
     which whatever raises all logits alike drops out. position, heads: as for `stream_parts`; the head's bias is the
-    part "head".
+    part "head", and "head.rounding" what it rounds, where it does.
 
     >>> from llm_from_scratch.checkpoints import build
     >>> model = build("gpt2", n_layer=2, n_head=2, n_embd=8, vocab_size=5, n_positions=8)
@@ -59,7 +59,6 @@ def direct_logit_attribution(
         values = model.head(Tensor(shares)).data
         logits = model(ids).data[:, position][:, chosen]
     bias, values = values[-1][..., chosen], values[:-1][..., chosen] - values[-1:][..., chosen]
-    names = list(parts)
-    if bias.any():
-        names, values = [*names, "head"], np.concatenate([values, bias[None]])
-    return Attribution(names, values, logits)
+    written = dict(zip(parts, values)) | ({"head": bias} if bias.any() else {})
+    written |= rounding("head", model.head, logits, written)
+    return Attribution(list(written), np.stack(list(written.values())), logits)

@@ -27,7 +27,9 @@ def stream_parts(model: Any, ids: Any, *, position: int = -1, heads: bool = Fals
 
     "embedding", "positions", then by layer "layers.0.mixer", "layers.0.feed_forward" …; heads: an attention is given
     as "layers.0.mixer.0", "layers.0.mixer.1", … and, where its output has one, "layers.0.mixer.bias". The shift of a
-    LayerNorm on the stream has its own name ("norm", "embedding_norm", …). position: which token, as an index.
+    LayerNorm on the stream has its own name ("norm", "embedding_norm", …). Where a matrix rounds what it reads (int8),
+    heads alone do not give quite what they give together: the rest is "layers.0.mixer.rounding". position: which token,
+    as an index.
 
     The sum over the parts is what the head reads (`model.states`) up to rounding: the norms are held at the scale that
     they had, so each share is what it is *in this text*, and not what would be left if the others were away.
@@ -72,6 +74,13 @@ def _paths(model: Any) -> list[str]:
     return [*around, *inside, *(f"{path}.output" for path in with_heads(model))]
 
 
+def rounding(path: str, module: Any, whole: np.ndarray, parts: Parts) -> Parts:
+    """What `module` put out beside its parts, where it rounds what it reads, else nothing."""
+    if not any(getattr(weight, "rounds_inputs", False) for _, weight in module.named_weights()):
+        return {}
+    return {f"{path}.rounding": whole - sum(parts.values())}
+
+
 class _Walk:
     """Carries the shares through a model; seen: (read, put out) of each part at the token, or (put out,)."""
 
@@ -85,7 +94,7 @@ class _Walk:
             x if model.spec.embedding_scale == 1.0 else x * x.dtype.type(model.spec.embedding_scale)
         )
         if model.embedding_projection is not None:
-            self._linear(model.embedding_projection)
+            self._linear("embedding_projection", model.embedding_projection)
         if model.positions is not None:
             table = self.seen["positions"][-1]  # (1, D) where all rows stand at the same place
             self._add("positions", np.broadcast_to(table, self.parts["embedding"].shape))
@@ -96,7 +105,7 @@ class _Walk:
         if model.norm is not None:
             self._norm("norm", model.norm)
         if model.head_projection is not None:
-            self._linear(model.head_projection)
+            self._linear("head_projection", model.head_projection)
         return self.parts
 
     def _layer(self, path: str, layer: Any, heads: bool) -> None:
@@ -130,8 +139,9 @@ class _Walk:
             apart[head, :, piece] = read[:, piece].T
         written = function.output(Tensor(apart)).data
         parts = {f"{path}.{head}": written[head] - written[-1] for head in range(count)}
-        biased = getattr(function.output, "bias", None) is not None
-        return parts | ({f"{path}.bias": written[-1]} if biased else {})
+        if getattr(function.output, "bias", None) is not None:
+            parts[f"{path}.bias"] = written[-1]
+        return parts | rounding(path, function.output, self.seen[f"{path}.output"][-1], parts)
 
     def _norm(self, path: str, norm: Any) -> None:
         """Every share through a norm at the scale it had; what it adds by itself is a part of its own."""
@@ -151,9 +161,10 @@ class _Walk:
         if norm.bias is not None:
             self._add(path, np.broadcast_to(norm.bias.data, x.shape))
 
-    def _linear(self, matrix: Any) -> None:
+    def _linear(self, path: str, matrix: Any) -> None:
         """Every share through a matrix without a bias."""
         self.parts = {name: matrix(Tensor(share)).data for name, share in self.parts.items()}
+        self.parts |= rounding(path, matrix, self.seen[path][-1], self.parts)
 
     def _add(self, name: str, share: np.ndarray) -> None:
         self.parts[name] = self.parts[name] + share if name in self.parts else np.array(share)

@@ -31,6 +31,7 @@ class StoredWeight:
     """
 
     kind: ClassVar[str]  # what files call it, see `quantization.stored`
+    rounds_inputs: ClassVar[bool] = False  # whether a product is of rounded activations, and so not linear in them
     shape: tuple[int, ...]
     nbytes: int
     dtype = np.dtype(np.float32)  # of the numbers

@@ -41,6 +41,7 @@ class Int8Weight(StoredWeight):
     threshold: float = 6.0
 
     kind = "int8"
+    rounds_inputs = True
 
     def __post_init__(self) -> None:
         int8.check_parts(self.codes, self.absmax)

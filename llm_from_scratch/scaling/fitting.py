@@ -104,7 +104,9 @@ def bootstrap(
 ) -> Bootstrap:
     """How far the constants move when other runs of the same kind had been made.
 
-    A draw begins at the fit of all runs. One that holds too few different sizes to be fitted is drawn again.
+    A draw begins at the fit of all runs. One that holds too few different sizes to be fitted is drawn again. Raises
+    ValueError as `fit_parametric` does, and where all runs together have a falling law but some of the draws have none:
+    to leave those out would make the intervals narrower than what is known.
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, such as np.random.default_rng(0); got {rng!r}")
@@ -112,12 +114,20 @@ def bootstrap(
         raise ValueError(f"draws must be a whole number of at least 2, got {draws!r}")
     data = _checked(parameters, tokens, losses)
     whole = _best(data, number("huber_delta", huber_delta), _grid_starts(data, huber_delta, 60))
+    law = _law(whole)
     found: list[Law] = []
     while len(found) < draws:
         drawn = data[:, rng.integers(data.shape[1], size=data.shape[1])]
         if min(len(np.unique(row)) for row in drawn[:2]) >= 3:
-            found.append(_law(_best(drawn, huber_delta, [whole])))
-    return Bootstrap(_law(whole), tuple(found))
+            try:
+                found.append(_law(_best(drawn, huber_delta, [whole])))
+            except ValueError as error:
+                raise ValueError(
+                    f"all {data.shape[1]} runs together have a falling law (alpha = {law.alpha:.3g}, beta = "
+                    f"{law.beta:.3g}), but draw {len(found) + 1} of them has none, so that no interval can be told: "
+                    f"more runs are needed, over more sizes and amounts of data. Of the draw: {error}"
+                ) from None
+    return Bootstrap(law, tuple(found))
 
 
 def _checked(parameters: Any, tokens: Any, losses: Any) -> np.ndarray:
@@ -187,5 +197,10 @@ def _law(theta: np.ndarray) -> Law:
         raise ValueError(
             f"the best fit has alpha = {alpha:.3g} and beta = {beta:.3g}: the losses do not fall with "
             f"{'size' if alpha <= 0 else 'data'}, and no power law of this form describes them"
+        )
+    if max(a, b, e) > np.log(np.finfo(np.float64).max):
+        raise ValueError(
+            f"the best fit has A = exp({a:.0f}) and alpha = {alpha:.3g}, B = exp({b:.0f}) and beta = {beta:.3g}: "
+            "a term so steep is a step between two sizes or amounts of data, and no power law; add runs"
         )
     return Law(E=float(np.exp(e)), A=float(np.exp(a)), B=float(np.exp(b)), alpha=alpha, beta=beta)

@@ -81,6 +81,8 @@ def plan(
     '72B, 1.33T, 1,139,601 hours'
     """
     size, count = _sized(flops, hours, tokens, parameters, number("served", served, zero=True), gpu, utilisation, law)
+    if count < 1:
+        raise ValueError(f"the budget is too small: {size:.3g} parameters would read {count:.3g} tokens for it")
     config = llama_of(size, context=context, vocabulary=vocabulary)
     spec = find_spec(config)
     bill = costs(spec)

@@ -7,7 +7,10 @@ import re
 
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _BYTES = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_FORM = re.compile(r"([+-]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE)
+# Commas stand between groups of three digits and nowhere else: 1,5e21 is no number, where some write 1.5 so.
+_FORM = re.compile(
+    r"([+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([KMBGT]?)", re.IGNORECASE
+)
 
 
 def parse_quantity(text: str) -> float:
@@ -20,7 +23,8 @@ def parse_quantity(text: str) -> float:
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r:.40} is not a number such as 1e21, 300B or 1.4T")
+        dot = f"; did you mean {text.replace(',', '.'):.40}?" if text.count(",") == 1 and "." not in text else ""
+        raise ValueError(f"{text!r:.40} is not a number such as 1e21, 300B or 1.4T{dot}")
     value = float(match.group(1).replace("_", "").replace(",", "")) * _UNITS[match.group(2).upper()]
     if not 0 < value < math.inf:
         raise ValueError(f"{text:.40} must be more than 0 and finite")

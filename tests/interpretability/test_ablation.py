@@ -50,6 +50,17 @@ def test_means_are_what_a_head_says_on_the_average():
         assert abs(out - model(IDS).data).max() > 1e-6
 
 
+def test_what_stands_before_the_text_is_not_in_the_means():
+    """A learned prompt is read like tokens, but it is none of ids."""
+    model = small("llama")
+    lfs.adapters.add_prompt(model, 3)
+    seen = []
+    with model.patch("layers.1.mixer.output", lambda read: (seen.append(read.data), read)[1], at="input"):
+        model(IDS)
+    assert seen[0].shape[1] == IDS.shape[1] + 3
+    np.testing.assert_allclose(head_means(model, IDS)[1].reshape(-1), seen[0][:, 3:].mean(axis=(0, 1)), atol=1e-14)
+
+
 def test_a_mean_in_the_place_of_every_text_alike_changes_nothing():
     model = small("llama")
     ids = np.full((1, 6), 7)  # the same token everywhere: without a window every head says the same at every place
@@ -61,7 +72,8 @@ def test_a_mean_in_the_place_of_every_text_alike_changes_nothing():
 
 @pytest.mark.parametrize("heads, message", [
     ([(3, 0)], "layers 0..2"), ([(-1, 0)], "layers 0..2"), ([(0, 4)], "heads 0..3, not 4"),
-    ([(True, 0)], "layers 0..2"), ([(0, -1)], "heads 0..3"),
+    ([(True, 0)], "layers 0..2"), ([(0, -1)], "heads 0..3"), ([(0, 1.0)], "heads 0..3, not 1.0"),
+    ([(0, True)], "heads 0..3, not True"), ([(0,)], r"a pair \(layer, head\)"), ([3], "a pair"),
 ])  # fmt: skip
 def test_heads_that_there_are_not_are_refused(heads, message):
     with pytest.raises(ValueError, match=message), ablate_heads(small("llama"), heads):

@@ -7,6 +7,7 @@ import pytest
 
 import llm_from_scratch as lfs
 from llm_from_scratch.interpretability import direct_logit_attribution
+from llm_from_scratch.quantization.int8_linear import to_int8
 
 IDS = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
 
@@ -37,6 +38,14 @@ def test_the_shares_add_up_to_the_logits(family, heads):
     np.testing.assert_array_equal(shares.logits, logits[:, 2])
     assert ("head" in shares.names) == (family == "phi")
     assert any(name.endswith("mixer.3") for name in shares.names) == (heads and family != "mamba")
+
+
+def test_the_shares_add_up_behind_a_head_that_rounds_what_it_reads():
+    model = make("phi").astype(np.float32)
+    assert to_int8(model, "head") == ["head"]
+    shares = direct_logit_attribution(model, IDS)
+    np.testing.assert_allclose(shares.values.sum(axis=0), shares.logits, rtol=0, atol=1e-5 * abs(shares.logits).max())
+    assert shares.names[-2:] == ["head", "head.rounding"] and abs(shares.values[-1]).max() > 1e-4
 
 
 def test_some_tokens_are_columns_of_all():

@@ -12,6 +12,7 @@ from llm_from_scratch.families import all_families
 from llm_from_scratch.files.sharded import read_safetensors
 from llm_from_scratch.interpretability import ablate_heads, stream_parts
 from llm_from_scratch.layers import AttentionSpec, BranchSpec, FeedForwardSpec, LayerSpec, NormSpec
+from llm_from_scratch.quantization.int8_linear import to_int8
 from llm_from_scratch.recipes.miniature import miniature
 
 FIXTURES = Path(__file__).parents[1] / "families" / "fixtures"
@@ -110,6 +111,22 @@ def test_the_shares_add_up_over_quantised_weights():
                               num_key_value_heads=2, vocab_size=30))  # fmt: skip
     lfs.compression.quantize_model(model, "nf4")
     assert_adds_up(model, IDS, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "glm", "opt-350m"])  # with biases, post-norms, projections
+def test_the_shares_add_up_where_matrices_round_what_they_read(family):
+    """LLM.int8() rounds activations: what all heads together give is not the sum of what each gives."""
+    sizes = dict(layers=3, width=64, heads=4, context=32, vocabulary=32)
+    config = miniature("glm-130b" if family == "glm" else family, **sizes)
+    narrow = {"word_embed_proj_dim": 32} if family == "opt-350m" else {}
+    model = stirred(lfs.build(config.pop("model_type"), **config | narrow, dtype=np.float32))
+    assert len(to_int8(model)) > 12
+    assert_adds_up(model, IDS, tolerance=1e-5)
+    parts = stream_parts(model, IDS, heads=True)
+    rounded = {name: abs(share).max() for name, share in parts.items() if name.endswith(".rounding")}
+    assert {f"layers.{i}.mixer.rounding" for i in range(3)} <= set(rounded)
+    assert ("head_projection.rounding" in rounded) == (family == "opt-350m")
+    assert 0 < max(rounded.values()) < 0.1 * max(abs(share).max() for share in parts.values())
 
 
 def test_a_norm_that_is_not_held_at_its_scale_would_be_seen():

@@ -160,3 +160,26 @@ def test_settings_that_make_no_sense() -> None:
         bootstrap(*GOOD, 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="draws"):
         bootstrap(*GOOD, np.random.default_rng(0), draws=1)
+
+
+def scattered(seed: int) -> tuple[np.ndarray, ...]:
+    """Ten runs of one decade whose losses are off by a tenth: too few to say where a law lies."""
+    rng = np.random.default_rng(seed)
+    sizes, tokens = (np.exp(rng.uniform(np.log(low), np.log(30 * low), 10)) for low in (1e7, 2e8))
+    return sizes, tokens, CHINCHILLA.loss(sizes, tokens) * np.exp(0.1 * rng.normal(size=10))
+
+
+def test_draws_without_a_law_are_told_as_such() -> None:
+    """That the losses do not fall is not true of the runs, only of some that were drawn from them."""
+    runs = scattered(5)
+    assert fit_parametric(*runs).alpha > 0
+    with pytest.raises(ValueError, match="all 10 runs together have a falling law .* but draw . of them has none"):
+        bootstrap(*runs, np.random.default_rng(0), draws=15)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_step_is_no_power_law() -> None:
+    """A term so steep that its constant is beyond any float is told, without a warning."""
+    n, d = (grid.ravel() for grid in np.meshgrid([1e9, 1.1e9, 1.2e9], np.geomspace(1e9, 1e12, 5)))
+    with pytest.raises(ValueError, match=r"A = exp\(\d+\) and alpha = .* a term so steep is a step"):
+        fit_parametric(n, d, 2 + 1000 / d**0.3 + (n == 1e9))

@@ -77,6 +77,8 @@ def test_the_llama_of_a_small_vocabulary() -> None:
         ({"flops": 1e21, "utilisation": 2.0}, "utilisation is a share"),
         ({"flops": 1e21, "gpus": 0}, "gpus must be a whole number"),
         ({"flops": 1e21, "price": -1}, "price must be at least 0"),
+        ({"parameters": 7e9, "flops": 1e6}, "too small: 7e\\+09 parameters would read 2.38e-05 tokens"),
+        ({"parameters": 7e9, "tokens": 0.5}, "too small: 7e\\+09 parameters would read 0.5 tokens"),
         ({"parameters": 1e5}, "no LLaMA of about 1e\\+05 parameters"),
         ({"parameters": 1e15}, "no LLaMA of about 1e\\+15 parameters .* to 2.64e\\+13"),
     ],

@@ -16,6 +16,7 @@ from llm_from_scratch.scaling.quantities import in_bytes, in_letters, parse_quan
         (" 1.4 t", 1.4e12),
         ("70_000", 7e4),
         ("1,000k", 1e6),
+        ("1,234,567.5", 1234567.5),
         ("7g", 7e9),
     ],
 )
@@ -24,11 +25,38 @@ def test_what_is_understood(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "B", "-1", "1e", "nan", "inf", "seven", "1.2.3", "3X", "1e999", "0", "0B", "1e21 1e22"]
+    "text",
+    [
+        "",
+        "B",
+        "-1",
+        "1e",
+        "nan",
+        "inf",
+        "seven",
+        "1.2.3",
+        "3X",
+        "1e999",
+        "0",
+        "0B",
+        "1e21 1e22",
+        "1,5e21",
+        "1,4T",
+        "10,00",
+        "1000,000",
+        "1,000,00",
+        ",5",
+    ],
 )
 def test_what_is_not(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number such as|must be more than 0"):
         parse_quantity(text)
+
+
+def test_a_comma_for_a_point_is_told() -> None:
+    """Read as a separator of thousands it would be a budget ten times as large."""
+    with pytest.raises(ValueError, match=r"'1,5e21' is not a number .*did you mean 1.5e21\?"):
+        parse_quantity("1,5e21")
 
 
 @pytest.mark.parametrize("text", ["-1", "-1e21", "-300B", "0", "1e999"])
