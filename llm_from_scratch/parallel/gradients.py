@@ -154,7 +154,8 @@ class RankGradients(Gradients):
         for bucket, weights in zip(self.buckets, flat):
             bucket.flight = None
             for param, place in bucket.places.items():
-                param.stored.reshape(-1)[:] = weights[place]
+                if param.grad is not None:
+                    param.stored.reshape(-1)[:] = weights[place]
 
     def collect(self, param: Tensor, share: np.ndarray) -> np.ndarray:
         """What rank 0 gets of all ranks' shares of an array; the others get an array of that size to be thrown away."""
