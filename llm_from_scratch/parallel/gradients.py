@@ -12,15 +12,15 @@ Sources: Li et al. 2020, arXiv:2006.15704 (buckets); Rajbhandari et al. 2020, ar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from zlib import crc32
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..training.clip import joint_length
 from ..training.exchange import Gradients
-from ..training.objectives import Batch
+from ..training.objectives import Batch, checksum
 from ..training.optimizer import Optimizer
 from .communicator import Communicator
 from .ring import Flight, all_gather_steps, chunks_of, reduce_scatter_steps
@@ -186,10 +186,5 @@ def _buckets(params: Sequence[Tensor], ranks: Communicator, nbytes: int) -> list
 
 
 def _checksum(batches: Sequence[Batch]) -> int:
-    """A number that another batch has not."""
-    total = 0
-    for batch in batches:
-        for name, array in sorted(batch.items()):
-            total = crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
-            total = crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, total)
-    return total
+    """A number that other batches have not."""
+    return functools.reduce(lambda before, batch: checksum(batch, before), batches, 0)
