@@ -15,12 +15,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import witness
+from . import usher, witness
 from .communicator import Communicator
 from .exchange import RankExchange
 from .launch import INSTALL, launched
@@ -138,16 +138,7 @@ class MPICommunicator(Communicator):
         every = [json.loads(piece.tobytes()) for piece in self.all_gather(np.frombuffer(text, np.uint8))]
         here = [(pid, rank) for rank, (host, pid) in enumerate(every) if host == every[self.rank][0]]
         if here[0][1] == self.rank:
-            command = [
-                sys.executable,
-                "-S",
-                "-E",
-                str(Path(witness.__file__)),
-                *(f"{pid}:{rank}" for pid, rank in here),
-            ]
-            self._witness = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-            )
+            self._witness = _beside(witness, *(f"{pid}:{rank}" for pid, rank in here))
 
     def finish_together(self) -> None:
         """All have come to the end: from now on a process may end without anybody worrying."""
@@ -209,6 +200,12 @@ class _Request:
         return self._request.Test()
 
 
+def _beside(module: ModuleType, *arguments: object) -> subprocess.Popen[bytes]:
+    """A process that runs a file of this folder, in a session of its own: no Ctrl-C comes there."""
+    command = [sys.executable, "-S", "-E", str(module.__file__), *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
 @contextmanager
 def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
     """The exchange of this process among those that `mpiexec` has started, for `train(exchange=…)`.
@@ -216,14 +213,16 @@ def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
         with mpi_exchange() as exchange:
             train(model, sampler, settings, directory="run", exchange=exchange)
 
-    timeout: seconds that the others wait for a rank that does not come. An error on one rank ends all of them; a rank
-    that is killed is named. ValueError when mpi4py or an MPI library is missing, or does not belong to this mpiexec.
+    timeout: seconds that the others wait for a rank that does not come, to begin with or later. An error on one rank
+    ends all of them; a rank that is killed is named. ValueError when mpi4py or an MPI library is missing, or does not
+    belong to this mpiexec.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ValueError(f"the time limit for ranks is a number of seconds above 0, got {timeout!r}")
-    _, size = launched()
+    rank, size = launched()
     try:
-        from mpi4py import MPI  # noqa: F401  (here: to import it is to join the other processes)
+        with _beside(usher, timeout, os.getpid(), rank, size):
+            from mpi4py import MPI  # noqa: F401  (here: to import it is to join the other processes)
     except (ImportError, RuntimeError) as error:
         missing = "mpi4py is not installed" if "mpi4py" in str(error) else f"there is no MPI library ({error})"
         raise ValueError(f"this is one of {size} processes, and {missing}: {INSTALL}") from None
