@@ -66,11 +66,12 @@ class MPICommunicator(Communicator):
         content = array.reshape(-1).view(np.uint8)
         return _Request(self._group.Isend([content, self._mpi.BYTE], to, tag))
 
-    def post_receive(self, into: np.ndarray, source: int, tag: int = 0) -> _Request:
+    def post_receive(self, into: np.ndarray, source: int, tag: int = 0) -> _Receipt:
         """Irecv."""
         if not (into.flags.c_contiguous and into.flags.writeable):
             raise ValueError("a message is received into a contiguous array that can be written")
-        return _Request(self._group.Irecv([into.reshape(-1).view(np.uint8), self._mpi.BYTE], source, tag))
+        content = into.reshape(-1).view(np.uint8)
+        return _Receipt(self._group.Irecv([content, self._mpi.BYTE], source, tag), into.nbytes, self._mpi)
 
     def look_around(self, waiting: float) -> None:
         """RankFailed when a rank has said that it failed, or one says nothing at all when the time limit is over."""
@@ -198,6 +199,21 @@ class _Request:
 
     def done(self) -> bool:
         return self._request.Test()
+
+
+class _Receipt:
+    """A request to receive so many bytes: MPI would take fewer for an answer."""
+
+    def __init__(self, request: Any, nbytes: int, mpi: Any) -> None:
+        self._request, self._nbytes, self._done = request, nbytes, False
+        self._status, self._byte = mpi.Status(), mpi.BYTE
+
+    def done(self) -> bool:
+        if not self._done and self._request.Test(self._status):
+            self._done, came = True, self._status.Get_count(self._byte)
+            if came != self._nbytes:
+                raise ValueError(f"a message of {came} bytes came where {self._nbytes} were expected")
+        return self._done
 
 
 def _beside(module: ModuleType, *arguments: object) -> subprocess.Popen[bytes]:
