@@ -1,4 +1,4 @@
-"""Two processes under mpiexec: a divided model, a ring and a pipeline, each equal to the whole, and a short message (test_pipeline.py)."""
+"""Two processes under mpiexec: a divided model, a ring and a pipeline, each equal to the whole; a short message."""
 
 import numpy as np
 from splitting import assert_close
