@@ -257,6 +257,26 @@ def test_a_diverged_run_says_so_on_every_rank():
         run_ranks(2, lambda end: over(end, dtype="float32", optimizer="sgd", learning_rate=1e30, clip=0.0))
 
 
+@pytest.mark.parametrize("shard", [False, True])
+def test_weights_lost_on_one_rank_are_named_by_all(shard):
+    said = []
+
+    def train(end):
+        def lose(step, loss, model):
+            if step == 2 and end.rank == 1:
+                model.norm.weight.data[3] = np.nan
+
+        try:
+            over(end, on_step=lose, shard_optimizer=shard)
+        except ValueError as error:
+            said.append(str(error))
+
+    run_ranks(3, train)
+    assert len(said) == 3 and len(set(said)) == 1
+    assert "step 3: the loss is nan" in said[0]
+    assert "The weights of norm.weight are not finite any more, on rank 1 but not on all." in said[0]
+
+
 def test_an_error_in_one_rank_reaches_who_waits():
     def fails(step, loss, model):
         raise OSError(28, "No space left on device")
