@@ -236,9 +236,19 @@ def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ValueError(f"the time limit for ranks is a number of seconds above 0, got {timeout!r}")
     rank, size = launched()
+    with _beside(usher, timeout, os.getpid(), rank, size):
+        ranks = _joined(size, timeout)
+    exchange = RankExchange(ranks)
+    with exchange.ending_together():
+        ranks.watch()
+        yield exchange
+        ranks.finish_together()
+
+
+def _joined(size: int, timeout: float) -> MPICommunicator:
+    """The communicator of all `size` processes, when they have come."""
     try:
-        with _beside(usher, timeout, os.getpid(), rank, size):
-            from mpi4py import MPI  # noqa: F401  (here: to import it is to join the other processes)
+        from mpi4py import MPI  # noqa: F401  (here: to import it is to join the other processes)
     except (ImportError, RuntimeError) as error:
         missing = "mpi4py is not installed" if "mpi4py" in str(error) else f"there is no MPI library ({error})"
         raise ValueError(f"this is one of {size} processes, and {missing}: {INSTALL}") from None
@@ -248,8 +258,4 @@ def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
             f"mpiexec has started {size} processes, and the MPI library of mpi4py sees {ranks.size}: they are of "
             f"different installations. Use the mpiexec that belongs to it, or {INSTALL}"
         )
-    exchange = RankExchange(ranks)
-    with exchange.ending_together():
-        ranks.watch()
-        yield exchange
-        ranks.finish_together()
+    return ranks

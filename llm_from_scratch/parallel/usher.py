@@ -1,7 +1,7 @@
 """A process of its own that sees when ranks do not join: MPI itself waits for all of them, for ever and without a word.
 
-Started by a rank that is about to join as `python usher.py SECONDS PID RANK SIZE`; its standard input ends when that
-has joined, or has ended. It imports next to nothing, and nothing of this package.
+Started by a rank that is about to join as `python usher.py SECONDS PID RANK SIZE`; its standard input ends when all
+have come, or the rank has ended. It imports next to nothing, and nothing of this package.
 """
 
 from __future__ import annotations
