@@ -90,10 +90,12 @@ class Communicator:
 
     def send(self, array: np.ndarray, to: int, tag: int = 0) -> None:
         """Send an array to rank `to`, and wait until it may be changed."""
+        self._check_rank(to)
         self.wait([self.post_send(np.asarray(array, order="C"), to, tag)])
 
     def receive(self, into: np.ndarray, source: int, tag: int = 0) -> np.ndarray:
         """Fill a contiguous array with what rank `source` sends; returns it."""
+        self._check_rank(source)
         self.wait([self.post_receive(into, source, tag)])
         return into
 
@@ -140,6 +142,7 @@ class Communicator:
 
     def broadcast(self, array: np.ndarray, root: int = 0, tag: int = 0) -> np.ndarray:
         """What rank `root` has, for all: the others' arrays say shape and dtype, and are filled. Returns the array."""
+        self._check_rank(root)
         array = np.asarray(array, order="C")
         self.finish(broadcast_steps(self, array, root, tag))
         return array
@@ -154,6 +157,10 @@ class Communicator:
         pieces[self.rank] = array.copy()
         self.finish(all_gather_steps(self, pieces, tag))
         return pieces
+
+    def _check_rank(self, rank: int) -> None:
+        if not 0 <= rank < self.size:
+            raise ValueError(f"there is no rank {rank}: there are {self.size}, from 0 on")
 
 
 class Alone(Communicator):

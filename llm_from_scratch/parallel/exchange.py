@@ -7,7 +7,6 @@ with the same batches would have done, to rounding.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import socket
@@ -70,12 +69,10 @@ class RankExchange(Exchange):
                 f"{rows} ranks, or a larger batch"
             )
 
-    def generator(self, rng: np.random.Generator, threads: int) -> np.random.Generator:
-        """Ranks draw as the threads of one process do, one rank's after the other's."""
-        own = copy.deepcopy(rng)
-        own.integers(0, 2**63, size=self.rank * threads)
-        rng.integers(0, 2**63, size=self.size * threads)  # goes on alike on all ranks
-        return own if threads > 1 else np.random.default_rng(own.integers(0, 2**63))
+    def own(self, shards: list[Any]) -> list[Any]:
+        """As equal in number as can be."""
+        low, high = chunks_of(len(shards), self.size)[self.rank]
+        return shards[low:high]
 
     def gradients(self, params: Sequence[Tensor], optimizer: Optimizer, *, shard: bool, threads: int) -> RankGradients:
         return RankGradients(self.ranks, params, optimizer, shard=shard, threads=threads, bucket=self.bucket)

@@ -12,15 +12,15 @@ Sources: Li et al. 2020, arXiv:2006.15704 (buckets); Rajbhandari et al. 2020, ar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from zlib import crc32
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..training.clip import joint_length
 from ..training.exchange import Gradients
-from ..training.objectives import Batch
+from ..training.objectives import Batch, checksum
 from ..training.optimizer import Optimizer
 from .communicator import Communicator
 from .ring import Flight, all_gather_steps, chunks_of, reduce_scatter_steps
@@ -154,7 +154,8 @@ class RankGradients(Gradients):
         for bucket, weights in zip(self.buckets, flat):
             bucket.flight = None
             for param, place in bucket.places.items():
-                param.stored.reshape(-1)[:] = weights[place]
+                if param.grad is not None:
+                    param.stored.reshape(-1)[:] = weights[place]
 
     def collect(self, param: Tensor, share: np.ndarray) -> np.ndarray:
         """What rank 0 gets of all ranks' shares of an array; the others get an array of that size to be thrown away."""
@@ -185,10 +186,5 @@ def _buckets(params: Sequence[Tensor], ranks: Communicator, nbytes: int) -> list
 
 
 def _checksum(batches: Sequence[Batch]) -> int:
-    """A number that another batch has not."""
-    total = 0
-    for batch in batches:
-        for name, array in sorted(batch.items()):
-            total = crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
-            total = crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, total)
-    return total
+    """A number that other batches have not."""
+    return functools.reduce(lambda before, batch: checksum(batch, before), batches, 0)

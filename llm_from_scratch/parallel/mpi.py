@@ -15,12 +15,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import witness
+from . import usher, witness
 from .communicator import Communicator
 from .exchange import RankExchange
 from .launch import INSTALL, launched
@@ -66,11 +66,12 @@ class MPICommunicator(Communicator):
         content = array.reshape(-1).view(np.uint8)
         return _Request(self._group.Isend([content, self._mpi.BYTE], to, tag))
 
-    def post_receive(self, into: np.ndarray, source: int, tag: int = 0) -> _Request:
+    def post_receive(self, into: np.ndarray, source: int, tag: int = 0) -> _Receipt:
         """Irecv."""
         if not (into.flags.c_contiguous and into.flags.writeable):
             raise ValueError("a message is received into a contiguous array that can be written")
-        return _Request(self._group.Irecv([into.reshape(-1).view(np.uint8), self._mpi.BYTE], source, tag))
+        content = into.reshape(-1).view(np.uint8)
+        return _Receipt(self._group.Irecv([content, self._mpi.BYTE], source, tag), into.nbytes, self._mpi)
 
     def look_around(self, waiting: float) -> None:
         """RankFailed when a rank has said that it failed, or one says nothing at all when the time limit is over."""
@@ -138,16 +139,7 @@ class MPICommunicator(Communicator):
         every = [json.loads(piece.tobytes()) for piece in self.all_gather(np.frombuffer(text, np.uint8))]
         here = [(pid, rank) for rank, (host, pid) in enumerate(every) if host == every[self.rank][0]]
         if here[0][1] == self.rank:
-            command = [
-                sys.executable,
-                "-S",
-                "-E",
-                str(Path(witness.__file__)),
-                *(f"{pid}:{rank}" for pid, rank in here),
-            ]
-            self._witness = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-            )
+            self._witness = _beside(witness, *(f"{pid}:{rank}" for pid, rank in here))
 
     def finish_together(self) -> None:
         """All have come to the end: from now on a process may end without anybody worrying."""
@@ -209,6 +201,27 @@ class _Request:
         return self._request.Test()
 
 
+class _Receipt:
+    """A request to receive so many bytes: MPI would take fewer for an answer."""
+
+    def __init__(self, request: Any, nbytes: int, mpi: Any) -> None:
+        self._request, self._nbytes, self._done = request, nbytes, False
+        self._status, self._byte = mpi.Status(), mpi.BYTE
+
+    def done(self) -> bool:
+        if not self._done and self._request.Test(self._status):
+            self._done, came = True, self._status.Get_count(self._byte)
+            if came != self._nbytes:
+                raise ValueError(f"a message of {came} bytes came where {self._nbytes} were expected")
+        return self._done
+
+
+def _beside(module: ModuleType, *arguments: object) -> subprocess.Popen[bytes]:
+    """A process that runs a file of this folder, in a session of its own: no Ctrl-C comes there."""
+    command = [sys.executable, "-S", "-E", str(module.__file__), *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
 @contextmanager
 def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
     """The exchange of this process among those that `mpiexec` has started, for `train(exchange=…)`.
@@ -216,12 +229,24 @@ def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
         with mpi_exchange() as exchange:
             train(model, sampler, settings, directory="run", exchange=exchange)
 
-    timeout: seconds that the others wait for a rank that does not come. An error on one rank ends all of them; a rank
-    that is killed is named. ValueError when mpi4py or an MPI library is missing, or does not belong to this mpiexec.
+    timeout: seconds that the others wait for a rank that does not come, to begin with or later. An error on one rank
+    ends all of them; a rank that is killed is named. ValueError when mpi4py or an MPI library is missing, or does not
+    belong to this mpiexec.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise ValueError(f"the time limit for ranks is a number of seconds above 0, got {timeout!r}")
-    _, size = launched()
+    rank, size = launched()
+    with _beside(usher, timeout, os.getpid(), rank, size):
+        ranks = _joined(size, timeout)
+    exchange = RankExchange(ranks)
+    with exchange.ending_together():
+        ranks.watch()
+        yield exchange
+        ranks.finish_together()
+
+
+def _joined(size: int, timeout: float) -> MPICommunicator:
+    """The communicator of all `size` processes, when they have come."""
     try:
         from mpi4py import MPI  # noqa: F401  (here: to import it is to join the other processes)
     except (ImportError, RuntimeError) as error:
@@ -233,8 +258,4 @@ def mpi_exchange(*, timeout: float = TIMEOUT) -> Iterator[RankExchange]:
             f"mpiexec has started {size} processes, and the MPI library of mpi4py sees {ranks.size}: they are of "
             f"different installations. Use the mpiexec that belongs to it, or {INSTALL}"
         )
-    exchange = RankExchange(ranks)
-    with exchange.ending_together():
-        ranks.watch()
-        yield exchange
-        ranks.finish_together()
+    return ranks

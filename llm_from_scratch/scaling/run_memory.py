@@ -24,7 +24,7 @@ def memory_of(run: Run) -> dict[str, float]:
         once = max(works[i].kept + works[i].scores for i in mine) if run.recompute == "full" else 0.0
         once += max(works[i].scores for i in mine) if run.recompute == "selective" else 0.0
         state = training_memory(count)
-        gathered = 2 * state.weights / len(mine) if run.zero == 3 else 0.0  # a layer, and the next on its way
+        gathered = 2 * state.weights / len(mine) if run.zero == 3 and run.data > 1 else 0.0  # a layer, and the next
         shares = [run.data if run.zero >= stage else 1 for stage in (3, 2, 1)]
         found.append({
             "weights": state.weights / shares[0] + gathered,

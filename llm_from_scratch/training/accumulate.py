@@ -32,6 +32,7 @@ def accumulate_gradients(
     threads: int | None = None,
     rng: np.random.Generator | None = None,
     finished: Callable[[Tensor], None] | None = None,
+    own: Callable[[list[Any]], list[Any]] = list,
     **arrays: np.ndarray | None,
 ) -> float:
     """Add the gradients of the batch's loss to every parameter's `.grad`; return the loss.
@@ -52,6 +53,9 @@ def accumulate_gradients(
     finished: called with a parameter as soon as its `.grad` is complete, while the backward pass still computes those
     of earlier layers, by one thread at a time; not with those of which it cannot be told before the end. (After an
     error `.grad` is then as it happened to be.)
+
+    own: of the shards, one a thread, those to be computed here, where other processes compute the rest
+    (`Exchange.own`); the loss is then theirs. Each draws what it would draw if all were computed here.
 
     Raises ValueError or TypeError for arrays that do not fit, named, and when nothing counts.
     """
@@ -75,6 +79,9 @@ def accumulate_gradients(
     generators: list[np.random.Generator | None] = [rng] * len(shards)
     if rng is not None and len(shards) > 1:
         generators = [np.random.default_rng(s) for s in rng.integers(0, 2**63, size=len(shards))]
+    shards, generators = own(shards), own(generators)
+    if not shards:
+        return 0.0
     collected: list[dict[Tensor, np.ndarray]] = [{} for _ in shards]
     tell = None if finished is None else _Early(collected, finished)
     jobs = [

@@ -19,8 +19,16 @@ class Diverged(ValueError):
 def diverged(run: Any, lr: float, norm: float, what: str = "") -> Diverged:
     """The error of a `Run` whose next step cannot be taken, or of one whose evaluation (`what`) is not a number."""
     named = list(run.model.named_parameters())
-    weights = [name for name, p in named if not np.isfinite(p.data).all()]
-    gradients = [name for name, p in named if p.grad is not None and not np.isfinite(p.grad).all()]
+    found = run.exchange.gather(
+        [
+            [name for name, p in named if not np.isfinite(p.data).all()],
+            [name for name, p in named if p.grad is not None and not np.isfinite(p.grad).all()],
+        ]
+    )
+    # Of many ranks one may have lost its weights, and each may know but a share of the gradient.
+    rank, weights = next(((rank, names) for rank, (names, _) in enumerate(found) if names), (0, []))
+    gradients = next((names for _, names in found if names), [])
+    lost = "" if all(names for names, _ in found) else f", on rank {rank} but not on all"
     step = run.step if what else run.step + 1
     if what:
         happened = f"step {step}: {what} is {run.evaluation['loss']} (learning rate {lr:.3g})."
@@ -29,7 +37,7 @@ def diverged(run: Any, lr: float, norm: float, what: str = "") -> Diverged:
         happened = f"step {step}: {what} (learning rate {lr:.3g}); the step was not taken."
     where = ""
     if weights:
-        where = f" The weights of {weights[0]} are not finite any more."
+        where = f" The weights of {weights[0]} are not finite any more{lost}."
     elif gradients:
         where = f" The first gradient that is not finite is that of {gradients[0]} ({len(gradients)} in all)."
     keep = f" The last good state is {run.saved}." if run.saved else ""

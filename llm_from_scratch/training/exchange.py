@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ..autograd import Tensor
 from .clip import grad_norm
 from .objectives import Batch
@@ -89,9 +87,9 @@ class Exchange:
         """This rank's rows of a batch, None if there are none for it."""
         return batch
 
-    def generator(self, rng: np.random.Generator, threads: int) -> np.random.Generator:
-        """What this rank, of so many threads, draws a batch's dropout from."""
-        return rng
+    def own(self, shards: list[Any]) -> list[Any]:
+        """Of the shards of a batch, those that this rank computes: consecutive ones, maybe none."""
+        return shards
 
     def gradients(self, params: Sequence[Tensor], optimizer: Optimizer, *, shard: bool, threads: int) -> Gradients:
         """How gradients become those of all ranks. shard: each rank keeps and updates its share of what the optimiser

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
+from zlib import crc32
 
 import numpy as np
 
@@ -130,6 +131,14 @@ def check_batch(batch: Any) -> dict[str, np.ndarray]:
 def rows_of(batch: Batch) -> int:
     """How many rows a batch has that was checked."""
     return len(next(iter(batch.values())))
+
+
+def checksum(batch: Batch, before: int = 0) -> int:
+    """A number that another batch has not. before: that of the batches before it, for one number of all."""
+    for name, array in sorted(batch.items()):
+        before = crc32(f"{name} {array.dtype} {array.shape}".encode(), before)
+        before = crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, before)
+    return before
 
 
 def counted(objective: Objective, batch: Batch) -> float:

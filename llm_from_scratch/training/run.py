@@ -220,8 +220,7 @@ class Run:
         for param in self.params:
             param.grad = None  # of whoever looked between the steps
         with together(observer.passing(self.step + 1, self.model) for observer in self.observers):
-            parts = [self.exchange.rows(batch) if count else None for batch, count in zip(batches, counts)]
-            parts = [part for part in parts if part and counted(self.objective, part)]
+            parts = [batch for batch, count in zip(batches, counts) if count]
             for number, part in enumerate(parts, start=1):
                 with np.errstate(all="ignore"):  # what is not finite gets a better message below
                     self.loss += accumulate_gradients(
@@ -229,9 +228,10 @@ class Run:
                         part,
                         objective=self.objective,
                         normaliser=targets,
-                        threads=self.threads,
-                        rng=self.exchange.generator(rng, self.threads),
+                        threads=self.exchange.size * self.threads,
+                        rng=rng,
                         finished=self.gradients.finished if number == len(parts) else None,
+                        own=self.exchange.own,
                     )
             self.loss = self.gradients.complete(self.loss, batches, whole=self.observed)
         norm = self.gradients.norm()

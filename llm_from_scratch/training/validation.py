@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from .exchange import Exchange
-from .objectives import IGNORE, Batch, Objective, check_batch, counted, named, next_token, shards_of, value_of
+from .objectives import IGNORE, Batch, Objective, check_batch, checksum, counted, named, next_token, shards_of, value_of
 from .workers import one_blas_thread, resolve_threads, run_together
 
 
@@ -33,14 +33,15 @@ def evaluate(
     bytes of text each token stands for (`token_byte_lengths`), also "bytes" and "bits_per_byte". Another objective than
     `next_token` has neither perplexity nor bytes, and "tokens" is what it counts. Every target counts the same,
     whichever batch it stands in. exchange: its ranks share out the rows of each batch. Raises ValueError when there is
-    no target at all.
+    no target at all, and when ranks were given other batches.
     """
     check_token_bytes(token_bytes, objective)
     exchange = exchange or Exchange()
     tokens: float = 0
-    total, size = 0.0, 0
+    total, size, read = 0.0, 0, 0
     for batch in batches:
         arrays = check_batch(batch)
+        read = checksum(arrays, read)
         tokens += counted(objective, arrays)
         mine = exchange.rows(arrays)
         jobs = [
@@ -57,6 +58,7 @@ def evaluate(
             size += int(token_bytes[targets[targets != IGNORE]].sum())
     if tokens == 0:
         raise ValueError("there is nothing to evaluate: no batch, or none with a target")
+    exchange.agree(lambda: {"what is evaluated": {"checksum": read, "targets": tokens, "bytes": size}})
     total = exchange.sum(total)
     loss = total / tokens
     result: dict[str, Any] = {"loss": loss, "tokens": tokens}

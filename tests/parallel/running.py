@@ -116,11 +116,15 @@ def wait_for(path, process, seconds=200):
 
 
 def main(directory, options):
-    from llm_from_scratch.parallel import mpi_exchange
+    from llm_from_scratch.parallel import launched, mpi_exchange
 
     directory = Path(directory)
     after, what = options.pop("after", 0), options.pop("what", "")
     timeout = options.pop("timeout", 200.0)
+    if what.startswith(f"rank {launched()[0]} "):
+        if what.endswith("leaves MPI"):
+            import mpi4py.MPI  # noqa: F401
+        sys.exit(3)
     with mpi_exchange(timeout=timeout) as exchange:
 
         def on_step(step, loss, model):

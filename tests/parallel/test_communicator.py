@@ -79,3 +79,11 @@ def test_alone_everything_is_what_it_was():
 def test_a_sum_of_one_number_without_axes_has_no_share():
     with pytest.raises(TypeError):
         run_ranks(2, lambda ranks: ranks.reduce_scatter(np.array(1.0)))
+
+
+@pytest.mark.parametrize("rank", [-1, 3])
+@pytest.mark.parametrize("say", ["send", "receive", "broadcast"])
+def test_a_rank_that_does_not_exist_is_refused(say, rank):
+    """MPI takes -1 for nobody, and loses what is sent to it."""
+    with pytest.raises(ValueError, match=f"there is no rank {rank}: there are 3"):
+        run_ranks(3, lambda ranks: getattr(ranks, say)(np.zeros(2), rank))

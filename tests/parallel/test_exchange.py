@@ -54,6 +54,19 @@ def test_an_evaluation_is_that_of_one_process():
             assert all(abs(found[name] - alone[name]) < 1e-12 * abs(alone[name]) for name in alone)
 
 
+@pytest.mark.parametrize("other", [[Rows(), Rows(), Rows()], [Rows(), Rows(other=True)]])
+def test_ranks_that_evaluate_other_batches_are_named(other):
+    """A number of batches more, or another token."""
+
+    def evaluate(end):
+        samplers = other if end.rank == 1 else [Rows(), Rows()]
+        batches = [next(s) for s in samplers for _ in range(2)]
+        return lfs.training.evaluate(tiny(), batches, threads=1, exchange=RankExchange(end))
+
+    with pytest.raises(ValueError, match="rank 1 is not like rank 0: what is evaluated.checksum is"):
+        run_ranks(2, evaluate)
+
+
 @pytest.mark.parametrize("chosen", [{}, {"storage": "bfloat16"}, {"storage": "bfloat16", "stochastic_rounding": False}])
 def test_shares_change_no_bit_in_float32(chosen):
     several = run_ranks(3, lambda end: over(end, dtype="float32", **chosen))
@@ -95,6 +108,29 @@ def test_dropout_is_that_of_as_many_threads():
         for ranks, threads in ((2, 4), (4, 4), (4, 1)):
             found = run_ranks(ranks, lambda end, chosen=(threads, number): train(RankExchange(end), *chosen))
             assert found == pytest.approx([wanted] * ranks, abs=1e-6)
+
+
+@pytest.mark.parametrize("rows, ranks, threads", [(10, 3, 6), (5, 2, 8), (4, 2, 16), (7, 3, 3), (6, 2, 2)])
+@pytest.mark.parametrize("family", ["gpt2", "mixtral"])
+def test_shards_are_those_of_one_process(family, rows, ranks, threads):
+    """Dropout is drawn, and the load of experts balanced, a shard at a time: so ranks share out shards, not rows. Here
+    some ranks have more rows than others, fewer than threads, or none that counts."""
+    built = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 16}
+    if family == "mixtral":
+        built = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+        built |= {"intermediate_size": 8, "num_local_experts": 4, "num_experts_per_tok": 2}
+        built |= {"router_aux_loss_coef": 1.0, "output_router_logits": True}
+
+    def train(exchange=None, threads=threads):
+        model = lfs.build(family, **built, vocab_size=32, seed=0).astype(np.float64)
+        settings = lfs.TrainingSettings(steps=2, micro_batches=2, threads=threads, learning_rate=1e-2)
+        lfs.train(model, Rows(rows), settings, exchange=exchange, progress=False)
+        return {name: p.data.copy() for name, p in model.named_parameters()}
+
+    wanted = train()
+    assert largest_difference(train(threads=1), wanted) > 1e-6
+    for weights in run_ranks(ranks, lambda end: train(RankExchange(end, bucket=500))):
+        assert largest_difference(weights, wanted) < 1e-12
 
 
 def test_experts_that_no_rank_or_one_rank_uses():
@@ -219,6 +255,26 @@ def test_other_versions_are_named(monkeypatch):
 def test_a_diverged_run_says_so_on_every_rank():
     with pytest.raises(ValueError, match="step 2: the (loss|gradient)"):
         run_ranks(2, lambda end: over(end, dtype="float32", optimizer="sgd", learning_rate=1e30, clip=0.0))
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_weights_lost_on_one_rank_are_named_by_all(shard):
+    said = []
+
+    def train(end):
+        def lose(step, loss, model):
+            if step == 2 and end.rank == 1:
+                model.norm.weight.data[3] = np.nan
+
+        try:
+            over(end, on_step=lose, shard_optimizer=shard)
+        except ValueError as error:
+            said.append(str(error))
+
+    run_ranks(3, train)
+    assert len(said) == 3 and len(set(said)) == 1
+    assert "step 3: the loss is nan" in said[0]
+    assert "The weights of norm.weight are not finite any more, on rank 1 but not on all." in said[0]
 
 
 def test_an_error_in_one_rank_reaches_who_waits():

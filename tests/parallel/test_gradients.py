@@ -93,6 +93,24 @@ def test_as_much_is_sent_as_is_predicted():
             assert counted == predicted
 
 
+def test_what_has_no_gradient_is_not_written():
+    """So it may be an array that cannot be changed: what is updated is copied before."""
+
+    def updated(end):
+        unused, moves = np.arange(12.0).reshape(3, 4), np.ones(5)
+        unused.flags.writeable = False
+        params = [Tensor(moves, requires_grad=True), Tensor(np.zeros(1), requires_grad=True)]
+        params[1].data = unused
+        optimizer = SGD(params, lr=1.0)
+        gradients = RankGradients(end, params, optimizer, shard=True, threads=1)
+        params[0].grad = np.full(5, 0.25)
+        gradients.complete(0.0, [], whole=False)
+        gradients.update(optimizer, 1.0, gradients.norm())
+        return params[1].stored is unused, params[0].data.tolist()
+
+    assert run_ranks(2, updated) == [(True, [0.5] * 5)] * 2
+
+
 def test_full_buckets_leave_while_the_rest_is_computed():
     """Last layers first; the tied embedding, used at both ends, last of all."""
     left = {}

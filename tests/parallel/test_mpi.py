@@ -68,6 +68,15 @@ def test_a_rank_that_hangs_is_named(tmp_path):
     assert "rank 0 has" not in said and "rank 2 has" not in said
 
 
+@pytest.mark.parametrize("what", ["rank 0 does not join", "rank 1 does not join", "rank 1 leaves MPI"])
+def test_a_rank_that_does_not_join_is_not_waited_for(what, tmp_path):
+    """As where one machine lacks what the others have: MPI would wait for it for ever."""
+    code, said = ended(start(3, tmp_path / "run", what=what, timeout=4.0))
+    speaker = 1 if "rank 0" in what else 0
+    assert code != 0 and said.count("error: rank") == 1
+    assert f"error: rank {speaker} has waited for 4 s for all 3 processes to join" in said
+
+
 def test_an_error_of_one_rank_ends_all(tmp_path):
     code, said = ended(start(2, tmp_path / "run", what="fail", after=3, **WHOLE))
     assert code == 2 and "rank 1: [Errno 28] No space left on device" in said

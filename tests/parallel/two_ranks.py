@@ -1,4 +1,4 @@
-"""Two processes under mpiexec: a divided model, a ring and a pipeline, each equal to the whole (test_pipeline.py)."""
+"""Two processes under mpiexec: a divided model, a ring and a pipeline, each equal to the whole; a short message."""
 
 import numpy as np
 from splitting import assert_close
@@ -56,8 +56,21 @@ def a_pipeline(ranks):
     assert ranks.rank == 0 or abs(told.loss - total) < 1e-9
 
 
+def a_short_message(ranks):
+    """MPI fills the beginning of the array and says nothing."""
+    if ranks.rank == 0:
+        ranks.send(np.ones(2), 1)
+        return
+    try:
+        ranks.receive(np.zeros(3), 0)
+    except ValueError as error:
+        assert str(error) == "a message of 16 bytes came where 24 were expected"
+    else:
+        raise AssertionError("two numbers were taken for three")
+
+
 if __name__ == "__main__":
     world = MPICommunicator()
-    for case in (a_divided_model, a_ring, a_pipeline):
+    for case in (a_divided_model, a_ring, a_pipeline, a_short_message):
         case(world)
     print("equal", flush=True)

@@ -124,6 +124,10 @@ def test_memory_is_counted_and_shared() -> None:
     assert 1.9 < many / few < 2.1  # 1F1B holds four micro-batches, however many there are
 
 
+def test_one_rank_has_nothing_to_gather():
+    assert memory_of(Run(GPT, 4, zero=3)) == memory_of(Run(GPT, 4))
+
+
 def test_tied_matrices_stand_at_both_ends_of_a_pipeline() -> None:
     run = Run(spec("bloom-176b"), 96, 1, tensor=4, pipeline=12, data=8, recompute="full")
     assert [len(layers) for layers in run.layers_of_stages] == [5, *[6] * 10, 5]  # as the model was trained
