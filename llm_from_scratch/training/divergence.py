@@ -27,7 +27,7 @@ def diverged(run: Any, lr: float, norm: float, what: str = "") -> Diverged:
     )
     # Of many ranks one may have lost its weights, and each may know but a share of the gradient.
     rank, weights = next(((rank, names) for rank, (names, _) in enumerate(found) if names), (0, []))
-    gradients = next((names for _, names in found if names), [])
+    gradients: list[str] = next((names for _, names in found if names), [])
     lost = "" if all(names for names, _ in found) else f", on rank {rank} but not on all"
     step = run.step if what else run.step + 1
     if what:
