@@ -209,6 +209,7 @@ def main() -> None:
     faulthandler.enable(all_threads=False)  # a crash in compiled code leaves its Python line on the real standard error
     warnings.simplefilter("default")
     Work(job, results).run()
+    end_all(job["mark"], psutil.Process())  # now: once this process is gone they are no longer to be found below it
     os._exit(0)  # threads that the learner left behind would keep the process alive
 
 

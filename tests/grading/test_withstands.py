@@ -153,6 +153,17 @@ def test_daemons_do_not_outlive_the_grader(tmp_path, environment):
 
 
 @posix
+def test_nor_do_they_where_the_grader_is_slow_to_look(tmp_path, monkeypatch):
+    def late(mark, child):
+        psutil.wait_procs([child], timeout=2)
+        return end_all(mark, child)
+
+    end_all = runner.end_all
+    monkeypatch.setattr(runner, "end_all", late)
+    test_daemons_do_not_outlive_the_grader(tmp_path, "{}")
+
+
+@posix
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_grader_that_is_ended_leaves_nothing_behind(tmp_path, how):
     chapter = make_exercises(tmp_path / "exercises")
