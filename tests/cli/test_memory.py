@@ -17,7 +17,8 @@ from llm_from_scratch.files.sharded import read_safetensors
 TALES_MODEL = Path(__file__).parents[2] / "chapters" / "tales_model"
 QUICK = ["--data", "tales", "--steps", "2", "--batch", "2", "--threads", "1", "--template", "tales"]
 FEW = [part for text in ("held_out=6", "prompts=3", "max_new_tokens=4") for part in ("--set", text)]
-PPO = [part for text in ("answers=4", "minibatch=2", "training_prompts=6", "reward=true") for part in ("--set", text)]
+PPO_SET = ("answers=4", "minibatch=2", "training_prompts=6", "reward=true", "reward_tokens=1500")
+PPO = [part for text in PPO_SET for part in ("--set", text)]
 RUNS = {
     "finetune": ["finetune", "--held-out", "4"],
     "finetune with LoRA": ["finetune", "--held-out", "4", "--lora", "2"],
