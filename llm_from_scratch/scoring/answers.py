@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data.dialogue_batches import dialogue_example
 from ..data.encoding import find_template
-from ..generation import continue_prompts, end_tokens
+from ..generation import TextStream, continue_prompts, end_tokens
 from ..tokenizers import Tokenizer
 from ..tokenizers.chat_template import ChatTemplate
 
@@ -112,8 +112,9 @@ def sample(
         )  # fmt: skip
         for new, k in zip(map(np.ndarray.tolist, written), chosen):
             said = new[:-1] if new[-1] in stops else new
-            spelt = [token for token in said if token < tokenizer.vocab_size]  # a model may have rows to spare
-            answers[k] = Sampled(encoded[k], new, tokenizer.decode(spelt).strip())
+            stream = TextStream(tokenizer, prompt=encoded[k])  # which spells nothing for rows that a model has to spare
+            text = "".join([*map(stream.push, said), stream.finish()])
+            answers[k] = Sampled(encoded[k], new, text.strip())
         if progress is not None:
             progress(start + len(chosen))
     return answers

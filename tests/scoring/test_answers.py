@@ -1,5 +1,6 @@
 """A model's answers: the same whoever stands beside, ended by the template's token, refused before anything runs."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -49,8 +50,8 @@ class Scripted:
 
     end_tokens = ()
 
-    def __init__(self, *lines):
-        self.lines = lines
+    def __init__(self, *lines, rows=TOKENIZER.vocab_size):
+        self.lines, self.rows = lines, rows
 
     def new_memory(self, batch_size):
         return {"step": 0}
@@ -61,7 +62,7 @@ class Scripted:
             self.prompts = [np.asarray(row)[kept].tolist() for row, kept in zip(ids, real)]
         memory["step"] += 1
         tokens = [line[min(memory["step"], len(line)) - 1] for line in self.lines]
-        return np.eye(TOKENIZER.vocab_size)[tokens]
+        return np.eye(self.rows)[tokens]
 
 
 def test_prompts_are_written_by_the_template_and_answers_end_with_a_turn():
@@ -82,6 +83,19 @@ def test_prompts_are_written_by_the_template_and_answers_end_with_a_turn():
 
 def test_an_answer_that_does_not_end_is_cut_off():
     assert TALES(Scripted(TOKENIZER.encode("o")), TOKENIZER, PROMPTS[:1], max_new_tokens=7) == ["o" * 7]
+
+
+def test_rows_to_spare_and_gaps_of_the_vocabulary_spell_nothing(tmp_path):
+    TOKENIZER.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    parts["added_tokens"].append({**parts["added_tokens"][0], "id": 280, "content": "<later>"})
+    path.write_text(json.dumps(parts), encoding="utf-8")
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    assert tokenizer.vocab_size == 281
+    how, are = TOKENIZER.encode(" how"), TOKENIZER.encode(" are")
+    model = Scripted([*how, 275, *are, 290, TOKENIZER.special_tokens["<|end|>"]], rows=300)
+    assert TALES(model, tokenizer, PROMPTS[:1], max_new_tokens=20) == ["how are"]
 
 
 def test_a_template_of_ones_own_says_what_ends_a_turn():
