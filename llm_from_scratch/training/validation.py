@@ -32,8 +32,8 @@ def evaluate(
     Returns {"loss": nats per token, "perplexity": e^loss, "tokens": how many targets}, and with `token_bytes` (V,), the
     bytes of text each token stands for (`token_byte_lengths`), also "bytes" and "bits_per_byte". Another objective than
     `next_token` has neither perplexity nor bytes, and "tokens" is what it counts. Every target counts the same,
-    whichever batch it stands in. exchange: its ranks share out the rows of each batch. Raises ValueError when there is
-    no target at all, and when ranks were given other batches.
+    whichever batch it stands in. exchange: its ranks share out each batch. Raises ValueError when there is no target at
+    all, and when ranks were given other batches.
     """
     check_token_bytes(token_bytes, objective)
     exchange = exchange or Exchange()
@@ -43,11 +43,8 @@ def evaluate(
         arrays = check_batch(batch)
         read = checksum(arrays, read)
         tokens += counted(objective, arrays)
-        mine = exchange.rows(arrays)
-        jobs = [
-            functools.partial(_sum, objective, model, shard)
-            for shard in (shards_of(objective, mine, resolve_threads(threads)) if mine else ())
-        ]
+        shards = exchange.own(shards_of(objective, arrays, exchange.size * resolve_threads(threads)))
+        jobs = [functools.partial(_sum, objective, model, shard) for shard in shards]
         if len(jobs) == 1:
             total += jobs[0]()
         elif jobs:
