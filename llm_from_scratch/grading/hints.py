@@ -24,13 +24,15 @@ def ranked_hints(titles: Sequence[str], failed: Sequence[CheckResult], checks: S
     'IndexError: list index out of range'
     >>> ranked_hints(titles, [CheckResult("other_ids", "", "failed", "expected 1, got 2")], known)[1]
     False
+    >>> ranked_hints(["first_ids"], [few], known)[1]  # whatever failed in that check
+    True
     >>> ranked_hints(titles, [], known)[0] == titles
     True
     """
 
     def fit(title: str) -> float:
-        subject = title.split(":")[0]
-        about = _words(title.removeprefix(subject + ":") if subject in checks else title)
+        subject, _, rest = title.partition(":")
+        about = _words(rest if subject in checks else title)
         best = 0.0
         for number, check in enumerate(failed):
             seen = _words(" ".join([check.message, check.cause, *check.mistakes]))
